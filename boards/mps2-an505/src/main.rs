@@ -1,0 +1,3 @@
+//! Hypervisor image of the virtual board.
+#![no_std]
+#![no_main]

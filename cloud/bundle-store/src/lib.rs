@@ -1,0 +1,2 @@
+//! Bundle bytes by digest.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Noise gateway: one task a device link.
+#![forbid(unsafe_code)]

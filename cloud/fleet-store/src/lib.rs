@@ -1,0 +1,2 @@
+//! All SQL: devices, bundles, targets, tokens, logs, events.
+#![forbid(unsafe_code)]

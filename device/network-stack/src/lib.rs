@@ -1,0 +1,3 @@
+//! DHCP, DNS and TCP over an Ethernet bearer.
+#![no_std]
+#![forbid(unsafe_code)]

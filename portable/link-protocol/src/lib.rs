@@ -1,0 +1,16 @@
+//! Frames between device and server: bytes, versions, limits.
+//!
+//! Normative text: `docs/spec/link.md`. A frame's plaintext is `lane:u8 | kind:u8 | body`, where the body is a
+//! deterministic CBOR map with small integer keys. Unknown kinds and unknown keys are skipped, so a fleet of
+//! several generations keeps working.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+
+mod frame;
+mod limits;
+mod message;
+
+pub use frame::{Frame, FrameError, Lane, decode, encode};
+pub use limits::*;
+pub use message::*;

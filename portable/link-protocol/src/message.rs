@@ -1,0 +1,473 @@
+//! Every message of the link. Numbers are normative (`docs/spec/link.md`), never reused, only added.
+
+use minicbor::bytes::ByteSlice;
+use minicbor::decode::Error as DecodeError;
+use minicbor::encode::{Error as EncodeError, Write};
+use minicbor::{Decode, Decoder, Encode, Encoder};
+
+use crate::frame::Lane;
+
+/// SHA-256 of a manifest's payload: the name of what a device runs or shall run.
+pub type Digest = [u8; 32];
+
+/// A message that can be put into a frame.
+pub trait Wire<'b>: Sized {
+    /// Where the message travels and under which number.
+    fn lane_and_kind(&self) -> (Lane, u8);
+    /// Writes the CBOR body.
+    ///
+    /// # Errors
+    /// The writer is full.
+    fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>>;
+    /// Reads the body of `lane`/`kind`; `None` for a number of a newer version.
+    ///
+    /// # Errors
+    /// The body is malformed.
+    fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, DecodeError>;
+}
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident($body:ty) = $lane:ident / $kind:literal, $vdoc:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name<'b> { $(#[doc = $vdoc] $variant($body)),* }
+
+        impl<'b> Wire<'b> for $name<'b> {
+            fn lane_and_kind(&self) -> (Lane, u8) {
+                match self { $(Self::$variant(_) => (Lane::$lane, $kind)),* }
+            }
+            fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>> {
+                match self { $(Self::$variant(body) => { e.encode(body)?; })* }
+                Ok(())
+            }
+            fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, DecodeError> {
+                let mut d = Decoder::new(body);
+                $(if lane == Lane::$lane as u8 && kind == $kind {
+                    return d.decode().map(|body| Some(Self::$variant(body)));
+                })*
+                Ok(None)
+            }
+        }
+    };
+}
+
+messages! {
+    /// What a device says.
+    DeviceMessage {
+        Hello(Hello<'b>) = Control / 0x01, "First message of a link: who and what this device is.";
+        State(State<'b>) = Control / 0x02, "Something of the reported state changed.";
+        Ping(Ping) = Control / 0x03, "Keepalive.";
+        Pong(Ping) = Control / 0x04, "Answer to a keepalive.";
+        CommandDone(CommandDone) = Control / 0x05, "Outcome of a command.";
+        Fetch(Fetch) = Update / 0x01, "Asks for a span of a manifest or of an area.";
+        Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
+        Log(Log<'b>) = Log / 0x01, "One log record.";
+    }
+}
+
+messages! {
+    /// What a server says.
+    ServerMessage {
+        Welcome(Welcome) = Control / 0x41, "Answer to `Hello`.";
+        Ping(Ping) = Control / 0x03, "Keepalive.";
+        Pong(Ping) = Control / 0x04, "Answer to a keepalive.";
+        GoAway(GoAway) = Control / 0x42, "The server closes the link; come back later.";
+        Command(Command) = Control / 0x43, "Asks the device to do something now.";
+        Offer(Offer) = Update / 0x41, "The bundle that this device shall run.";
+        Chunk(Chunk<'b>) = Update / 0x42, "A piece of what was asked for.";
+        Unavailable(Unavailable) = Update / 0x43, "What was asked for does not exist here.";
+    }
+}
+
+/// What the application is doing.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum ApplicationState {
+    /// No startable application.
+    #[n(0)]
+    None,
+    /// Running.
+    #[n(1)]
+    Running,
+    /// Stopped by a fault; restarts after a back-off.
+    #[n(2)]
+    BackingOff,
+    /// Stopped while an update is applied.
+    #[n(3)]
+    Updating,
+    /// Stopped on the owner's or its own order.
+    #[n(4)]
+    Stopped,
+}
+
+/// Why the hypervisor stopped the application.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum FaultKind {
+    /// Touched memory or a peripheral of the secure world.
+    #[n(0)]
+    SecureAccess,
+    /// Executed where no code is.
+    #[n(1)]
+    BadExecution,
+    /// Ran over the end of its stack or moved its stack pointer outside its memory.
+    #[n(2)]
+    StackOverflow,
+    /// Spent its whole time in interrupt handlers.
+    #[n(3)]
+    InterruptFlood,
+    /// Kept all interrupts masked.
+    #[n(4)]
+    InterruptsMasked,
+    /// Bus error.
+    #[n(5)]
+    BusError,
+    /// Undefined instruction, unaligned access, division by zero.
+    #[n(6)]
+    UsageFault,
+    /// Fault inside a fault handler, or any other escalation.
+    #[n(7)]
+    Escalated,
+    /// A breakpoint instruction with no debugger attached.
+    #[n(8)]
+    Breakpoint,
+    /// MPU violation of the application's own regions.
+    #[n(9)]
+    MemoryProtection,
+}
+
+/// The last fault of the application.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Fault {
+    /// What happened.
+    #[n(0)]
+    pub kind: FaultKind,
+    /// Program counter of the offending instruction.
+    #[n(1)]
+    pub program_counter: u32,
+    /// Address that was touched, if the processor told.
+    #[n(2)]
+    pub address: Option<u32>,
+    /// Faults since the hypervisor started.
+    #[n(3)]
+    pub count: u32,
+    /// Seconds until the application is started again.
+    #[n(4)]
+    pub restart_in_s: Option<u32>,
+}
+
+/// Why the hypervisor started.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum BootReason {
+    /// Power came on.
+    #[n(0)]
+    PowerOn,
+    /// The hypervisor restarted itself after a fault of its own.
+    #[n(1)]
+    HypervisorFault,
+    /// The owner ordered it.
+    #[n(2)]
+    Commanded,
+}
+
+/// Who and what a device is; sent first on every link.
+#[derive(Clone, Debug, Decode, Encode, PartialEq)]
+#[cbor(map)]
+pub struct Hello<'b> {
+    /// Version text of the hypervisor.
+    #[b(0)]
+    pub hypervisor: &'b str,
+    /// Device class that manifests name.
+    #[b(1)]
+    pub device_class: &'b str,
+    /// Board revision.
+    #[n(2)]
+    pub board_revision: u32,
+    /// System call ABI offered to the application.
+    #[n(3)]
+    pub abi: u32,
+    /// Manifest that the journal has committed, if any.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub running: Option<Digest>,
+    /// Why the hypervisor started.
+    #[n(5)]
+    pub boot_reason: BootReason,
+    /// The application now.
+    #[n(6)]
+    pub application: ApplicationState,
+    /// Connects since power came on, this one included.
+    #[n(7)]
+    pub connect_count: u32,
+    /// Last fault since power came on.
+    #[n(8)]
+    pub fault: Option<Fault>,
+    /// Epitaph of the hypervisor's own last fault.
+    #[b(9)]
+    pub epitaph: Option<&'b str>,
+    /// One-time token by which the device is claimed, until the server has acknowledged it.
+    #[cbor(n(10), with = "minicbor::bytes")]
+    pub claim_token: Option<[u8; 16]>,
+}
+
+/// Part of the reported state that changed.
+#[derive(Clone, Debug, Decode, Encode, PartialEq)]
+#[cbor(map)]
+pub struct State<'b> {
+    /// The application now.
+    #[n(0)]
+    pub application: ApplicationState,
+    /// Manifest that the journal has committed, if any.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub running: Option<Digest>,
+    /// The fault that led here.
+    #[n(2)]
+    pub fault: Option<Fault>,
+    /// Why, in words.
+    #[b(3)]
+    pub reason: Option<&'b str>,
+}
+
+/// Keepalive, either way.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Ping {
+    /// Returned unchanged in the answer.
+    #[n(0)]
+    pub token: u32,
+}
+
+/// The server's answer to `Hello`.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Welcome {
+    /// Microseconds since 1970-01-01 UTC.
+    #[n(0)]
+    pub wall_clock_us: u64,
+    /// Longest silence that the server accepts, in seconds; 0 leaves it to the device.
+    #[n(1)]
+    pub keepalive_max_s: u32,
+    /// Lowest log level wanted (0 error to 4 trace); 255 for none.
+    #[n(2)]
+    pub log_level: u8,
+}
+
+/// The server closes the link.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct GoAway {
+    /// Seconds to stay away.
+    #[n(0)]
+    pub reconnect_in_s: u32,
+}
+
+/// What a server may ask a device to do now.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum CommandKind {
+    /// Restart the application.
+    #[n(0)]
+    RestartApplication,
+    /// Stop the application until told otherwise.
+    #[n(1)]
+    StopApplication,
+    /// Apply a staged update now, even if the application postponed it.
+    #[n(2)]
+    ApplyNow,
+    /// Restart the whole device.
+    #[n(3)]
+    RestartDevice,
+}
+
+/// A command; done at most once for each id on one link.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Command {
+    /// Chosen by the server.
+    #[n(0)]
+    pub id: u32,
+    /// What to do.
+    #[n(1)]
+    pub kind: CommandKind,
+}
+
+/// Outcome of a command.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct CommandDone {
+    /// The command's id.
+    #[n(0)]
+    pub id: u32,
+    /// Whether it was carried out; if not, the device's log says why.
+    #[n(1)]
+    pub accepted: bool,
+}
+
+/// The bundle that the device shall run.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Offer {
+    /// SHA-256 of the manifest payload.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub manifest: Digest,
+    /// Length of the signed envelope in bytes.
+    #[n(1)]
+    pub envelope_len: u32,
+    /// Apply even if the application postpones.
+    #[n(2)]
+    pub forced: bool,
+}
+
+/// What a span belongs to.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum FetchFrom {
+    /// The signed envelope of the manifest.
+    #[n(0)]
+    Envelope,
+    /// An area's image.
+    #[n(1)]
+    Area,
+}
+
+/// Asks for a span; the server answers with chunks in order, or `Unavailable`.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Fetch {
+    /// The bundle, by manifest digest.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub manifest: Digest,
+    /// Envelope or area.
+    #[n(1)]
+    pub from: FetchFrom,
+    /// Area id; 0 for the envelope.
+    #[n(2)]
+    pub area: u32,
+    /// First byte wanted.
+    #[n(3)]
+    pub offset: u32,
+    /// Bytes wanted, at most [`crate::FETCH_LEN_MAX`].
+    #[n(4)]
+    pub len: u32,
+}
+
+/// A piece of what was asked for.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Chunk<'b> {
+    /// Envelope or area.
+    #[n(0)]
+    pub from: FetchFrom,
+    /// Area id; 0 for the envelope.
+    #[n(1)]
+    pub area: u32,
+    /// Offset of the first byte.
+    #[n(2)]
+    pub offset: u32,
+    /// At most [`crate::CHUNK_LEN_MAX`] bytes.
+    #[b(3)]
+    pub bytes: &'b ByteSlice,
+}
+
+/// The server does not have what was asked for; the device gives the update up until the next `Offer`.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Unavailable {
+    /// The bundle that was asked for.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub manifest: Digest,
+}
+
+/// Stages of an update, in order.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum UpdateStage {
+    /// Nothing to do: the device runs its target.
+    #[n(0)]
+    Idle,
+    /// The manifest is fetched and checked.
+    #[n(1)]
+    Checking,
+    /// Refused; `reason` says why. Nothing of the application was downloaded.
+    #[n(2)]
+    Refused,
+    /// Pages are fetched, sealed and staged while the application runs.
+    #[n(3)]
+    Staging,
+    /// Staged and verified; waits for its moment.
+    #[n(4)]
+    Ready,
+    /// The application is stopped, pages are written.
+    #[n(5)]
+    Applying,
+    /// Applied, verified and committed.
+    #[n(6)]
+    Committed,
+    /// The old application is being put back.
+    #[n(7)]
+    Reverting,
+    /// The old application was put back; `reason` says why.
+    #[n(8)]
+    Reverted,
+    /// Failed before anything was changed; `reason` says why.
+    #[n(9)]
+    Failed,
+}
+
+/// Where the update stands.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Progress<'b> {
+    /// The bundle, by manifest digest.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub manifest: Digest,
+    /// Stage.
+    #[n(1)]
+    pub stage: UpdateStage,
+    /// Pages done in this stage.
+    #[n(2)]
+    pub pages_done: u32,
+    /// Pages of this stage.
+    #[n(3)]
+    pub pages_total: u32,
+    /// Why, for `Refused`, `Reverted` and `Failed`.
+    #[b(4)]
+    pub reason: Option<&'b str>,
+}
+
+/// Who wrote a log record.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum LogSource {
+    /// The application.
+    #[n(0)]
+    Application,
+    /// The hypervisor.
+    #[n(1)]
+    Hypervisor,
+}
+
+/// One log record.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Log<'b> {
+    /// Who wrote it.
+    #[n(0)]
+    pub source: LogSource,
+    /// 0 error, 1 warning, 2 information, 3 debug, 4 trace.
+    #[n(1)]
+    pub level: u8,
+    /// Microseconds since power came on.
+    #[n(2)]
+    pub uptime_us: u64,
+    /// Running number since power came on.
+    #[n(3)]
+    pub sequence: u32,
+    /// Records lost before this one because the queue was full.
+    #[n(4)]
+    pub lost: u32,
+    /// The text, UTF-8, at most [`crate::LOG_TEXT_LEN_MAX`] bytes.
+    #[b(5)]
+    pub text: &'b str,
+}

@@ -1,0 +1,3 @@
+//! State machine of one link, both ends.
+#![no_std]
+#![forbid(unsafe_code)]

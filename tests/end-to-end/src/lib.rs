@@ -1,0 +1,2 @@
+//! Server, tool and emulated device together.
+#![forbid(unsafe_code)]

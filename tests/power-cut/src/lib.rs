@@ -1,0 +1,2 @@
+//! Every power cut of an update, and boots from what is left.
+#![forbid(unsafe_code)]

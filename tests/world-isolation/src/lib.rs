@@ -1,0 +1,2 @@
+//! Every crime of the hostile application, in QEMU.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! ELF, HEX or BIN in, signed bundle out.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! bulkhead: the command-line tool.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Client of the REST API.
+#![forbid(unsafe_code)]
