@@ -1,3 +1,28 @@
 //! Numbers, statuses and structs that an application sees.
+//!
+//! This table is the interface between the worlds: gateways, dispatcher, C header and documentation are made from
+//! it. Slots are append-only: a slot keeps its number, name and meaning for ever, a withdrawn call leaves a hole.
+//! Normative text: `docs/spec/system-calls.md`.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+mod status;
+mod structs;
+mod table;
+
+pub use status::Status;
+pub use structs::*;
+pub use table::{Argument, Call, SYSTEM_CALLS, slot};
+
+/// Version of the interface: rises when slots are appended. Manifests name the range they work with.
+pub const ABI_VERSION: u32 = 1;
+
+/// Distance of two gateways in bytes: `SG` and one branch.
+pub const GATEWAY_STRIDE_BYTES: u32 = 8;
+
+/// Longest log text in bytes; what is longer is refused, not cut.
+pub const LOG_TEXT_LEN_MAX: u32 = 256;
+
+/// Length of a device id as text, without a terminating zero.
+pub const DEVICE_ID_LEN: u32 = 34;

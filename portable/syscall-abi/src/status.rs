@@ -1,0 +1,29 @@
+//! The result of every system call.
+
+macro_rules! statuses {
+    ($($name:ident = $value:literal, $c:literal, $doc:literal;)*) => {
+        /// The result of every system call. The text says whose fault it was.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u32)]
+        pub enum Status { $(#[doc = $doc] $name = $value),* }
+
+        impl Status {
+            /// Each status with its C name and meaning, in order of value.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$name, $c, $doc)),*];
+        }
+    };
+}
+
+statuses! {
+    Ok = 0, "BH_STATUS_OK", "Done.";
+    PointerRefused = 1, "BH_STATUS_POINTER_REFUSED",
+        "Caller: a pointer leads outside the application's own memory or is misaligned; nothing was done.";
+    ArgumentRefused = 2, "BH_STATUS_ARGUMENT_REFUSED", "Caller: an argument is outside its range; nothing was done.";
+    BufferTooSmall = 3, "BH_STATUS_BUFFER_TOO_SMALL", "Caller: the buffer is shorter than the answer.";
+    VersionUnknown = 4, "BH_STATUS_VERSION_UNKNOWN", "Caller: the struct's version field is not one this hypervisor knows.";
+    CallUnknown = 5, "BH_STATUS_CALL_UNKNOWN", "Caller: this hypervisor is older than the call.";
+    Busy = 6, "BH_STATUS_BUSY", "Hypervisor: a queue is full; try again later.";
+    NothingPending = 7, "BH_STATUS_NOTHING_PENDING", "State: there is nothing to fetch or to act on.";
+    NotYetKnown = 8, "BH_STATUS_NOT_YET_KNOWN", "State: the value is not known yet, for example the wall clock before the first connect.";
+    LimitReached = 9, "BH_STATUS_LIMIT_REACHED", "Caller: the allowed total is used up, for example the longest postponement.";
+}

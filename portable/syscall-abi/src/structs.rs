@@ -1,0 +1,132 @@
+//! Structs and constants shared with the application. All are little-endian with 32-bit fields first.
+
+/// Version of [`UpdateStatus`].
+pub const UPDATE_STATUS_VERSION: u32 = 1;
+
+/// Where an update stands.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct UpdateStatus {
+    /// Set by the caller to [`UPDATE_STATUS_VERSION`].
+    pub version: u32,
+    /// A `BH_UPDATE_STAGE_` value.
+    pub stage: u32,
+    /// Pages done in this stage.
+    pub pages_done: u32,
+    /// Pages of this stage.
+    pub pages_total: u32,
+}
+
+impl UpdateStatus {
+    /// The struct as an application reads it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        let words = [self.version, self.stage, self.pages_done, self.pages_total];
+        for (to, word) in out.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
+/// Something that the application may want to know.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Notification {
+    /// Microseconds since power came on.
+    pub at_us: u64,
+    /// A `BH_NOTIFICATION_` value.
+    pub kind: u32,
+    /// Meaning depends on `kind`.
+    pub value: u32,
+}
+
+impl Notification {
+    /// The struct as an application reads it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        let words = self.at_us.to_le_bytes();
+        for (to, from) in
+            out.iter_mut().zip(words.iter().chain(&self.kind.to_le_bytes()).chain(&self.value.to_le_bytes()))
+        {
+            *to = *from;
+        }
+        out
+    }
+}
+
+macro_rules! numbers {
+    ($(#[$doc:meta])* $name:ident $prefix:literal { $($variant:ident = $value:literal, $c:literal, $vdoc:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[repr(u32)]
+        pub enum $name { $(#[doc = $vdoc] $variant = $value),* }
+
+        impl $name {
+            /// Name prefix of the group in C.
+            pub const C_PREFIX: &'static str = $prefix;
+            /// Value, C name without prefix, meaning.
+            pub const ALL: &'static [(u32, &'static str, &'static str)] = &[$(($value, $c, $vdoc)),*];
+        }
+    };
+}
+
+numbers! {
+    /// Kinds of notification.
+    NotificationKind "BH_NOTIFICATION_" {
+        NetworkChanged = 1, "NETWORK_CHANGED", "The link came up (value 1) or went down (value 0).";
+        UpdateProgress = 2, "UPDATE_PROGRESS", "The update entered the stage in value.";
+        UpdateReady = 3, "UPDATE_READY", "An update is staged; value is the pages to be written. Apply or postpone.";
+        ClockSet = 4, "CLOCK_SET", "The wall clock became known or was corrected.";
+    }
+}
+
+numbers! {
+    /// Stages of an update, as the link names them.
+    UpdateStageNumber "BH_UPDATE_STAGE_" {
+        Idle = 0, "IDLE", "Nothing to do.";
+        Checking = 1, "CHECKING", "The manifest is fetched and checked.";
+        Refused = 2, "REFUSED", "The bundle was refused.";
+        Staging = 3, "STAGING", "Pages are fetched and staged.";
+        Ready = 4, "READY", "Staged and verified.";
+        Applying = 5, "APPLYING", "Pages are written.";
+        Committed = 6, "COMMITTED", "Applied and committed.";
+        Reverting = 7, "REVERTING", "The old application is being put back.";
+        Reverted = 8, "REVERTED", "The old application was put back.";
+        Failed = 9, "FAILED", "Failed before anything was changed.";
+    }
+}
+
+numbers! {
+    /// Why the application was started.
+    WakeReason "BH_WAKE_REASON_" {
+        PowerOn = 0, "POWER_ON", "Power came on or the whole device restarted.";
+        Updated = 1, "UPDATED", "An update was applied.";
+        Faulted = 2, "FAULTED", "The application was stopped by a fault and its back-off is over.";
+        Requested = 3, "REQUESTED", "The application asked for a restart.";
+        Commanded = 4, "COMMANDED", "The owner asked for a restart.";
+        Reverted = 5, "REVERTED", "An update was undone.";
+    }
+}
+
+numbers! {
+    /// State of the link to the server.
+    NetworkStatus "BH_NETWORK_STATUS_" {
+        Offline = 0, "OFFLINE", "No address yet.";
+        Connecting = 1, "CONNECTING", "Connecting or waiting to retry.";
+        Online = 2, "ONLINE", "The server has answered.";
+    }
+}
+
+numbers! {
+    /// Bits that say why the device is online or offline.
+    NetworkReason "BH_NETWORK_REASON_" {
+        AlwaysConnected = 1, "ALWAYS_CONNECTED", "Policy: the link is kept at all times.";
+        ClockNotSet = 2, "CLOCK_NOT_SET", "The wall clock is not known yet.";
+        FaultToReport = 4, "FAULT_TO_REPORT", "A fault waits to be reported.";
+        ColdBoot = 8, "COLD_BOOT", "Power came on and the server has not been asked yet.";
+        FetchingUpdate = 16, "FETCHING_UPDATE", "An update is being fetched.";
+        NoApplication = 32, "NO_APPLICATION", "There is no startable application.";
+        BackOff = 64, "BACK_OFF", "Offline: the last attempt failed, the next waits for its time.";
+    }
+}

@@ -1,0 +1,104 @@
+//! The table of system calls.
+
+/// One argument in C.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Argument {
+    /// C type.
+    pub c_type: &'static str,
+    /// Name.
+    pub name: &'static str,
+}
+
+/// One system call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Call {
+    /// Slot in the gateway page.
+    pub slot: u32,
+    /// C name.
+    pub name: &'static str,
+    /// Arguments, at most four.
+    pub arguments: &'static [Argument],
+    /// What it does, its units and errors.
+    pub doc: &'static str,
+}
+
+macro_rules! calls {
+    ($($slot:literal $constant:ident $name:literal ($($c_type:literal $argument:literal),*) $doc:literal;)*) => {
+        /// Every system call in order of slot.
+        pub const SYSTEM_CALLS: &[Call] = &[$(Call {
+            slot: $slot,
+            name: $name,
+            arguments: &[$(Argument { c_type: $c_type, name: $argument }),*],
+            doc: $doc,
+        }),*];
+
+        /// Slot numbers.
+        pub mod slot {
+            $(#[doc = $doc] pub const $constant: u32 = $slot;)*
+        }
+    };
+}
+
+calls! {
+    0 NOP "bh_nop" () "Does nothing and returns BH_STATUS_OK.";
+    1 ABI_VERSION_READ "bh_abi_version_read" ("uint32_t *" "version") "Writes the ABI version of this hypervisor.";
+    2 DEVICE_ID_READ "bh_device_id_read" ("char *" "buffer", "uint32_t" "length_bytes")
+        "Writes the 34 characters of the device id, without a terminating zero.";
+    3 CLOCK_MONOTONIC_READ_US "bh_clock_monotonic_read_us" ("uint64_t *" "now_us")
+        "Writes the microseconds since power came on; never goes back.";
+    4 CLOCK_WALL_READ_US "bh_clock_wall_read_us" ("uint64_t *" "now_us")
+        "Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump.";
+    5 LOG_WRITE "bh_log_write" ("uint32_t" "level", "const char *" "text", "uint32_t" "length_bytes")
+        "Queues one log record of at most 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.";
+    6 APPLICATION_RESTART "bh_application_restart" () "Asks the hypervisor to restart the application soon after this call returns.";
+    7 WAKE_REASON_READ "bh_wake_reason_read" ("uint32_t *" "reason") "Writes a BH_WAKE_REASON_ value.";
+    8 NETWORK_STATUS_READ "bh_network_status_read" ("uint32_t *" "status") "Writes a BH_NETWORK_STATUS_ value.";
+    9 NETWORK_REASONS_READ "bh_network_reasons_read" ("uint32_t *" "reasons") "Writes the BH_NETWORK_REASON_ bits.";
+    10 UPDATE_STATUS_READ "bh_update_status_read" ("struct bh_update_status *" "status")
+        "Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION.";
+    11 UPDATE_APPLY_NOW "bh_update_apply_now" ()
+        "Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.";
+    12 UPDATE_POSTPONE "bh_update_postpone" ("uint32_t" "seconds")
+        "Keeps a staged update waiting for up to 3,600 s a call and 86,400 s in all; the owner can override.";
+    13 UPDATE_CONFIRM "bh_update_confirm" () "Says that the application works; a later hypervisor keeps an update only after this.";
+    14 NOTIFICATION_ENABLE "bh_notification_enable" ("uint32_t" "interrupt")
+        "Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.";
+    15 NOTIFICATION_NEXT "bh_notification_next" ("struct bh_notification *" "notification")
+        "Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_in_order_without_repeats_and_take_at_most_four_arguments() {
+        for (index, call) in SYSTEM_CALLS.iter().enumerate() {
+            assert_eq!(
+                call.slot as usize, index,
+                "{}: a withdrawn call leaves a hole, which this test must then name",
+                call.name
+            );
+            assert!(call.arguments.len() <= 4, "{}", call.name);
+        }
+    }
+
+    /// Released slots. Append new lines; never change one.
+    #[test]
+    fn released_slots_keep_their_names() {
+        let golden = include_str!("../tests/golden/slots.txt");
+        for line in golden.lines() {
+            let (slot, name) = line.split_once(' ').expect("golden line");
+            let call = SYSTEM_CALLS.iter().find(|c| c.slot.to_string() == slot).expect("slot exists");
+            assert_eq!(call.name, name);
+        }
+        assert_eq!(
+            golden.lines().count(),
+            SYSTEM_CALLS.len(),
+            "append the new slot to tests/golden/slots.txt"
+        );
+    }
+
+    extern crate std;
+    use std::string::ToString;
+}
