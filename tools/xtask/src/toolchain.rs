@@ -1,0 +1,139 @@
+//! Which Rust compiler builds for the chip, and with which linker.
+//!
+//! A rustup toolchain with the chip's target installed is the first choice. Without it Debian's compiler builds
+//! `core` from Debian's library source; the two are of one version, which rustup's compiler and that source are
+//! not. `RUSTC_BOOTSTRAP` is there for `build-std` alone: the project's own code is stable Rust.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// The target of every chip with an Armv8-M Mainline core, soft float.
+pub(crate) const TARGET: &str = "thumbv8m.main-none-eabi";
+
+/// A compiler for the chip.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Toolchain {
+    /// The active rustup toolchain, which has the target installed.
+    Rustup,
+    /// Debian's compiler with its library source.
+    Debian {
+        /// Debian's cargo.
+        cargo: PathBuf,
+        /// Debian's compiler.
+        rustc: PathBuf,
+        /// The linker, as cargo is told it.
+        linker: PathBuf,
+    },
+}
+
+impl Toolchain {
+    /// Chooses, preferring rustup.
+    ///
+    /// # Errors
+    /// Neither is there; the text names the command that installs one.
+    pub(crate) fn choose() -> Result<Self> {
+        if rustup_has_target() {
+            return Ok(Self::Rustup);
+        }
+        match debian() {
+            Some(found) => Ok(found),
+            None => bail!(
+                "no Rust compiler for {TARGET}: run `cargo xtask setup`, or `rustup target add {TARGET}` \
+                 if rustup may download"
+            ),
+        }
+    }
+
+    /// One line that says what was chosen and why.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Rustup => format!("rustup's toolchain, which has {TARGET}"),
+            Self::Debian { cargo, linker, .. } => format!(
+                "Debian's compiler ({}) with build-std, since rustup lacks {TARGET}; linker {}",
+                cargo.display(),
+                linker.file_name().unwrap_or(linker.as_os_str()).to_string_lossy()
+            ),
+        }
+    }
+
+    /// A short name for a folder of build products that the other toolchain must not touch.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Rustup => "rustup",
+            Self::Debian { .. } => "debian",
+        }
+    }
+
+    /// `cargo SUBCOMMAND` for the chip, in `root`.
+    pub(crate) fn cargo(&self, root: &Path, subcommand: &str) -> Command {
+        let mut command = match self {
+            Self::Rustup => {
+                let mut command = process::cargo(root);
+                command.arg(subcommand);
+                command
+            }
+            Self::Debian { cargo, rustc, linker } => {
+                let mut command = process::clean(cargo);
+                command.current_dir(root).arg(subcommand);
+                command.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
+                command.arg("-Zbuild-std-features=compiler-builtins-mem");
+                command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+                command.env("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABI_LINKER", linker);
+                command
+            }
+        };
+        command.args(["--target", TARGET]);
+        command
+    }
+}
+
+fn rustup_has_target() -> bool {
+    sysroot().is_some_and(|root| root.join("lib/rustlib").join(TARGET).join("lib").is_dir())
+}
+
+/// Where the compiler that started us keeps its libraries.
+fn sysroot() -> Option<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let text = process::output(Command::new(rustc).args(["--print", "sysroot"])).ok()?;
+    Some(PathBuf::from(text.trim()))
+}
+
+fn debian() -> Option<Toolchain> {
+    let rustc = PathBuf::from("/usr/bin/rustc");
+    let cargo = PathBuf::from("/usr/bin/cargo");
+    let source = Path::new("/usr/lib/rustlib/src/rust/library/core");
+    if !rustc.is_file() || !cargo.is_file() || !source.is_dir() {
+        return None;
+    }
+    Some(Toolchain::Debian { cargo, rustc, linker: linker()? })
+}
+
+/// `rust-lld` of the active toolchain, or binutils' linker for the chip.
+fn linker() -> Option<PathBuf> {
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let lld = sysroot().map(|root| root.join("lib/rustlib").join(host).join("bin/rust-lld"));
+    lld.filter(|path| path.is_file()).or_else(|| process::find("arm-none-eabi-ld"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debian_builds_the_library_and_rustup_does_not() {
+        let debian = Toolchain::Debian {
+            cargo: "/c".into(),
+            rustc: "/r".into(),
+            linker: "/somewhere/rust-lld".into(),
+        };
+        let command = process::shown(&debian.cargo(Path::new("."), "build"));
+        assert!(command.starts_with("/c build -Zbuild-std=core"), "{command}");
+        assert!(debian.describe().contains("rust-lld"));
+        let command = process::shown(&Toolchain::Rustup.cargo(Path::new("."), "build"));
+        assert!(!command.contains("build-std") && command.contains(TARGET), "{command}");
+    }
+}
