@@ -10,6 +10,7 @@ mod elf;
 mod image;
 mod process;
 mod requirements;
+mod tidy;
 mod toolchain;
 mod workspace;
 
@@ -26,6 +27,7 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   setup               install what is missing (Debian packages, through apt)
   image BOARD         build the hypervisor image of a board (mps2-an505)
   apps [NAME]         build the C applications under apps/
+  tidy                check the rules of ARCHITECTURE.md and STYLE.md
 ";
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["doctor"] => requirements::doctor(&workspace),
         ["setup"] => requirements::setup(),
         ["image", board] => image::build(&workspace, board).map(|_| ()),
+        ["tidy"] => tidy::run(&workspace),
         ["apps"] => apps::build_all(&workspace).map(|_| ()),
         ["apps", name] => apps::build(&workspace, name).map(|_| ()),
         _ => bail!("no such command: `{}`; `cargo xtask help` lists them", words.join(" ")),

@@ -28,11 +28,6 @@ impl Workspace {
         bail!("{} is not inside a working tree of Bulkhead; change into one", start.display())
     }
 
-    #[cfg(test)]
-    pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
-    }
-
     /// The folder that holds the workspace's `Cargo.toml`.
     pub(crate) fn root(&self) -> &Path {
         &self.root
