@@ -1,0 +1,369 @@
+//! Devices: what is known, what they report, what they shall run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BundleReference, DeviceId, ManifestDigest, Timestamp};
+
+/// What the application is doing.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplicationState {
+    /// No startable application.
+    None,
+    /// Running.
+    Running,
+    /// Stopped by a fault; restarts after a back-off.
+    BackingOff,
+    /// Stopped while an update is applied.
+    Updating,
+    /// Stopped on the owner's or its own order.
+    Stopped,
+}
+
+/// Why the hypervisor stopped the application.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// Touched memory or a peripheral of the secure world.
+    SecureAccess,
+    /// Executed where no code is.
+    BadExecution,
+    /// Ran over the end of its stack.
+    StackOverflow,
+    /// Spent its whole time in interrupt handlers.
+    InterruptFlood,
+    /// Kept all interrupts masked.
+    InterruptsMasked,
+    /// Bus error.
+    BusError,
+    /// Undefined instruction, unaligned access, division by zero.
+    UsageFault,
+    /// Fault inside a fault handler.
+    Escalated,
+    /// A breakpoint without a debugger.
+    Breakpoint,
+    /// Violation of the application's own MPU regions.
+    MemoryProtection,
+}
+
+/// The last fault of the application.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Fault {
+    /// What happened.
+    pub kind: FaultKind,
+    /// Program counter of the offending instruction.
+    pub program_counter: u32,
+    /// Address that was touched, if the processor told.
+    pub address: Option<u32>,
+    /// Faults since the hypervisor started.
+    pub count: u32,
+    /// Seconds from the report until the application is started again.
+    pub restart_in_s: Option<u32>,
+}
+
+/// Why the hypervisor started.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum BootReason {
+    /// Power came on.
+    PowerOn,
+    /// The hypervisor restarted itself after a fault of its own.
+    HypervisorFault,
+    /// The owner ordered it.
+    Commanded,
+}
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportedState {
+    /// Version of the hypervisor.
+    pub hypervisor: String,
+    /// Class that manifests name.
+    pub device_class: String,
+    /// Board revision.
+    pub board_revision: u32,
+    /// System call ABI offered to the application.
+    pub abi: u32,
+    /// Manifest that the device runs; absent if none.
+    pub running: Option<ManifestDigest>,
+    /// Why the hypervisor started.
+    pub boot_reason: BootReason,
+    /// The application.
+    pub application: ApplicationState,
+    /// Connects since power came on.
+    pub connect_count: u32,
+    /// Last fault of the application since power came on.
+    pub fault: Option<Fault>,
+    /// Last words of the hypervisor if it restarted itself.
+    pub epitaph: Option<String>,
+    /// Why, in the device's words, the state last changed.
+    pub reason: Option<String>,
+    /// When the server heard it.
+    pub reported_at: Timestamp,
+}
+
+/// The link of a device that is connected now, and its budget.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinkStatus {
+    /// Address from which it connected.
+    pub address: String,
+    /// When it connected.
+    pub since: Timestamp,
+    /// When the last frame came from it.
+    pub last_heard_at: Timestamp,
+    /// Frames received on this connection.
+    pub frames_in: u64,
+    /// Frames sent on this connection.
+    pub frames_out: u64,
+    /// Bytes received on this connection, as they crossed the wire.
+    pub bytes_in: u64,
+    /// Bytes sent on this connection, as they crossed the wire.
+    pub bytes_out: u64,
+    /// Frames that had to wait because the device sent faster than its limit.
+    pub frames_throttled: u64,
+    /// Log bytes stored of this device since midnight UTC.
+    pub log_bytes_today: u64,
+    /// Log bytes that a device may store in a day.
+    pub log_bytes_per_day_max: u64,
+    /// Log records dropped: over the day's limit, or the server's queue was full.
+    pub log_records_dropped: u64,
+}
+
+/// A device.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Device {
+    /// Certified by its key.
+    pub id: DeviceId,
+    /// Name, unique in the realm.
+    pub name: Option<String>,
+    /// Static X25519 public key, 64 hexadecimal digits; absent until first heard of.
+    pub public_key: Option<String>,
+    /// When it became known to the server.
+    pub registered_at: Timestamp,
+    /// Account that owns it; absent until claimed.
+    pub claimed_by: Option<String>,
+    /// When it was claimed.
+    pub claimed_at: Option<Timestamp>,
+    /// Whether the server refuses its link for good.
+    pub revoked: bool,
+    /// Whether it is connected now.
+    pub online: bool,
+    /// When it was last heard.
+    pub last_seen_at: Option<Timestamp>,
+    /// Its connection, if online.
+    pub link: Option<LinkStatus>,
+    /// What it last reported; absent until its first connection.
+    pub reported: Option<ReportedState>,
+    /// Name and version of the bundle it runs, if the server has it.
+    pub running_bundle: Option<String>,
+    /// What it shall run; absent until a first deploy.
+    pub target: Option<ManifestDigest>,
+    /// Name and version of the target.
+    pub target_bundle: Option<String>,
+    /// Its newest update, unfinished or finished.
+    pub update: Option<Update>,
+}
+
+/// Where an update stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateStage {
+    /// Waits for the device to connect and answer.
+    Pending,
+    /// The device fetches and checks the manifest.
+    Checking,
+    /// The device refused it; nothing was downloaded.
+    Refused,
+    /// The device fetches, seals and stages pages while the application runs.
+    Staging,
+    /// Staged and verified; waits for its moment.
+    Ready,
+    /// The application is stopped, pages are written.
+    Applying,
+    /// Applied, verified and committed.
+    Committed,
+    /// The old application is being put back.
+    Reverting,
+    /// The old application was put back.
+    Reverted,
+    /// Failed before anything was changed.
+    Failed,
+    /// A newer target replaced it.
+    Superseded,
+}
+
+impl UpdateStage {
+    /// Whether nothing follows unless somebody deploys again.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Refused | Self::Committed | Self::Reverted | Self::Failed | Self::Superseded => true,
+            Self::Pending
+            | Self::Checking
+            | Self::Staging
+            | Self::Ready
+            | Self::Applying
+            | Self::Reverting => false,
+        }
+    }
+
+    /// The stage as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Checking => "checking",
+            Self::Refused => "refused",
+            Self::Staging => "staging",
+            Self::Ready => "ready",
+            Self::Applying => "applying",
+            Self::Committed => "committed",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// One stage that an update reached.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StageReached {
+    /// Stage.
+    pub stage: UpdateStage,
+    /// When the server heard of it.
+    pub at: Timestamp,
+    /// Why, for refusals and failures.
+    pub reason: Option<String>,
+}
+
+/// One attempt to bring a device to a target.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Update {
+    /// Number, rising.
+    pub id: i64,
+    /// The device.
+    pub device_id: DeviceId,
+    /// What it shall run.
+    pub manifest: ManifestDigest,
+    /// Name and version of the bundle.
+    pub bundle: Option<String>,
+    /// Whether it applies even if the application postpones.
+    pub forced: bool,
+    /// Account that deployed.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub stage: UpdateStage,
+    /// Pages done in this stage.
+    pub pages_done: u32,
+    /// Pages of this stage.
+    pub pages_total: u32,
+    /// Why, for refusals and failures, in the device's words.
+    pub reason: Option<String>,
+    /// When the server last heard of it.
+    pub updated_at: Timestamp,
+    /// Stages in the order in which they were reached.
+    pub stages: Vec<StageReached>,
+}
+
+/// Body that registers a device that a factory made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RegisterDevice {
+    /// Static X25519 public key, 64 hexadecimal digits.
+    pub public_key: String,
+    /// SHA-256 of the 16-byte one-time claim token, 64 hexadecimal digits. The token itself stays with the device.
+    pub claim_token_sha256: Option<String>,
+    /// Name, unique in the realm.
+    pub name: Option<String>,
+}
+
+/// Body that binds a device to the caller's account.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClaimDevice {
+    /// The device's one-time token, 32 hexadecimal digits.
+    pub claim_token: String,
+    /// Name to give it.
+    pub name: Option<String>,
+}
+
+/// Body that changes what an owner may change of a device; an absent field stays.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangeDevice {
+    /// New name, unique in the realm.
+    pub name: Option<String>,
+    /// Refuse its link for good, or again allow it.
+    pub revoked: Option<bool>,
+}
+
+/// Body that sets what a device shall run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetTarget {
+    /// Digest of the manifest, at least eight first digits of it, `name@version`, or `name` for the newest.
+    pub bundle: BundleReference,
+    /// Apply even if the application postpones.
+    #[serde(default)]
+    pub forced: bool,
+}
+
+/// What a server may ask a device to do now.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceCommand {
+    /// Restart the application.
+    RestartApplication,
+    /// Stop the application until told otherwise.
+    StopApplication,
+    /// Apply a staged update now, even if the application postponed it.
+    ApplyNow,
+    /// Restart the whole device.
+    RestartDevice,
+}
+
+/// Body that sends a command.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SendCommand {
+    /// What to do.
+    pub command: DeviceCommand,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandOutcome {
+    /// The device carried it out.
+    Accepted,
+    /// The device did not; its log says why.
+    Declined,
+    /// No answer in time; it may have been carried out.
+    Unanswered,
+}
+
+/// Answer to [`SendCommand`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommandResult {
+    /// How it ended.
+    pub outcome: CommandOutcome,
+}
