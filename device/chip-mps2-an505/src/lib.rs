@@ -1,3 +1,17 @@
 //! Drivers of QEMU's mps2-an505.
+//!
+//! # Source
+//! Arm AN505 (SSE-200 subsystem for MPS2+), Arm CoreLink SSE-200 TRM, SMSC LAN9118 data sheet.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+mod lan9118;
+mod nvm;
+mod protection;
+mod register;
+mod uart;
+
+pub use lan9118::Lan9118;
+pub use nvm::{NvmFlash, NvmKind};
+pub use protection::{Sram3Share, assign_peripheral, assign_sram3};
+pub use uart::Uart;

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
+mod generate;
 mod status;
 mod structs;
 mod table;
 
+pub use generate::{write_c_header, write_rust_constants};
 pub use status::Status;
 pub use structs::*;
 pub use table::{Argument, Call, SYSTEM_CALLS, slot};

@@ -8,6 +8,7 @@ mod description;
 mod generate;
 
 pub use description::*;
+pub use generate::*;
 
 /// The virtual board's description, as committed.
 pub const MPS2_AN505: &str = include_str!("../../../boards/mps2-an505/board.toml");

@@ -1,0 +1,179 @@
+/* An application that attacks the hypervisor, one crime for each character received on its console.
+ *
+ * Used by tests/world-isolation and by the demo. Crimes that end the application are named on the console before
+ * they are committed; crimes that must be refused print `refused` or `ESCAPED`. */
+#include "bh_console.h"
+#include "bulkhead.h"
+
+#define SECURE_MEMORY 0x38000000u
+#define SECURE_CODE 0x10000000u
+#define SECURE_UART 0x50200000u
+#define SECURE_UART_OTHER_ALIAS 0x40200000u
+#define SECURE_PART_OF_NVM 0x80110000u
+#define NOWHERE 0x60000000u
+#define NVIC_ISER(n) (*(volatile uint32_t *)(0xE000E100u + (n) / 32u * 4u))
+#define NVIC_ISPR(n) (*(volatile uint32_t *)(0xE000E200u + (n) / 32u * 4u))
+#define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
+#define VTOR (*(volatile uint32_t *)0xE000ED08u)
+#define LINE BH_BOARD_SOFTWARE_INTERRUPT_0
+#define BIT(n) (1u << ((n) % 32u))
+
+static volatile enum { FLOOD, HANG, FAULT } in_handler;
+static volatile uint32_t sink;
+
+static uint32_t read_at(uint32_t address)
+{
+    return *(volatile uint32_t *)address;
+}
+
+static void write_at(uint32_t address, uint32_t value)
+{
+    *(volatile uint32_t *)address = value;
+}
+
+static void jump_to(uint32_t address)
+{
+    ((void (*)(void))(address | 1u))();
+}
+
+void software0_handler(void)
+{
+    switch (in_handler) {
+    case FLOOD:
+        NVIC_ISPR(LINE) = BIT(LINE);
+        break;
+    case HANG:
+        for (;;) {
+        }
+    case FAULT:
+        write_at(SECURE_MEMORY, 1);
+        break;
+    }
+}
+
+static void interrupt(int what)
+{
+    in_handler = what;
+    NVIC_ISER(LINE) = BIT(LINE);
+    NVIC_ISPR(LINE) = BIT(LINE);
+    for (;;) {
+    }
+}
+
+__attribute__((noinline)) static uint32_t recurse(uint32_t depth)
+{
+    volatile uint32_t frame[64];
+    frame[depth % 64] = depth;
+    return recurse(depth + 1) + frame[0];
+}
+
+/* The same, slowly: the stack pointer itself is put where it must not be, and used by the next interrupt. */
+static void stack_into(uint32_t address)
+{
+    __asm volatile("msr msp, %0\n1: b 1b" : : "r"(address));
+}
+
+static void verdict(int refused)
+{
+    bh_console_write(refused ? "refused\n" : "ESCAPED\n");
+}
+
+static void wild_pointers(void)
+{
+    static const uint32_t wild[] = {
+        0, 4, SECURE_CODE, SECURE_MEMORY, SECURE_UART, SECURE_UART_OTHER_ALIAS, SECURE_PART_OF_NVM, NOWHERE, 0xE000ED08u,
+        BH_BOARD_MEMORY_BASE - 4u, BH_BOARD_MEMORY_BASE + BH_BOARD_MEMORY_LENGTH - 4u, 0xFFFFFFFCu, 0xFFFFFFF8u,
+        BH_BOARD_FLASH_BASE + 64u, BH_BOARD_EXTERNAL_BASE, BH_BOARD_GATEWAYS,
+    };
+    int refused = 1;
+    for (uint32_t i = 0; i < sizeof wild / sizeof *wild; i++) {
+        refused &= bh_clock_monotonic_read_us((uint64_t *)wild[i]) == BH_STATUS_POINTER_REFUSED;
+        refused &= bh_device_id_read((char *)wild[i], BH_DEVICE_ID_LEN) == BH_STATUS_POINTER_REFUSED;
+        refused &= bh_notification_next((struct bh_notification *)wild[i]) != BH_STATUS_OK;
+        if (wild[i] != BH_BOARD_FLASH_BASE + 64u && wild[i] != BH_BOARD_EXTERNAL_BASE) {
+            refused &= bh_log_write(2, (const char *)wild[i], 64) == BH_STATUS_POINTER_REFUSED;
+        }
+    }
+    refused &= bh_log_write(2, (const char *)BH_BOARD_MEMORY_BASE, 0xFFFFFFFFu) != BH_STATUS_OK;
+    refused &= bh_log_write(99, "level", 5) == BH_STATUS_ARGUMENT_REFUSED;
+    refused &= bh_notification_enable(48) == BH_STATUS_ARGUMENT_REFUSED;
+    /* Slots that this hypervisor does not have. */
+    refused &= ((bh_status (*)(void))BH_GATEWAY(31u))() == BH_STATUS_CALL_UNKNOWN;
+    verdict(refused);
+}
+
+/* Registers that the hypervisor used must not come back. */
+static void look_at_leftovers(void)
+{
+    uint32_t r1, r2, r3, r12;
+    __asm volatile("movs r0, #0\n blx %4\n mov %0, r1\n mov %1, r2\n mov %2, r3\n mov %3, r12\n"
+                   : "=&r"(r1), "=&r"(r2), "=&r"(r3), "=&r"(r12)
+                   : "r"(BH_GATEWAY(0u))
+                   : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");
+    verdict((r1 | r2 | r3 | r12) == 0);
+}
+
+static void ask_for_reset(void)
+{
+    AIRCR = 0x05FA0004u;
+    for (volatile int i = 0; i < 100000; i++) {
+    }
+    verdict(1);
+}
+
+/* Interrupts of the hypervisor cannot be seen, masked or pended from here. */
+static void touch_foreign_interrupts(void)
+{
+    *(volatile uint32_t *)0xE000E184u = 0xFFFFFFFFu; /* ICER1: line 48 is the Ethernet controller's. */
+    NVIC_ISPR(48u) = BIT(48u);
+    verdict((NVIC_ISPR(48u) & BIT(48u)) == 0 && (NVIC_ISER(48u) & BIT(48u)) == 0);
+}
+
+static void commit(int crime)
+{
+    switch (crime) {
+    case 'a': sink = read_at(SECURE_MEMORY); break;
+    case 'b': write_at(SECURE_MEMORY, 0); break;
+    case 'c': write_at(SECURE_UART, 'x'); break;
+    case 'd': write_at(SECURE_UART_OTHER_ALIAS, 'x'); break;
+    case 'e': sink = read_at(SECURE_PART_OF_NVM); break;
+    case 'f': jump_to(NOWHERE); break;
+    case 'g': jump_to(SECURE_CODE + 0x400u); break;
+    case 'h': jump_to(BH_BOARD_GATEWAYS + 4u); break;
+    case 'i': sink = recurse(0); break;
+    case 'j': stack_into(SECURE_MEMORY + 0x1000u); break;
+    case 'k': interrupt(FLOOD); break;
+    case 'l': interrupt(HANG); break;
+    case 'm': interrupt(FAULT); break;
+    case 'n': __asm volatile("cpsid i\n1: b 1b"); break;
+    case 'o': __asm volatile("cpsid f\n1: b 1b"); break;
+    case 'p': __asm volatile("udf #1"); break;
+    case 'q': __asm volatile("bkpt #0"); break;
+    case 'r': VTOR = SECURE_MEMORY; interrupt(HANG); break;
+    case 's': __asm volatile("mvn r0, #2\n bx r0"); break; /* a forged exception return */
+    case 't': *(volatile uint32_t *)0xE000ED14u |= 0x10u; sink = 1u / sink; break;
+    case 'A': wild_pointers(); return;
+    case 'B': look_at_leftovers(); return;
+    case 'C': ask_for_reset(); return;
+    case 'D': touch_foreign_interrupts(); return;
+    default: bh_console_write("unknown crime\n"); return;
+    }
+    verdict(0); /* Nothing above may come back. */
+}
+
+int main(void)
+{
+    bh_console_start();
+    bh_console_write("hostile ready\n");
+    bh_log_text(2, "hostile application starts");
+    for (;;) {
+        int crime = bh_console_read();
+        if (crime > ' ') {
+            char name[] = "crime ?\n";
+            name[6] = (char)crime;
+            sink = 0;
+            bh_console_write(name);
+            commit(crime);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Numbers of the system calls. Generated from portable/syscall-abi; do not edit.
+
+/// Done.
+pub const BH_STATUS_OK: u32 = 0;
+/// Caller: a pointer leads outside the application's own memory or is misaligned; nothing was done.
+pub const BH_STATUS_POINTER_REFUSED: u32 = 1;
+/// Caller: an argument is outside its range; nothing was done.
+pub const BH_STATUS_ARGUMENT_REFUSED: u32 = 2;
+/// Caller: the buffer is shorter than the answer.
+pub const BH_STATUS_BUFFER_TOO_SMALL: u32 = 3;
+/// Caller: the struct's version field is not one this hypervisor knows.
+pub const BH_STATUS_VERSION_UNKNOWN: u32 = 4;
+/// Caller: this hypervisor is older than the call.
+pub const BH_STATUS_CALL_UNKNOWN: u32 = 5;
+/// Hypervisor: a queue is full; try again later.
+pub const BH_STATUS_BUSY: u32 = 6;
+/// State: there is nothing to fetch or to act on.
+pub const BH_STATUS_NOTHING_PENDING: u32 = 7;
+/// State: the value is not known yet, for example the wall clock before the first connect.
+pub const BH_STATUS_NOT_YET_KNOWN: u32 = 8;
+/// Caller: the allowed total is used up, for example the longest postponement.
+pub const BH_STATUS_LIMIT_REACHED: u32 = 9;
+/// The link came up (value 1) or went down (value 0).
+pub const BH_NOTIFICATION_NETWORK_CHANGED: u32 = 1;
+/// The update entered the stage in value.
+pub const BH_NOTIFICATION_UPDATE_PROGRESS: u32 = 2;
+/// An update is staged; value is the pages to be written. Apply or postpone.
+pub const BH_NOTIFICATION_UPDATE_READY: u32 = 3;
+/// The wall clock became known or was corrected.
+pub const BH_NOTIFICATION_CLOCK_SET: u32 = 4;
+/// Nothing to do.
+pub const BH_UPDATE_STAGE_IDLE: u32 = 0;
+/// The manifest is fetched and checked.
+pub const BH_UPDATE_STAGE_CHECKING: u32 = 1;
+/// The bundle was refused.
+pub const BH_UPDATE_STAGE_REFUSED: u32 = 2;
+/// Pages are fetched and staged.
+pub const BH_UPDATE_STAGE_STAGING: u32 = 3;
+/// Staged and verified.
+pub const BH_UPDATE_STAGE_READY: u32 = 4;
+/// Pages are written.
+pub const BH_UPDATE_STAGE_APPLYING: u32 = 5;
+/// Applied and committed.
+pub const BH_UPDATE_STAGE_COMMITTED: u32 = 6;
+/// The old application is being put back.
+pub const BH_UPDATE_STAGE_REVERTING: u32 = 7;
+/// The old application was put back.
+pub const BH_UPDATE_STAGE_REVERTED: u32 = 8;
+/// Failed before anything was changed.
+pub const BH_UPDATE_STAGE_FAILED: u32 = 9;
+/// Power came on or the whole device restarted.
+pub const BH_WAKE_REASON_POWER_ON: u32 = 0;
+/// An update was applied.
+pub const BH_WAKE_REASON_UPDATED: u32 = 1;
+/// The application was stopped by a fault and its back-off is over.
+pub const BH_WAKE_REASON_FAULTED: u32 = 2;
+/// The application asked for a restart.
+pub const BH_WAKE_REASON_REQUESTED: u32 = 3;
+/// The owner asked for a restart.
+pub const BH_WAKE_REASON_COMMANDED: u32 = 4;
+/// An update was undone.
+pub const BH_WAKE_REASON_REVERTED: u32 = 5;
+/// No address yet.
+pub const BH_NETWORK_STATUS_OFFLINE: u32 = 0;
+/// Connecting or waiting to retry.
+pub const BH_NETWORK_STATUS_CONNECTING: u32 = 1;
+/// The server has answered.
+pub const BH_NETWORK_STATUS_ONLINE: u32 = 2;
+/// Policy: the link is kept at all times.
+pub const BH_NETWORK_REASON_ALWAYS_CONNECTED: u32 = 1;
+/// The wall clock is not known yet.
+pub const BH_NETWORK_REASON_CLOCK_NOT_SET: u32 = 2;
+/// A fault waits to be reported.
+pub const BH_NETWORK_REASON_FAULT_TO_REPORT: u32 = 4;
+/// Power came on and the server has not been asked yet.
+pub const BH_NETWORK_REASON_COLD_BOOT: u32 = 8;
+/// An update is being fetched.
+pub const BH_NETWORK_REASON_FETCHING_UPDATE: u32 = 16;
+/// There is no startable application.
+pub const BH_NETWORK_REASON_NO_APPLICATION: u32 = 32;
+/// Offline: the last attempt failed, the next waits for its time.
+pub const BH_NETWORK_REASON_BACK_OFF: u32 = 64;
+/// Slot of `bh_nop`. Does nothing and returns BH_STATUS_OK.
+pub const SLOT_BH_NOP: u32 = 0;
+/// Slot of `bh_abi_version_read`. Writes the ABI version of this hypervisor.
+pub const SLOT_BH_ABI_VERSION_READ: u32 = 1;
+/// Slot of `bh_device_id_read`. Writes the 34 characters of the device id, without a terminating zero.
+pub const SLOT_BH_DEVICE_ID_READ: u32 = 2;
+/// Slot of `bh_clock_monotonic_read_us`. Writes the microseconds since power came on; never goes back.
+pub const SLOT_BH_CLOCK_MONOTONIC_READ_US: u32 = 3;
+/// Slot of `bh_clock_wall_read_us`. Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump.
+pub const SLOT_BH_CLOCK_WALL_READ_US: u32 = 4;
+/// Slot of `bh_log_write`. Queues one log record of at most 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.
+pub const SLOT_BH_LOG_WRITE: u32 = 5;
+/// Slot of `bh_application_restart`. Asks the hypervisor to restart the application soon after this call returns.
+pub const SLOT_BH_APPLICATION_RESTART: u32 = 6;
+/// Slot of `bh_wake_reason_read`. Writes a BH_WAKE_REASON_ value.
+pub const SLOT_BH_WAKE_REASON_READ: u32 = 7;
+/// Slot of `bh_network_status_read`. Writes a BH_NETWORK_STATUS_ value.
+pub const SLOT_BH_NETWORK_STATUS_READ: u32 = 8;
+/// Slot of `bh_network_reasons_read`. Writes the BH_NETWORK_REASON_ bits.
+pub const SLOT_BH_NETWORK_REASONS_READ: u32 = 9;
+/// Slot of `bh_update_status_read`. Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION.
+pub const SLOT_BH_UPDATE_STATUS_READ: u32 = 10;
+/// Slot of `bh_update_apply_now`. Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.
+pub const SLOT_BH_UPDATE_APPLY_NOW: u32 = 11;
+/// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s a call and 86,400 s in all; the owner can override.
+pub const SLOT_BH_UPDATE_POSTPONE: u32 = 12;
+/// Slot of `bh_update_confirm`. Says that the application works; a later hypervisor keeps an update only after this.
+pub const SLOT_BH_UPDATE_CONFIRM: u32 = 13;
+/// Slot of `bh_notification_enable`. Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.
+pub const SLOT_BH_NOTIFICATION_ENABLE: u32 = 14;
+/// Slot of `bh_notification_next`. Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.
+pub const SLOT_BH_NOTIFICATION_NEXT: u32 = 15;

@@ -1,0 +1,160 @@
+//! Faults of either world arrive here.
+//!
+//! A fault of the application is recorded, the executor is pended and the handler returns: the executor
+//! (priority 0x40) runs before the application can go on. A fault of the hypervisor itself goes to the board,
+//! which writes an epitaph and restarts.
+
+use super::critical::Shared;
+use super::memory_check::{self, Intent};
+use super::registers::{self as scs, BFAR, CFSR, HFSR, MMFAR, NON_SECURE_ALIAS, SFAR, SFSR};
+use crate::{FaultRegisters, Offence, classify};
+
+// lr: EXC_RETURN. Nothing is passed by address: the application's stack may be gone.
+core::arch::global_asm!(
+    r#"
+    .section .text.bulkhead_fault_entry, "ax"
+    .thumb_func
+    .global bulkhead_fault_entry
+bulkhead_fault_entry:
+    mov r0, lr
+    mrs r1, ipsr
+    mrs r2, msp
+    push {{r4, lr}}
+    bl bulkhead_fault
+    pop {{r4, pc}}
+    "#
+);
+
+/// A fault of the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ApplicationFault {
+    /// What it did.
+    pub offence: Offence,
+    /// Program counter, or 0 when its stack could not be read.
+    pub program_counter: u32,
+    /// Address that was touched, if the processor told.
+    pub address: Option<u32>,
+}
+
+/// A fault of the hypervisor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SecureFault {
+    /// Exception number.
+    pub exception: u32,
+    /// Secure CFSR.
+    pub cfsr: u32,
+    /// Secure fault status.
+    pub sfsr: u32,
+    /// HardFault status.
+    pub hfsr: u32,
+    /// Program counter, 0 if unknown.
+    pub program_counter: u32,
+}
+
+static PENDING: Shared<Option<ApplicationFault>> = Shared::new(None);
+static MEMORY: Shared<(u32, u32)> = Shared::new((0, 0));
+
+unsafe extern "Rust" {
+    /// Board: write an epitaph and restart.
+    safe fn bulkhead_secure_fault(fault: SecureFault) -> !;
+}
+
+/// Tells where the application's memory lies, for naming stack overflows.
+pub fn set_application_memory(first: u32, end: u32) {
+    MEMORY.with(|m| *m = (first, end));
+}
+
+/// Takes the fault that waits, if any. The first one wins; later ones are its consequences.
+pub fn take() -> Option<ApplicationFault> {
+    PENDING.with(Option::take)
+}
+
+const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
+const EXC_RETURN_PROCESS_STACK: u32 = 1 << 2;
+const EXC_RETURN_THREAD: u32 = 1 << 3;
+
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
+    let registers = take_status();
+    if exc_return & EXC_RETURN_SECURE_STACK != 0 {
+        let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
+        // SAFETY: the hardware has just pushed this frame to a secure stack; if that had failed, the stack limit
+        // would have led here with a frame that cannot be trusted, hence the range check.
+        let program_counter = if in_secure_memory(stack) {
+            unsafe { core::ptr::read_volatile(stack.wrapping_add(24) as *const u32) }
+        } else {
+            0
+        };
+        bulkhead_secure_fault(SecureFault {
+            exception: exception & 0x1FF,
+            cfsr: registers.cfsr_secure,
+            sfsr: registers.sfsr,
+            hfsr: scs::read(HFSR),
+            program_counter,
+        });
+    }
+    let (program_counter, registers) = with_frame(exc_return, registers);
+    let (offence, address) = classify(&registers);
+    PENDING.with(|p| {
+        p.get_or_insert(ApplicationFault { offence, program_counter, address });
+    });
+    super::switch::pend_executor();
+}
+
+fn in_secure_memory(stack: u32) -> bool {
+    let (limit, _) = super::start::stack_bounds();
+    stack >= limit && stack < limit.wrapping_add(0x0002_0000) && stack & 3 == 0
+}
+
+fn process_stack() -> u32 {
+    let psp;
+    // SAFETY: reads PSP_S.
+    unsafe { core::arch::asm!("mrs {0}, psp", out(reg) psp, options(nomem, nostack, preserves_flags)) };
+    psp
+}
+
+fn take_status() -> FaultRegisters {
+    let cfsr_secure = scs::read(CFSR);
+    let cfsr_non_secure = scs::read(CFSR + NON_SECURE_ALIAS);
+    let registers = FaultRegisters {
+        cfsr_secure,
+        cfsr_non_secure,
+        sfsr: scs::read(SFSR),
+        sfar: scs::read(SFAR),
+        bfar: scs::read(BFAR),
+        mmfar: scs::read(MMFAR + NON_SECURE_ALIAS),
+        ..FaultRegisters::default()
+    };
+    // All are write-one-to-clear.
+    scs::write(CFSR, cfsr_secure);
+    scs::write(CFSR + NON_SECURE_ALIAS, cfsr_non_secure);
+    scs::write(SFSR, registers.sfsr);
+    scs::write(HFSR, scs::read(HFSR));
+    registers
+}
+
+/// Adds what the stacked frame tells, if the application's stack is still in its memory.
+fn with_frame(exc_return: u32, mut registers: FaultRegisters) -> (u32, FaultRegisters) {
+    let (msp_ns, psp_ns, control_ns): (u32, u32, u32);
+    // SAFETY: reads the non-secure stack pointers.
+    unsafe {
+        core::arch::asm!("mrs {0}, msp_ns", "mrs {1}, psp_ns", "mrs {2}, control_ns",
+            out(reg) msp_ns, out(reg) psp_ns, out(reg) control_ns, options(nomem, nostack, preserves_flags));
+    }
+    // DDI 0553: EXC_RETURN.SPSEL belongs to the Secure state; for a frame of the Non-secure thread CONTROL_NS tells.
+    let on_process_stack = exc_return & EXC_RETURN_THREAD != 0 && control_ns & 2 != 0;
+    let stack = if on_process_stack { psp_ns } else { msp_ns };
+    registers.stack_pointer = stack;
+    registers.memory = MEMORY.with(|m| *m);
+    let word_at = |address: u32| {
+        let mut word = [0; 4];
+        memory_check::copy_in(address, &mut word).then(|| u32::from_le_bytes(word))
+    };
+    let readable = memory_check::allowed(stack, 32, Intent::Read);
+    let program_counter = if readable { word_at(stack.wrapping_add(24)).unwrap_or(0) } else { 0 };
+    let mut half = [0; 2];
+    if memory_check::copy_in(program_counter & !1, &mut half) {
+        registers.instruction = Some(u16::from_le_bytes(half));
+    }
+    (program_counter, registers)
+}

@@ -1,0 +1,56 @@
+//! Secure gateways: the only doors from the application into the hypervisor.
+//!
+//! One page, one gateway each 8 bytes: `SG`, then a branch. A jump to anything but an `SG` in that page, or into
+//! any other secure address, is a SecureFault.
+
+// Registers in a gateway: r0-r3 arguments, r12 slot, lr return address of the application (bit 0 clear, as SG
+// makes it). On return r0 is the status; r1-r3, r12 and the flags are scrubbed, so that nothing of the secure
+// world leaks; r4-r11 are kept by the callee as the procedure call standard demands.
+core::arch::global_asm!(
+    r#"
+    .macro gateway slot
+    sg
+    b.w bulkhead_gateway_\slot
+    .endm
+    .macro entry slot
+    .thumb_func
+bulkhead_gateway_\slot:
+    mov r12, #\slot
+    b bulkhead_gateway_common
+    .endm
+
+    .section .gateways, "ax"
+    .global bulkhead_gateway_page
+    .thumb_func
+bulkhead_gateway_page:
+    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    gateway \slot
+    .endr
+
+    .section .text.bulkhead_gateways, "ax"
+    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    entry \slot
+    .endr
+    .thumb_func
+bulkhead_gateway_common:
+    push {{r4, lr}}
+    sub sp, #8
+    str r12, [sp]                       @ Fifth argument of bulkhead_gateway.
+    bl bulkhead_gateway
+    add sp, #8
+    pop {{r4, lr}}
+    movs r1, #0
+    mov r2, r1
+    mov r3, r1
+    mov r12, r1
+    msr apsr_nzcvq, r1
+    bxns lr
+    "#
+);
+
+/// Gateways in the page. Slots without a call answer `BH_STATUS_CALL_UNKNOWN`, so that an application built for a
+/// newer hypervisor learns it instead of faulting.
+pub const GATEWAY_COUNT: u32 = 32;
+
+const _: () = assert!(bulkhead_syscall_abi::SYSTEM_CALLS.len() <= GATEWAY_COUNT as usize, "add gateways");
+const _: () = assert!(bulkhead_syscall_abi::GATEWAY_STRIDE_BYTES == 8, "SG and B.W are four bytes each");

@@ -1,0 +1,125 @@
+//! Reset, the exception vectors, restart, and what survives it.
+
+use super::registers::{self as scs, AIRCR, AIRCR_KEY, AIRCR_SYSRESETREQ, AIRCR_SYSRESETREQS};
+
+// On entry after reset: r0-r12 undefined, MSP from vector 0, Secure, privileged.
+// r0, r1: source and destination; r2: end; r3: word.
+core::arch::global_asm!(
+    r#"
+    .section .vectors, "a"
+    .global bulkhead_vectors
+bulkhead_vectors:
+    .word __stack_top
+    .word bulkhead_reset + 1
+    .word bulkhead_fault_entry + 1      @ NMI
+    .word bulkhead_fault_entry + 1      @ HardFault
+    .word bulkhead_fault_entry + 1      @ MemManage
+    .word bulkhead_fault_entry + 1      @ BusFault
+    .word bulkhead_fault_entry + 1      @ UsageFault
+    .word bulkhead_fault_entry + 1      @ SecureFault
+    .word 0
+    .word 0
+    .word 0
+    .word bulkhead_fault_entry + 1      @ SVCall: the hypervisor makes none
+    .word bulkhead_fault_entry + 1      @ DebugMonitor
+    .word 0
+    .word bulkhead_pendsv + 1
+    .word bulkhead_systick
+    .rept 112
+    .word bulkhead_device_interrupt
+    .endr
+
+    .section .text.bulkhead_reset, "ax"
+    .thumb_func
+    .global bulkhead_reset
+bulkhead_reset:
+    cpsid i                             @ Until the idle thread opens them.
+    ldr r0, =__stack_limit              @ A stack that runs over faults instead of eating data.
+    msr msplim, r0
+    ldr r0, =__data_load
+    ldr r1, =__data_start
+    ldr r2, =__data_end
+1:  cmp r1, r2
+    bhs 2f
+    ldr r3, [r0], #4
+    str r3, [r1], #4
+    b 1b
+2:  ldr r1, =__bss_start
+    ldr r2, =__bss_end
+    movs r3, #0
+3:  cmp r1, r2
+    bhs 4f
+    str r3, [r1], #4
+    b 3b
+4:  movs r0, #0
+    mov lr, r0
+    bl bulkhead_main
+    udf #0                              @ bulkhead_main does not return.
+    .pool
+    "#
+);
+
+unsafe extern "C" {
+    fn bulkhead_tick();
+}
+
+/// SysTick_S: counts, then lets the board decide whether the executor has work.
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_systick() {
+    super::tick::count();
+    // SAFETY: the board crate defines it; it takes nothing and upholds the rules of an interrupt handler.
+    unsafe { bulkhead_tick() }
+}
+
+/// Restarts the whole chip. The application cannot cause or prevent this.
+pub fn restart() -> ! {
+    let keep = scs::read(AIRCR) & 0xFFFF & !AIRCR_SYSRESETREQS;
+    scs::barrier();
+    scs::write(AIRCR, AIRCR_KEY | keep | AIRCR_SYSRESETREQ);
+    loop {
+        scs::barrier();
+    }
+}
+
+/// Lets only the hypervisor restart the chip: the application's own request is ignored.
+pub fn refuse_application_reset() {
+    let keep = scs::read(AIRCR) & 0xFFFF;
+    scs::write(AIRCR, AIRCR_KEY | keep | AIRCR_SYSRESETREQS);
+    scs::barrier();
+}
+
+/// Highest stack use of the hypervisor so far, in bytes; the stack is painted by [`paint_stack`].
+pub fn stack_used_bytes() -> u32 {
+    let (limit, top) = stack_bounds();
+    let mut at = limit;
+    // SAFETY: the range is the stack of this image, aligned to words; it is only read.
+    while at < top && unsafe { core::ptr::read_volatile(at as *const u32) } == STACK_PAINT {
+        at = at.wrapping_add(4);
+    }
+    top.wrapping_sub(at)
+}
+
+const STACK_PAINT: u32 = 0xB01C_4EAD;
+
+/// Fills the unused part of the stack, so that its highest use can be told later. Call once, early.
+pub fn paint_stack() {
+    let (limit, _) = stack_bounds();
+    let now: u32;
+    // SAFETY: reads the stack pointer.
+    unsafe { core::arch::asm!("mov {0}, sp", out(reg) now, options(nomem, nostack, preserves_flags)) };
+    let mut at = limit;
+    while at < now.wrapping_sub(64) {
+        // SAFETY: below the stack pointer and above the limit nothing lives; interrupts are still off.
+        unsafe { core::ptr::write_volatile(at as *mut u32, STACK_PAINT) };
+        at = at.wrapping_add(4);
+    }
+}
+
+/// Lowest and one past the highest address of the main stack.
+pub(super) fn stack_bounds() -> (u32, u32) {
+    unsafe extern "C" {
+        static __stack_limit: u8;
+        static __stack_top: u8;
+    }
+    ((&raw const __stack_limit) as u32, (&raw const __stack_top) as u32)
+}

@@ -1,0 +1,407 @@
+//! Who runs: the application or, while it is stopped, the idle thread of the hypervisor.
+//!
+//! The executor runs as PendSV_S. When it returns, the context it names goes on. Starting the application is the
+//! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
+
+use super::partition;
+use super::registers::{
+    self as scs, CCR, CPACR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL,
+    NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
+};
+use core::cell::UnsafeCell;
+
+// Order and offsets are known to the assembly below.
+#[repr(C)]
+struct Context {
+    r4_r11: [u32; 8],
+    exc_return: u32,
+    psp: u32,
+    psplim: u32,
+    basepri: u32,
+}
+
+/// What the executor wants to happen when it returns.
+#[repr(C)]
+struct Next {
+    context: *const Context,
+    /// 0: resume `context`. Else: abandon the application; the new MSP of the unwinding chain.
+    unwind_msp: u32,
+}
+
+// bulkhead_pendsv. lr: EXC_RETURN of the interrupted context. r4-r11 still belong to it.
+// bulkhead_next is filled by Rust. r0: context, r1: EXC_RETURN, r2: PSP, r3: PSPLIM, r12: scratch.
+//
+// bulkhead_idle: first code of a fresh idle thread. It arrives with interrupts masked and with MSP somewhere in the
+// unwinding chain, puts MSP back, and waits for interrupts for ever.
+//
+// bulkhead_unwind: where each frame of the chain returns to; lr holds the next EXC_RETURN.
+core::arch::global_asm!(
+    r#"
+    .section .text.bulkhead_switch, "ax"
+    .thumb_func
+    .global bulkhead_pendsv
+bulkhead_pendsv:
+    ldr r1, =bulkhead_current
+    ldr r1, [r1]
+    mrs r2, psp
+    mrs r3, psplim
+    stmia r1!, {{r4-r11}}
+    mov r0, lr
+    stmia r1!, {{r0, r2, r3}}
+    bl bulkhead_execute
+    cpsid i
+    ldr r1, =bulkhead_next
+    ldr r0, [r1]                        @ Context to go on with.
+    ldr r12, [r1, #4]                   @ MSP of the chain, or 0.
+    cmp r12, #0
+    it ne
+    msrne msp, r12
+    ldmia r0!, {{r4-r11}}
+    ldmia r0!, {{r1, r2, r3}}
+    ldr r0, [r0]
+    msr basepri, r0
+    movs r0, #0
+    msr psplim, r0                      @ So that the new PSP is never below the old limit.
+    msr psp, r2
+    msr psplim, r3
+    cmp r12, #0
+    bne 1f                              @ The chain ends in bulkhead_idle, which opens interrupts.
+    cpsie i
+1:  bx r1
+
+    .thumb_func
+    .global bulkhead_idle
+bulkhead_idle:
+    ldr r0, =__stack_top
+    msr msp, r0
+    cpsie i
+1:  wfi
+    b 1b
+
+    .thumb_func
+    .global bulkhead_unwind
+bulkhead_unwind:
+    bx lr
+    .pool
+    "#
+);
+
+// EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).
+const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFB9; // NS stack, thread, exception was Secure.
+const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception was Secure.
+const RETURN_TO_IDLE_FROM_NS: u32 = 0xFFFF_FFFC; // The same, exception was Non-secure.
+const RETURN_TO_HANDLER: u32 = 0xFFFF_FFF1; // Secure handler on MSP_S, exception was Secure.
+const RETURN_TO_HANDLER_FROM_NS: u32 = 0xFFFF_FFF0;
+const EXC_RETURN_THREAD: u32 = 1 << 3;
+
+// DDI 0553, B3.20: on top of a Secure frame that is left by a Non-secure exception; bit 0: no FP state.
+const INTEGRITY_SIGNATURE: u32 = 0xFEFA_125B;
+
+const XPSR_THUMB: u32 = 1 << 24;
+const FRAME_WORDS: usize = 8;
+const CALLEE_WORDS: usize = 10;
+
+/// External interrupts of the application that may be active at once; more cannot nest, since each needs a priority
+/// of its own and the board gives the application fewer lines than this.
+const ACTIVE_MAX: usize = 32;
+const CHAIN_WORDS: usize = ACTIVE_MAX * (FRAME_WORDS + CALLEE_WORDS);
+const IDLE_STACK_WORDS: usize = 64;
+const GATEWAY_STACK_WORDS: usize = 512;
+
+/// A static that only the executor (or code before the first exception) touches.
+struct ExecutorOnly<T>(UnsafeCell<T>);
+// SAFETY: PendSV_S is never re-entered (invariant 2) and the initial thread ends before it first runs.
+unsafe impl<T> Sync for ExecutorOnly<T> {}
+impl<T> ExecutorOnly<T> {
+    const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+    const fn get(&self) -> *mut T {
+        self.0.get()
+    }
+}
+
+#[repr(align(8))]
+struct Words<const N: usize>([u32; N]);
+
+const NO_CONTEXT: Context = Context { r4_r11: [0; 8], exc_return: 0, psp: 0, psplim: 0, basepri: 0 };
+
+static IDLE: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
+static APPLICATION: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
+static IDLE_STACK: ExecutorOnly<Words<IDLE_STACK_WORDS>> = ExecutorOnly::new(Words([0; IDLE_STACK_WORDS]));
+static GATEWAY_STACK: ExecutorOnly<Words<GATEWAY_STACK_WORDS>> =
+    ExecutorOnly::new(Words([0; GATEWAY_STACK_WORDS]));
+static CHAIN: ExecutorOnly<Words<CHAIN_WORDS>> = ExecutorOnly::new(Words([0; CHAIN_WORDS]));
+
+#[unsafe(no_mangle)]
+static bulkhead_current: ExecutorOnly<*mut Context> = ExecutorOnly::new(IDLE.get());
+#[unsafe(no_mangle)]
+static bulkhead_next: ExecutorOnly<Next> =
+    ExecutorOnly::new(Next { context: core::ptr::null(), unwind_msp: 0 });
+
+/// What the application was doing when the executor came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Interrupted {
+    /// Not running: the idle thread was.
+    Stopped,
+    /// In its thread, interrupts open.
+    Thread,
+    /// In one of its interrupt handlers.
+    Handler,
+    /// In its thread or a handler with interrupts masked.
+    Masked,
+}
+
+/// What the board's executor asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// Go on with what was interrupted.
+    Continue,
+    /// Throw the application's context away and idle.
+    Stop,
+    /// Start the application at this vector table. While it runs this only stops it: order again when stopped.
+    Start {
+        /// Address of its vector table, a multiple of 128.
+        vector_table: u32,
+        /// Initial stack pointer, checked by the caller to lie in its memory, a multiple of 8.
+        stack_pointer: u32,
+        /// First instruction, bit 0 clear.
+        entry: u32,
+    },
+}
+
+unsafe extern "Rust" {
+    /// Board: one slice of the hypervisor's work.
+    safe fn bulkhead_poll(interrupted: Interrupted) -> Order;
+}
+
+/// Makes the executor run as soon as no fault or device interrupt does.
+pub fn pend_executor() {
+    scs::write(ICSR, ICSR_PENDSVSET);
+}
+
+/// Ends the start-up thread: from here on only exceptions and the idle thread run.
+pub fn enter_idle() -> ! {
+    prepare_idle(false);
+    // SAFETY: called once from the start-up thread, before any exception used these.
+    let (psp, psplim) = unsafe { ((*IDLE.get()).psp, (*IDLE.get()).psplim) };
+    // The start-up thread has nothing left to save: its stack becomes the handlers' stack.
+    // SAFETY: PSP points at memory reserved for the idle thread; the code after this needs no stack.
+    unsafe {
+        core::arch::asm!(
+            "msr psp, {psp}",
+            "msr psplim, {limit}",
+            "movs {psp}, #2",
+            "msr control, {psp}",
+            "isb",
+            "movs {psp}, #0x80",            // Nothing of the application's may run yet.
+            "msr basepri, {psp}",
+            "b bulkhead_idle",
+            psp = in(reg) psp, limit = in(reg) psplim, options(noreturn)
+        )
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_execute(exc_return: u32) {
+    // SAFETY: executor only.
+    let running = unsafe { *bulkhead_current.get() } == APPLICATION.get();
+    let order = bulkhead_poll(if running { interrupted(exc_return) } else { Interrupted::Stopped });
+    let unwind_msp = match order {
+        Order::Continue => 0,
+        Order::Stop => abandon(running),
+        // Its handlers may still be active: the chain has to run first.
+        Order::Start { .. } if running => abandon(true),
+        Order::Start { vector_table, stack_pointer, entry } => {
+            abandon(false);
+            prepare_application(vector_table, stack_pointer, entry);
+            0
+        }
+    };
+    // SAFETY: executor only; the pointers are to statics.
+    unsafe { *bulkhead_next.get() = Next { context: *bulkhead_current.get(), unwind_msp } };
+}
+
+/// Whether the application's context exists, running or interrupted.
+pub fn is_running() -> bool {
+    // SAFETY: a word-sized read; only the executor changes it.
+    unsafe { *bulkhead_current.get() == APPLICATION.get() }
+}
+
+fn interrupted(exc_return: u32) -> Interrupted {
+    let (primask, basepri, faultmask): (u32, u32, u32);
+    // SAFETY: reads the application's mask registers.
+    unsafe {
+        core::arch::asm!("mrs {0}, primask_ns", "mrs {1}, basepri_ns", "mrs {2}, faultmask_ns",
+            out(reg) primask, out(reg) basepri, out(reg) faultmask, options(nomem, nostack, preserves_flags));
+    }
+    if primask | faultmask | basepri != 0 {
+        Interrupted::Masked
+    } else if exc_return & EXC_RETURN_THREAD == 0 {
+        Interrupted::Handler
+    } else {
+        Interrupted::Thread // In a gateway or not.
+    }
+}
+
+/// Silences the application for good and makes the idle thread current. Returns the MSP of the unwinding chain, 0 if
+/// none is needed.
+fn abandon(running: bool) -> u32 {
+    let n_active = silence();
+    if !running {
+        return 0;
+    }
+    prepare_idle(n_active > 0);
+    // SAFETY: executor only.
+    unsafe { *bulkhead_current.get() = IDLE.get() };
+    // Even without active handlers the secure main stack may hold frames of gateways that the application had
+    // entered: with an MSP given, the idle thread puts it back.
+    let end = (CHAIN.get() as u32).wrapping_add((CHAIN_WORDS as u32) * 4);
+    if n_active == 0 { end } else { build_chain() }
+}
+
+/// Takes all interrupts from the application. Returns how many of its external handlers are active.
+fn silence() -> u32 {
+    for word in 0..8 {
+        let lines = partition::application_lines(word);
+        scs::write(NVIC_ICER + word * 4, lines);
+        scs::write(NVIC_ICPR + word * 4, lines);
+    }
+    for address in [SHPR1, SHPR2, SHPR3, MPU_CTRL, CPACR, SCR] {
+        scs::write(address + NON_SECURE_ALIAS, 0);
+    }
+    // The active bits of SVCall, PendSV, SysTick, MemManage and UsageFault of the Non-secure bank are writable.
+    scs::write(SHCSR + NON_SECURE_ALIAS, 0);
+    scs::write(CCR + NON_SECURE_ALIAS, CCR_RESET);
+    scs::write(ICSR + NON_SECURE_ALIAS, ICSR_PENDSVCLR | ICSR_PENDSTCLR);
+    // SAFETY: resets the application's banked registers; none is used by this image.
+    unsafe {
+        core::arch::asm!(
+            "msr primask_ns, {z}", "msr basepri_ns, {z}", "msr faultmask_ns, {z}", "msr control_ns, {z}",
+            "msr msplim_ns, {z}", "msr psplim_ns, {z}", "msr psp_ns, {z}", "msr msp_ns, {z}",
+            z = in(reg) 0, options(nomem, nostack, preserves_flags)
+        );
+    }
+    scs::barrier();
+    let mut n_active = 0;
+    for_each_active(|_| n_active += 1);
+    n_active
+}
+
+// DDI 0553, CCR: STKALIGN reads as one.
+const CCR_RESET: u32 = 1 << 9;
+
+fn for_each_active(mut visit: impl FnMut(u32)) {
+    for word in 0..8u32 {
+        let mut active = scs::read(NVIC_IABR + word * 4) & partition::application_lines(word);
+        while active != 0 {
+            visit(16 + word * 32 + active.trailing_zeros());
+            active &= active - 1;
+        }
+    }
+}
+
+/// Writes one frame per active handler: each return deactivates one and lands in `bulkhead_unwind`, whose `bx lr` is
+/// the next return; the last lands in the idle thread.
+fn build_chain() -> u32 {
+    unsafe extern "C" {
+        fn bulkhead_unwind();
+    }
+    // SAFETY: executor only, and the chain is not in use while the executor runs.
+    let words = unsafe { &mut (*CHAIN.get()).0 };
+    let unwind = (bulkhead_unwind as *const () as u32) & !1;
+    let mut left = 0u32;
+    for_each_active(|_| left += 1);
+    let mut at = 0;
+    let mut first = true;
+    for_each_active(|exception| {
+        left -= 1;
+        if at + FRAME_WORDS + CALLEE_WORDS > CHAIN_WORDS {
+            return;
+        }
+        if !first {
+            if let Some(signature) = words.get_mut(at) {
+                *signature = INTEGRITY_SIGNATURE;
+            }
+            at += CALLEE_WORDS;
+        }
+        first = false;
+        let next = if left == 0 { RETURN_TO_IDLE_FROM_NS } else { RETURN_TO_HANDLER_FROM_NS };
+        let frame = [0, 0, 0, 0, 0, next, unwind, XPSR_THUMB | exception];
+        for (to, from) in words.iter_mut().skip(at).zip(frame) {
+            *to = from;
+        }
+        at += FRAME_WORDS;
+    });
+    CHAIN.get() as u32
+}
+
+/// Makes a fresh idle thread. `unwinding`: it is reached from a Non-secure exception, by way of the chain.
+fn prepare_idle(unwinding: bool) {
+    unsafe extern "C" {
+        fn bulkhead_idle();
+    }
+    // SAFETY: executor only (or start-up); the idle thread is not running while its stack is rewritten.
+    let stack = unsafe { &mut (*IDLE_STACK.get()).0 };
+    let entry = (bulkhead_idle as *const () as u32) & !1;
+    let frame = [0, 0, 0, 0, 0, 0xFFFF_FFFF, entry, XPSR_THUMB];
+    let frame_at = IDLE_STACK_WORDS - FRAME_WORDS;
+    for (to, from) in stack.iter_mut().skip(frame_at).zip(frame) {
+        *to = from;
+    }
+    let mut at = frame_at;
+    if unwinding {
+        at -= CALLEE_WORDS;
+        if let Some(signature) = stack.get_mut(at) {
+            *signature = INTEGRITY_SIGNATURE;
+        }
+    }
+    let base = IDLE_STACK.get() as u32;
+    let context = Context {
+        r4_r11: [0; 8],
+        exc_return: if unwinding { RETURN_TO_HANDLER } else { RETURN_TO_IDLE },
+        psp: base.wrapping_add((at as u32) * 4),
+        psplim: base,
+        basepri: u32::from(partition::NON_SECURE_PRIORITY),
+    };
+    // SAFETY: executor only.
+    unsafe { *IDLE.get() = context };
+}
+
+/// `str r1, [r0]; bx r2`: the first two instructions of every start, in the application's own memory. They switch off
+/// the Non-secure SysTick, which no secure code can reach on every chip (`docs/errata.md`, E1), then jump on.
+const START_STUB: u32 = 0x4710_6001;
+
+/// Builds the application's first frame and makes it current.
+fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
+    let frame_at = stack_pointer.wrapping_sub((FRAME_WORDS as u32) * 4);
+    let stub_at = frame_at.wrapping_sub(8);
+    // lr = 0xFFFFFFFF: debuggers end the unwind there.
+    let frame = [SYST_CSR, 0, entry | 1, 0, 0, 0xFFFF_FFFF, stub_at, XPSR_THUMB];
+    // SAFETY: the caller has checked that the stack pointer lies in the application's memory.
+    unsafe { core::ptr::write_volatile(stub_at as *mut u32, START_STUB) };
+    for (offset, word) in (0u32..).zip(frame) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_volatile(frame_at.wrapping_add(offset * 4) as *mut u32, word) };
+    }
+    scs::write(VTOR + NON_SECURE_ALIAS, vector_table);
+    // SAFETY: sets the application's main stack pointer.
+    unsafe {
+        core::arch::asm!("msr msp_ns, {0}", in(reg) frame_at, options(nomem, nostack, preserves_flags))
+    };
+    scs::barrier();
+    let base = GATEWAY_STACK.get() as u32;
+    let context = Context {
+        r4_r11: [0; 8],
+        exc_return: RETURN_TO_APPLICATION,
+        psp: base.wrapping_add((GATEWAY_STACK_WORDS as u32) * 4),
+        psplim: base,
+        basepri: 0,
+    };
+    // SAFETY: executor only.
+    unsafe {
+        *APPLICATION.get() = context;
+    }
+    // SAFETY: executor only.
+    unsafe { *bulkhead_current.get() = APPLICATION.get() };
+}
