@@ -1,3 +1,35 @@
 //! Stages, verifies and applies a bundle so that power may fail at any moment.
+//!
+//! Normative text: `docs/spec/update.md`. Content decides; the journal only states intent. Everything that will
+//! be written is sealed in staging and verified while the application runs, so applying is an idempotent copy of
+//! whole pages. [`Engine`] touches no clock, no socket and no random source: flash is lent to each call, bytes
+//! from the server are passed in.
+//!
+//! The caller's loop:
+//! 1. [`Engine::boot`] once, then [`Engine::step`] until it returns something other than [`Step::Working`].
+//! 2. On [`Step::StartApplication`] start the application; on [`Step::ReadyToApply`] stop it and call
+//!    [`Engine::allow_apply`].
+//! 3. Hand over [`Engine::offer`], [`Engine::chunk`] and [`Engine::unavailable`] as the server sends them, send
+//!    what [`Engine::wanted`] returns, call [`Engine::link_lost`] when the link went down; step again after each.
+//!
+//! Feature `seeded-bugs` adds engines with one deliberate mistake each, for the power-cut suite to catch.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+mod api;
+mod crc;
+mod engine;
+mod journal;
+mod layout;
+mod rules;
+
+pub use api::{Boot, Entry, StartCause, Status, Step};
+pub use engine::{Engine, Workspace};
+pub use layout::{
+    DeviceFacts, JOURNAL_PAGES_MAX, JOURNAL_PAGES_MIN, Layout, LayoutError, Memory, OWNER_KEYS_MAX,
+    PAGE_LEN_MAX, Part, SECTOR_LEN_MAX,
+};
+#[cfg(feature = "seeded-bugs")]
+pub use rules::seeded_bugs;
+pub use rules::{Rules, Sound};

@@ -1,0 +1,66 @@
+//! What the engine says to the hypervisor.
+
+use bulkhead_link_protocol::{Digest, UpdateStage};
+
+/// What the flash held when power came on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Boot {
+    /// Call `step` until it says what to do: pages are checked, or an interrupted update is carried on. The
+    /// application is not started before [`Step::StartApplication`].
+    Work,
+    /// No manifest is committed. Go online; the server will offer one.
+    NoApplication,
+}
+
+/// What one bounded piece of work led to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// Nothing to do until the server offers or sends something.
+    Idle,
+    /// There is more to do: call `step` again.
+    Working,
+    /// Everything is staged and verified. Stop the application at its or the owner's moment, then call
+    /// `allow_apply`; until then this is returned again and again.
+    ReadyToApply,
+    /// Every page equals the manifest that the journal names: start this application.
+    StartApplication(Digest, StartCause),
+    /// There is no startable application. Stay online; the server's next offer repairs the device.
+    NoApplication,
+}
+
+/// Why the application may be started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartCause {
+    /// Power came on and nothing had to be done.
+    Boot,
+    /// An update was committed.
+    Committed,
+    /// An update failed half way and the old application was put back.
+    Reverted,
+    /// The update went back to staging before it changed anything: the old application goes on.
+    Resumed,
+}
+
+/// Where the update stands, for the server and for the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// The manifest that was offered or is being applied.
+    pub manifest: Digest,
+    /// The stage.
+    pub stage: UpdateStage,
+    /// Pages done in this stage.
+    pub pages_done: u32,
+    /// Pages of this stage.
+    pub pages_total: u32,
+    /// Why, for `Refused`, `Reverted` and `Failed`.
+    pub reason: Option<&'static str>,
+}
+
+/// Where to start the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// First byte of the first code area on the die, counted from the start of the die's application part.
+    pub base: u32,
+    /// Length of that area in bytes.
+    pub length: u32,
+}
