@@ -6,29 +6,41 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool: standard output is its result")]
 
 mod apps;
+mod bench;
+mod check;
 mod elf;
+mod fuzz;
 mod image;
 mod process;
 mod requirements;
+mod system;
 mod tidy;
 mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
 
 const USAGE: &str = "\
 Developer commands of Bulkhead. Usage: cargo xtask COMMAND
 
-  doctor              say what is missing and the command that installs it
-  setup               install what is missing (Debian packages, through apt)
-  image BOARD         build the hypervisor image of a board (mps2-an505)
-  apps [NAME]         build the C applications under apps/
-  tidy                check the rules of ARCHITECTURE.md and STYLE.md
+  doctor                   say what is missing and the command that installs it
+  setup                    install what is missing (Debian packages, through apt)
+  demo [--once]            the whole loop on an emulated device; --once ends by itself
+  test                     everything that must hold before a change goes in (alias: ci)
+  tidy                     check the rules of ARCHITECTURE.md and STYLE.md
+  image BOARD              build the hypervisor image of a board (mps2-an505)
+  apps [NAME]              build the C applications under apps/
+  bench footprint|link     measure, compare, write target/bench/NAME.json
+  soak update [--kills N]  cut the power N times (50) at random moments of an update
+  fuzz [--seconds N]       every fuzz target for N seconds (60); needs a nightly compiler
 ";
+
+const SOAK_KILLS: u32 = 50;
+const FUZZ_SECONDS: u32 = 60;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,10 +63,54 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         ["doctor"] => requirements::doctor(&workspace),
         ["setup"] => requirements::setup(),
-        ["image", board] => image::build(&workspace, board).map(|_| ()),
+        ["demo", rest @ ..] => demo(&workspace, rest),
+        ["test" | "ci"] => check::run(&workspace),
         ["tidy"] => tidy::run(&workspace),
+        ["image", board] => image::build(&workspace, board).map(|_| ()),
         ["apps"] => apps::build_all(&workspace).map(|_| ()),
         ["apps", name] => apps::build(&workspace, name).map(|_| ()),
+        ["bench", name] => bench::run(&workspace, name),
+        ["soak", "update", rest @ ..] => soak(&workspace, number(rest, "--kills", SOAK_KILLS)?),
+        ["fuzz", rest @ ..] => fuzz::run(&workspace, number(rest, "--seconds", FUZZ_SECONDS)?),
         _ => bail!("no such command: `{}`; `cargo xtask help` lists them", words.join(" ")),
+    }
+}
+
+fn demo(workspace: &Workspace, rest: &[&str]) -> Result<()> {
+    if !matches!(rest, [] | ["--once"]) {
+        bail!("demo takes `--once` or nothing, not `{}`", rest.join(" "));
+    }
+    system::prepare(workspace)?;
+    system::run(workspace, "demo", rest)
+}
+
+fn soak(workspace: &Workspace, kills: u32) -> Result<()> {
+    system::prepare(workspace)?;
+    system::run(workspace, "soak", &["--kills", &kills.to_string()])
+}
+
+/// Reads `[]` or `[OPTION, N]`, N at least 1.
+fn number(rest: &[&str], option: &str, default: u32) -> Result<u32> {
+    match rest {
+        [] => Ok(default),
+        [name, text] if *name == option => {
+            let number = text.parse::<u32>().ok().filter(|number| *number > 0);
+            number.with_context(|| format!("{option} takes a number of at least 1, not `{text}`"))
+        }
+        _ => bail!("expected `{option} N` or nothing, not `{}`", rest.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_read_or_refused_by_name() {
+        assert_eq!(number(&[], "--kills", 50).unwrap(), 50);
+        assert_eq!(number(&["--kills", "7"], "--kills", 50).unwrap(), 7);
+        for wrong in [&["--kills"][..], &["--kills", "0"], &["--kills", "-1"], &["--other", "1"]] {
+            assert!(number(wrong, "--kills", 50).unwrap_err().to_string().contains("--kills"));
+        }
     }
 }
