@@ -1,0 +1,113 @@
+use bulkhead_nor_flash::check_laws;
+
+use super::*;
+use crate::power::Cut;
+
+const AT: FlashAddress = FlashAddress(128);
+
+fn die() -> (Power, SimulatedFlash) {
+    let power = Power::new();
+    let flash = SimulatedFlash::die(1024, 128, &power);
+    (power, flash)
+}
+
+fn cut_at(operation: u32, moment: Moment) -> Option<Cut> {
+    Some(Cut { operation, moment })
+}
+
+/// Powers on again with every torn grain read as `reading`, and reads `len` bytes at [`AT`].
+fn reread(
+    flash: &mut SimulatedFlash,
+    power: &Power,
+    reading: Reading,
+    len: usize,
+) -> Result<Vec<u8>, FlashError> {
+    power.on_until(None);
+    flash.power_on(flash.cells().clone(), |_| reading);
+    let mut out = vec![0; len];
+    flash.read(AT, &mut out).map(|()| out)
+}
+
+#[test]
+fn both_kinds_keep_the_laws() {
+    let (power, mut flash) = die();
+    assert_eq!(check_laws(&mut flash, AT), Ok(()));
+    assert_eq!(check_laws(&mut SimulatedFlash::external(1024, 256, &power), FlashAddress(256)), Ok(()));
+}
+
+#[test]
+fn parts_of_real_size_keep_the_laws() {
+    let power = Power::new();
+    assert_eq!(check_laws(&mut SimulatedFlash::die(0x20_000, 8192, &power), FlashAddress(8192)), Ok(()));
+    assert_eq!(check_laws(&mut SimulatedFlash::external(0x20_000, 4096, &power), FlashAddress(4096)), Ok(()));
+}
+
+#[test]
+fn a_cut_before_changes_nothing_and_power_stays_off() {
+    let (power, mut flash) = die();
+    power.on_until(cut_at(0, Moment::Before));
+    assert_eq!(flash.program(AT, &[7; 16]), Err(FlashError::HardwareFault));
+    assert_eq!(flash.program(AT, &[7; 16]), Err(FlashError::HardwareFault));
+    assert!(!power.is_on());
+    assert_eq!(reread(&mut flash, &power, Reading::After, 16), Ok(vec![0xFF; 16]));
+}
+
+#[test]
+fn a_torn_program_tears_one_unit_and_leaves_those_after_it() {
+    let (power, mut flash) = die();
+    power.on_until(cut_at(0, Moment::Inside(1)));
+    assert_eq!(flash.program(AT, &[7; 64]), Err(FlashError::HardwareFault));
+    assert_eq!(flash.cells().cuts().len(), 1);
+    let as_after = reread(&mut flash, &power, Reading::After, 64).expect("readable");
+    assert_eq!(as_after, [[7; 32], [0xFF; 32]].concat(), "units 0 whole, 1 torn, 2 and 3 untouched");
+    let as_before = reread(&mut flash, &power, Reading::Before, 64).expect("readable");
+    assert_eq!(as_before, [[7; 16], [0xFF; 16], [0xFF; 16], [0xFF; 16]].concat());
+    assert_eq!(reread(&mut flash, &power, Reading::Unreadable, 64), Err(FlashError::Unreadable));
+    // Other units stay readable, and the torn one takes no second program.
+    assert_eq!(flash.read(AT, &mut [0; 16]), Ok(()));
+    let torn = AT.plus(16).expect("in range");
+    assert_eq!(flash.program(torn, &[1; 16]), Err(FlashError::NotErased));
+    assert_eq!(flash.programs_twice(), 1);
+}
+
+#[test]
+fn a_torn_erase_may_still_read_as_before_and_a_whole_erase_heals_it() {
+    let (power, mut flash) = die();
+    assert_eq!(flash.program(AT, &[7; 32]), Ok(()));
+    power.on_until(cut_at(0, Moment::Inside(0)));
+    assert_eq!(flash.erase(AT), Err(FlashError::HardwareFault));
+    assert_eq!(reread(&mut flash, &power, Reading::Before, 32), Ok(vec![7; 32]));
+    assert_eq!(reread(&mut flash, &power, Reading::Erased, 32), Ok(vec![0xFF; 32]));
+    assert_eq!(flash.cells().stable(128..160), None);
+    assert_eq!(flash.erase(AT), Ok(()));
+    assert_eq!(flash.cells().stable(128..160), Some(&[0xFF; 32][..]));
+    assert_eq!(flash.erase_count(AT), 1, "the torn erase does not count");
+}
+
+#[test]
+fn readings_differ_between_power_ons_and_repeat_for_a_seed() {
+    let (power, mut flash) = die();
+    power.on_until(cut_at(0, Moment::Inside(0)));
+    assert_eq!(flash.program(AT, &[0x12; 16]), Err(FlashError::HardwareFault));
+    let seen: Vec<_> = (0..40).map(|s| reread(&mut flash, &power, Reading::Mixed(s), 16)).collect();
+    assert!(seen.iter().any(|r| r == &Err(FlashError::Unreadable)));
+    assert!(seen.iter().any(|r| r == &Ok(vec![0x12; 16])));
+    assert!(seen.iter().any(|r| r == &Ok(vec![0xFF; 16])));
+    assert_eq!(seen, (0..40).map(|s| reread(&mut flash, &power, Reading::Mixed(s), 16)).collect::<Vec<_>>());
+}
+
+#[test]
+fn cuts_print_and_parse_as_replay_ids() {
+    for text in ["0b", "17i3", "4a"] {
+        assert_eq!(text.parse::<Cut>().map(|cut| cut.to_string()), Ok(text.to_owned()));
+    }
+    assert!("12".parse::<Cut>().is_err() && "x".parse::<Cut>().is_err() && "3i".parse::<Cut>().is_err());
+}
+
+#[test]
+fn a_dead_part_fails_every_access() {
+    let (_, mut flash) = die();
+    flash.kill();
+    assert_eq!(flash.erase(AT), Err(FlashError::HardwareFault));
+    assert_eq!(flash.read(AT, &mut [0]), Err(FlashError::HardwareFault));
+}

@@ -1,0 +1,104 @@
+//! Power that several memories share, and where it fails.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::str::FromStr;
+
+/// When, relative to one operation, power fails.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Moment {
+    /// Nothing of the operation happened.
+    Before,
+    /// A program stops inside the unit that lies this many quarters of the span in (0 to 3, 3 is the last unit);
+    /// an erase tears its whole block.
+    Inside(u8),
+    /// The operation is complete, the caller never learns of it.
+    After,
+}
+
+/// One power failure: at which operation since power-on, and when.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Cut {
+    /// Erases and programs before it in this power session.
+    pub operation: u32,
+    /// When.
+    pub moment: Moment,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.moment {
+            Moment::Before => write!(f, "{}b", self.operation),
+            Moment::Inside(quarter) => write!(f, "{}i{quarter}", self.operation),
+            Moment::After => write!(f, "{}a", self.operation),
+        }
+    }
+}
+
+impl FromStr for Cut {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no cut: expected e.g. 12b, 12i0 or 12a");
+        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, moment) = text.split_at(split);
+        let moment = match moment {
+            "b" => Moment::Before,
+            "a" => Moment::After,
+            _ => Moment::Inside(moment.strip_prefix('i').and_then(|q| q.parse().ok()).ok_or_else(wrong)?),
+        };
+        Ok(Self { operation: number.parse().map_err(|_| wrong())?, moment })
+    }
+}
+
+/// The supply of one device. Clones are the same supply.
+#[derive(Clone, Debug, Default)]
+pub struct Power(Rc<RefCell<Supply>>);
+
+#[derive(Debug, Default)]
+struct Supply {
+    operations: u32,
+    cut: Option<Cut>,
+    off: bool,
+    sessions: u32,
+}
+
+impl Power {
+    /// A supply that is on and never fails.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Power comes on; it will fail at `cut`, or never. Operations are counted from zero.
+    pub fn on_until(&self, cut: Option<Cut>) {
+        let mut supply = self.0.borrow_mut();
+        let sessions = supply.sessions + 1;
+        *supply = Supply { operations: 0, cut, off: false, sessions };
+    }
+
+    /// Whether power is on.
+    pub fn is_on(&self) -> bool {
+        !self.0.borrow().off
+    }
+
+    /// Erases and programs since power came on, the cut one included.
+    pub fn operations(&self) -> u32 {
+        self.0.borrow().operations
+    }
+
+    /// Times that power came on.
+    pub fn sessions(&self) -> u32 {
+        self.0.borrow().sessions
+    }
+
+    /// Counts one operation and says at which moment of it power fails, if at all.
+    pub(crate) fn next_operation(&self) -> Option<Moment> {
+        let mut supply = self.0.borrow_mut();
+        let this = supply.operations;
+        supply.operations += 1;
+        let moment = supply.cut.filter(|cut| cut.operation == this).map(|cut| cut.moment);
+        supply.off |= moment.is_some();
+        moment
+    }
+}
