@@ -1,0 +1,232 @@
+use std::path::PathBuf;
+
+use bulkhead_cloud_api::*;
+
+use super::*;
+
+/// A store in a directory of its own, removed at the end.
+struct Scratch {
+    directory: PathBuf,
+    store: Store,
+}
+
+impl Scratch {
+    async fn new() -> Self {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).expect("randomness");
+        let directory = std::env::temp_dir().join(format!("bulkhead-fleet-store-{}", to_hex(&random)));
+        std::fs::create_dir(&directory).expect("scratch directory");
+        let store = Store::open(&directory.join("fleet.sqlite")).await.expect("opens");
+        Self { directory, store }
+    }
+
+    async fn with_device() -> Self {
+        let scratch = Self::new().await;
+        assert!(
+            scratch.store.register_device(&device(1, Some("pump")), Timestamp(1)).await.expect("registers")
+        );
+        scratch
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+const TOKEN: [u8; 16] = [7; 16];
+
+fn device(number: u8, name: Option<&str>) -> NewDevice {
+    use sha2::Digest as _;
+    NewDevice {
+        id: DeviceId([number; 16]),
+        public_key: [number; 32],
+        claim_token_sha256: Some(sha2::Sha256::digest(TOKEN).into()),
+        name: name.map(str::to_owned),
+    }
+}
+
+fn target(number: u8) -> NewUpdate {
+    NewUpdate {
+        device_id: DeviceId([1; 16]),
+        manifest: ManifestDigest([number; 32]),
+        forced: false,
+        account: "ada".into(),
+    }
+}
+
+fn report(number: u8, stage: UpdateStage, pages_done: u32) -> ProgressReport {
+    ProgressReport {
+        manifest: ManifestDigest([number; 32]),
+        stage,
+        pages_done,
+        pages_total: 9,
+        reason: (stage == UpdateStage::Refused).then(|| "wrong signature".into()),
+    }
+}
+
+#[tokio::test]
+async fn device_is_claimed_once_and_only_by_its_token() {
+    let scratch = Scratch::with_device().await;
+    let id = DeviceId([1; 16]);
+    let claim = |token: [u8; 16], account: &'static str| {
+        let store = scratch.store.clone();
+        async move { store.claim_device(id, &token, account, None, Timestamp(2)).await.expect("answers") }
+    };
+    assert_eq!(claim([8; 16], "mallory").await, ClaimOutcome::WrongToken);
+    assert_eq!(claim(TOKEN, "ada").await, ClaimOutcome::Claimed);
+    assert_eq!(claim(TOKEN, "mallory").await, ClaimOutcome::AlreadyClaimed);
+    let device = scratch.store.device(id).await.expect("reads").expect("exists");
+    assert_eq!(device.claimed_by.as_deref(), Some("ada"));
+}
+
+#[tokio::test]
+async fn unregistered_device_is_claimed_when_it_shows_the_same_token() {
+    let scratch = Scratch::new().await;
+    let (store, id, key) = (&scratch.store, DeviceId([3; 16]), [3; 32]);
+    assert_eq!(store.admit(id, &key).await.expect("answers"), Admission::Unknown);
+    let outcome = store.claim_device(id, &TOKEN, "ada", Some("valve"), Timestamp(1)).await.expect("answers");
+    assert_eq!(outcome, ClaimOutcome::WaitsForDevice);
+    assert_eq!(store.admit(id, &key).await.expect("answers"), Admission::MayClaim);
+    assert_eq!(store.confirm_claim(id, &key, &[9; 16], Timestamp(2)).await.expect("answers"), None);
+    assert_eq!(
+        store.confirm_claim(id, &key, &TOKEN, Timestamp(3)).await.expect("answers").as_deref(),
+        Some("ada")
+    );
+    assert_eq!(store.admit(id, &key).await.expect("answers"), Admission::Known);
+    assert_eq!(store.device_named("valve").await.expect("answers"), Some(id));
+}
+
+#[tokio::test]
+async fn key_that_only_shares_the_id_is_not_admitted() {
+    let scratch = Scratch::with_device().await;
+    let id = DeviceId([1; 16]);
+    assert_eq!(scratch.store.admit(id, &[1; 32]).await.expect("answers"), Admission::Known);
+    assert_eq!(scratch.store.admit(id, &[2; 32]).await.expect("answers"), Admission::Unknown);
+    scratch.store.change_device(id, None, Some(true)).await.expect("changes");
+    assert_eq!(scratch.store.admit(id, &[1; 32]).await.expect("answers"), Admission::Revoked);
+}
+
+#[tokio::test]
+async fn names_are_unique() {
+    let scratch = Scratch::with_device().await;
+    let taken = scratch.store.register_device(&device(2, Some("pump")), Timestamp(1)).await;
+    assert!(matches!(taken, Err(StoreError::NameTaken)), "{taken:?}");
+    assert!(!scratch.store.register_device(&device(1, None), Timestamp(1)).await.expect("answers"));
+}
+
+#[tokio::test]
+async fn update_remembers_its_stages_and_yields_to_a_newer_target() {
+    let scratch = Scratch::with_device().await;
+    let (store, id) = (&scratch.store, DeviceId([1; 16]));
+    let first = store.set_target(&target(1), Timestamp(10)).await.expect("sets").expect("device");
+    assert_eq!(first.stage, UpdateStage::Pending);
+    for (at, stage, pages) in
+        [(11, UpdateStage::Checking, 0), (12, UpdateStage::Staging, 1), (13, UpdateStage::Staging, 2)]
+    {
+        store
+            .record_progress(id, &report(1, stage, pages), Timestamp(at))
+            .await
+            .expect("records")
+            .expect("news");
+    }
+    let again = store.record_progress(id, &report(1, UpdateStage::Staging, 2), Timestamp(14)).await;
+    assert_eq!(again.expect("records"), None, "nothing new is no event");
+    store.set_target(&target(2), Timestamp(20)).await.expect("sets");
+    let late = store.record_progress(id, &report(1, UpdateStage::Ready, 9), Timestamp(21)).await;
+    assert_eq!(late.expect("records"), None, "word on an older target changes nothing");
+    let updates = store.updates(id, None, 10).await.expect("reads");
+    let stages: Vec<_> = updates[1].stages.iter().map(|reached| reached.stage).collect();
+    let expected =
+        [UpdateStage::Pending, UpdateStage::Checking, UpdateStage::Staging, UpdateStage::Superseded];
+    assert_eq!(stages, expected);
+    let refused = store.record_progress(id, &report(2, UpdateStage::Refused, 0), Timestamp(22)).await;
+    assert_eq!(refused.expect("records").expect("news").reason.as_deref(), Some("wrong signature"));
+}
+
+#[tokio::test]
+async fn token_works_until_it_expires_or_is_revoked() {
+    let scratch = Scratch::new().await;
+    let store = &scratch.store;
+    let new = NewToken {
+        account: "ada".into(),
+        name: "laptop".into(),
+        roles: vec![Role::Viewer],
+        expires_in_s: Some(1),
+    };
+    let made = store.create_token(&new, Timestamp(0)).await.expect("makes");
+    let check = |text: String, at: i64| async move {
+        store.check_token(&text, Timestamp(at)).await.expect("answers")
+    };
+    assert_eq!(check(made.secret.clone(), 5).await, Ok(made.token.clone()));
+    assert_eq!(check(made.secret.clone(), 1_000_000).await, Err(TokenRejected::Expired));
+    for wrong in ["", "bht", "bht_1_2", "x_y_z", &format!("{}0", made.secret), "bht___"] {
+        assert_eq!(check(wrong.to_owned(), 5).await, Err(TokenRejected::Unknown), "{wrong}");
+    }
+    assert!(store.revoke_token(&made.token.id).await.expect("revokes"));
+    assert_eq!(check(made.secret, 5).await, Err(TokenRejected::Unknown));
+}
+
+#[tokio::test]
+async fn logs_are_numbered_stored_and_told_to_followers() {
+    let scratch = Scratch::new().await;
+    let store = &scratch.store;
+    let mut live = store.subscribe_logs();
+    for sequence in 0..700 {
+        assert!(store.append_log(NewLog {
+            device_id: DeviceId([1; 16]),
+            received_at: Timestamp(1),
+            source: LogSource::Application,
+            level: LogLevel::from_number(u8::try_from(sequence % 5).expect("small")),
+            uptime_us: 1,
+            sequence,
+            lost: 0,
+            text: format!("line {sequence}"),
+        }));
+    }
+    store.flush_logs().await;
+    let all = store.logs(&LogFilter { limit: 1000, ..LogFilter::default() }).await.expect("reads");
+    assert_eq!(all.len(), 700);
+    assert_eq!(*live.recv().await.expect("told"), all[0]);
+    let grave = LogFilter { limit: 1000, level: Some(LogLevel::Error), ..LogFilter::default() };
+    assert_eq!(store.logs(&grave).await.expect("reads").len(), 140);
+    let newest = LogFilter { limit: 2, newest: true, ..LogFilter::default() };
+    assert_eq!(store.logs(&newest).await.expect("reads"), all[698..]);
+    assert_eq!(store.prune(Timestamp(0), 100).await.expect("prunes"), 600);
+}
+
+#[tokio::test]
+async fn audit_chain_shows_an_entry_that_was_edited() {
+    let scratch = Scratch::new().await;
+    let store = &scratch.store;
+    for number in 0..3 {
+        store
+            .append_audit("ada", "t1", "deploy", &number.to_string(), Timestamp(number))
+            .await
+            .expect("appends");
+    }
+    assert_eq!(store.verify_audit().await.expect("reads"), Ok(()));
+    let edit = "UPDATE audit SET account = 'mallory' WHERE id = 2";
+    assert!(sqlx::query(edit).execute(&store.writer).await.is_err(), "a trigger forbids it");
+    sqlx::query("DROP TRIGGER audit_is_append_only_update").execute(&store.writer).await.expect("drops");
+    sqlx::query(edit).execute(&store.writer).await.expect("edits");
+    assert_eq!(store.verify_audit().await.expect("reads"), Err(AuditBroken { id: 2 }));
+}
+
+#[tokio::test]
+async fn file_of_a_newer_server_is_refused() {
+    let scratch = Scratch::new().await;
+    sqlx::query("PRAGMA user_version = 99").execute(&scratch.store.writer).await.expect("marks");
+    scratch.store.close().await;
+    let opened = Store::open(&scratch.directory.join("fleet.sqlite")).await;
+    assert!(matches!(opened.err(), Some(StoreError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart() {
+    let scratch = Scratch::with_device().await;
+    scratch.store.close().await;
+    let store = Store::open(&scratch.directory.join("fleet.sqlite")).await.expect("opens again");
+    assert_eq!(store.device_named("pump").await.expect("reads"), Some(DeviceId([1; 16])));
+}
