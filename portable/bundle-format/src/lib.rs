@@ -1,3 +1,63 @@
 //! Bundle: manifest, areas, digests, signature, difference of two.
+//!
+//! Normative text: `docs/spec/bundle.md`. A bundle is what an owner signs and a device runs: an envelope
+//! (COSE_Sign1, Ed25519) around a manifest, then the images of the areas. Nothing here allocates, keeps state or
+//! panics, whatever the bytes are. The invariant: a [`Manifest`] in hand is canonical, its areas neither overlap
+//! nor wrap, and each has exactly one digest a page. Only [`verify`] and [`Envelope::verify`] say who signed it.
+//!
+//! # Features
+//! * `encode`: writing and signing, with an allocator. For the host.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm)]
+
+#[cfg(feature = "encode")]
+extern crate alloc;
+
+mod cbor;
+mod difference;
+#[cfg(feature = "encode")]
+mod encode;
+mod envelope;
+mod file;
+mod manifest;
+mod refused;
+
+pub use cbor::{CborError, CborFault};
+pub use difference::{Difference, PageChange, difference};
+#[cfg(feature = "encode")]
+pub use encode::{AreaImage, ManifestFields, Signer, encode_manifest, write_bundle};
+pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};
+pub use file::{BUNDLE_HEADER_LEN, BUNDLE_MAGIC, BundleFile, BundleHeader, read_bundle};
+pub use manifest::{Area, AreaKind, Digest, Manifest, Medium, Policy, Revisions, page_digest};
+pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
+
+/// Longest envelope in bytes, signature included; a device reserves as much for each of two slots.
+pub const ENVELOPE_LEN_MAX: usize = 16 * 1024;
+
+/// Most areas in a manifest.
+pub const AREAS_MAX: usize = 8;
+
+/// The only manifest format that this version knows.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// Context string that keeps a manifest's signature from being used for anything else.
+pub const SIGNATURE_CONTEXT: &[u8; 19] = b"bulkhead/manifest/1";
+
+/// Longest device class in bytes.
+pub const DEVICE_CLASS_LEN_MAX: usize = 32;
+
+/// Longest name of an application in bytes.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Longest version text in bytes.
+pub const VERSION_LEN_MAX: usize = 32;
+
+/// Smallest and largest page of an area in bytes; always a power of two.
+pub const PAGE_SIZES: core::ops::RangeInclusive<u32> = 64..=65536;
+
+/// Largest sequence number: one that every database stores as a signed 64-bit number.
+pub const SEQUENCE_MAX: u64 = i64::MAX as u64;
+
+/// Length of an update id in bytes.
+pub const UPDATE_ID_LEN: usize = 16;
