@@ -3,9 +3,9 @@
 /// What the application did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Offence {
-    /// Touched or entered the secure world.
+    /// Touched the secure world.
     SecureAccess,
-    /// Executed where no code is.
+    /// Executed where it has no code: nowhere, or in the secure world past its gateways.
     BadExecution,
     /// Stack pointer outside its memory, or below its limit.
     StackOverflow,
@@ -79,8 +79,10 @@ pub fn classify(r: &FaultRegisters) -> (Offence, Option<u32>) {
     };
     let offence = if stack_ran_out(r, either, address) {
         Offence::StackOverflow
+    } else if r.sfsr & SFSR_INVEP != 0 {
+        // A jump to what is not the application's: nothing at all, or secure code that is no gateway.
+        Offence::BadExecution
     } else if r.sfsr & SFSR_ANY != 0 {
-        // INVEP means a jump to secure code that is no gateway: the secure world was touched all the same.
         Offence::SecureAccess
     } else if either & (IBUSERR | IACCVIOL | INVSTATE | INVPC) != 0 {
         Offence::BadExecution
@@ -134,7 +136,7 @@ mod tests {
                 Offence::SecureAccess,
                 Some(0x3800_0000),
             ),
-            (FaultRegisters { sfsr: 0x01, ..SANE }, Offence::SecureAccess, None),
+            (FaultRegisters { sfsr: 0x01, ..SANE }, Offence::BadExecution, None),
             (FaultRegisters { cfsr_secure: IBUSERR, ..SANE }, Offence::BadExecution, None),
             (FaultRegisters { cfsr_non_secure: INVSTATE, ..SANE }, Offence::BadExecution, None),
             (

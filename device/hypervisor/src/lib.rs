@@ -1,3 +1,22 @@
-//! Policy of the secure world: start, answer, contain, stay connected.
+//! Policy of the secure world: start the application, answer its calls, contain its faults, keep the link.
+//!
+//! Everything here is a state machine without I/O of its own: the board crate gives it time, flash, a network and
+//! the facts about the application, and carries out its orders. Nothing of a chip or a board is named.
+//!
+//! Who holds what: [`Mailbox`] is shared with the gateways (short critical sections); all else belongs to the
+//! executor alone.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+mod application;
+mod calls;
+mod entropy;
+mod log_ring;
+mod mailbox;
+
+pub use application::{Application, Due, Health, Offence, Start};
+pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
+pub use entropy::{EntropyError, SeededEntropy};
+pub use log_ring::{LogRecord, LogRing};
+pub use mailbox::{Mailbox, Requests};

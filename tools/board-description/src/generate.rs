@@ -66,11 +66,11 @@ SECTIONS {
   .text : ALIGN(4) { *(.text .text.*) *(.rodata .rodata.*) . = ALIGN(4); } > FLASH
   .ARM.exidx : { *(.ARM.exidx*) } > FLASH
   .external : ALIGN(4) { KEEP(*(.external .external.*)) } > EXTERNAL
-  .data : ALIGN(4) { _data_start = .; *(.data .data.*) . = ALIGN(4); _data_end = .; } > MEMORY AT > FLASH
+  .data : ALIGN(4) { _data_start = .; *(.data .data.*) . = ALIGN(4); _data_end = .; } > RAM AT > FLASH
   _data_load = LOADADDR(.data);
-  .bss (NOLOAD) : ALIGN(4) { _bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); _bss_end = .; } > MEMORY
+  .bss (NOLOAD) : ALIGN(4) { _bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); _bss_end = .; } > RAM
   _heap_start = .;
-  _stack_top = ORIGIN(MEMORY) + LENGTH(MEMORY);
+  _stack_top = ORIGIN(RAM) + LENGTH(RAM);
 }
 ",
     );

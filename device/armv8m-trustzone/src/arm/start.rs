@@ -10,20 +10,20 @@ core::arch::global_asm!(
     .global bulkhead_vectors
 bulkhead_vectors:
     .word __stack_top
-    .word bulkhead_reset + 1
-    .word bulkhead_fault_entry + 1      @ NMI
-    .word bulkhead_fault_entry + 1      @ HardFault
-    .word bulkhead_fault_entry + 1      @ MemManage
-    .word bulkhead_fault_entry + 1      @ BusFault
-    .word bulkhead_fault_entry + 1      @ UsageFault
-    .word bulkhead_fault_entry + 1      @ SecureFault
+    .word bulkhead_reset
+    .word bulkhead_fault_entry @ NMI
+    .word bulkhead_fault_entry @ HardFault
+    .word bulkhead_fault_entry @ MemManage
+    .word bulkhead_fault_entry @ BusFault
+    .word bulkhead_fault_entry @ UsageFault
+    .word bulkhead_fault_entry @ SecureFault
     .word 0
     .word 0
     .word 0
-    .word bulkhead_fault_entry + 1      @ SVCall: the hypervisor makes none
-    .word bulkhead_fault_entry + 1      @ DebugMonitor
+    .word bulkhead_fault_entry @ SVCall: the hypervisor makes none
+    .word bulkhead_fault_entry @ DebugMonitor
     .word 0
-    .word bulkhead_pendsv + 1
+    .word bulkhead_pendsv
     .word bulkhead_systick
     .rept 112
     .word bulkhead_device_interrupt

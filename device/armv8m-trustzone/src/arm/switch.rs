@@ -6,7 +6,8 @@
 use super::partition;
 use super::registers::{
     self as scs, CCR, CPACR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL,
-    NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
+    NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3,
+    SYST_CSR, VTOR,
 };
 use core::cell::UnsafeCell;
 
@@ -89,9 +90,11 @@ bulkhead_unwind:
 // EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).
 const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFB9; // NS stack, thread, exception was Secure.
 const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception was Secure.
-const RETURN_TO_IDLE_FROM_NS: u32 = 0xFFFF_FFFC; // The same, exception was Non-secure.
-const RETURN_TO_HANDLER: u32 = 0xFFFF_FFF1; // Secure handler on MSP_S, exception was Secure.
+// SPSEL goes to CONTROL of the exception's own state: the chain's first return sets CONTROL_S.SPSEL for the idle thread
+// at its end, the returns from Non-secure exceptions clear CONTROL_NS.SPSEL.
+const RETURN_TO_HANDLER: u32 = 0xFFFF_FFF5; // Secure handler on MSP_S, exception was Secure.
 const RETURN_TO_HANDLER_FROM_NS: u32 = 0xFFFF_FFF0;
+const RETURN_TO_IDLE_FROM_NS: u32 = 0xFFFF_FFF8; // Secure thread, exception was Non-secure.
 const EXC_RETURN_THREAD: u32 = 1 << 3;
 
 // DDI 0553, B3.20: on top of a Secure frame that is left by a Non-secure exception; bit 0: no FP state.
@@ -146,7 +149,7 @@ pub enum Interrupted {
     Stopped,
     /// In its thread, interrupts open.
     Thread,
-    /// In one of its interrupt handlers.
+    /// In one of its interrupt handlers, or about to enter one.
     Handler,
     /// In its thread or a handler with interrupts masked.
     Masked,
@@ -237,11 +240,19 @@ fn interrupted(exc_return: u32) -> Interrupted {
     }
     if primask | faultmask | basepri != 0 {
         Interrupted::Masked
-    } else if exc_return & EXC_RETURN_THREAD == 0 {
+    } else if exc_return & EXC_RETURN_THREAD == 0 || handler_is_due() {
         Interrupted::Handler
     } else {
         Interrupted::Thread // In a gateway or not.
     }
+}
+
+/// Whether an enabled interrupt of the application waits: with a flood, the executor may come between two handlers.
+fn handler_is_due() -> bool {
+    (0..8).any(|word| {
+        scs::read(NVIC_ISPR + word * 4) & scs::read(NVIC_ISER + word * 4) & partition::application_lines(word)
+            != 0
+    })
 }
 
 /// Silences the application for good and makes the idle thread current. Returns the MSP of the unwinding chain, 0 if

@@ -1,0 +1,163 @@
+//! System calls: every argument is distrusted, every pointer is asked of the processor, every byte copied once.
+
+use bulkhead_link_protocol::LogSource;
+use bulkhead_syscall_abi::{
+    ABI_VERSION, DEVICE_ID_LEN, LOG_TEXT_LEN_MAX, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, slot,
+};
+
+use crate::mailbox::Mailbox;
+
+/// The application's memory, reached only by checked copies.
+///
+/// # Laws
+/// 1. A copy happens completely or not at all; `false` means that the application itself may not do it.
+pub trait ApplicationMemory {
+    /// Copies in from `address`.
+    fn copy_in(&self, address: u32, out: &mut [u8]) -> bool;
+    /// Copies out to `address`.
+    fn copy_out(&self, address: u32, bytes: &[u8]) -> bool;
+    /// Whether the interrupt line belongs to the application.
+    fn owns_line(&self, line: u32) -> bool;
+}
+
+/// Short, exclusive access to the mailbox from any level.
+pub trait MailboxAccess {
+    /// Runs `work` with interrupts masked.
+    fn with<R>(&self, work: impl FnOnce(&mut Mailbox) -> R) -> R;
+}
+
+/// Longest postponement of one call in seconds.
+const POSTPONE_MAX_S: u32 = 3600;
+
+/// Highest log level, trace.
+const LOG_LEVEL_MAX: u32 = 4;
+
+/// No interrupt line, in `bh_notification_enable`.
+const NO_LINE: u32 = u32::MAX;
+
+/// Answers one system call. Returns the status; never waits.
+pub fn dispatch(
+    number: u32,
+    arguments: [u32; 4],
+    now_us: u64,
+    memory: &impl ApplicationMemory,
+    mailbox: &impl MailboxAccess,
+) -> Status {
+    let [a, b, c, _] = arguments;
+    let put = |address: u32, bytes: &[u8]| {
+        if memory.copy_out(address, bytes) { Status::Ok } else { Status::PointerRefused }
+    };
+    match number {
+        slot::NOP => Status::Ok,
+        slot::ABI_VERSION_READ => put(a, &ABI_VERSION.to_le_bytes()),
+        slot::DEVICE_ID_READ if b < DEVICE_ID_LEN => Status::BufferTooSmall,
+        slot::DEVICE_ID_READ => put(a, &mailbox.with(|m| m.device_id)),
+        slot::CLOCK_MONOTONIC_READ_US => put(a, &now_us.to_le_bytes()),
+        slot::CLOCK_WALL_READ_US => match mailbox.with(|m| m.wall_offset_us) {
+            Some(offset) => put(a, &offset.saturating_add(now_us).to_le_bytes()),
+            None => Status::NotYetKnown,
+        },
+        slot::LOG_WRITE => log_write(a, b, c, now_us, memory, mailbox),
+        slot::APPLICATION_RESTART => {
+            mailbox.with(|m| m.request(|r| r.restart = true));
+            Status::Ok
+        }
+        slot::WAKE_REASON_READ => put(a, &mailbox.with(|m| m.wake_reason as u32).to_le_bytes()),
+        slot::NETWORK_STATUS_READ => put(a, &mailbox.with(|m| m.network_status).to_le_bytes()),
+        slot::NETWORK_REASONS_READ => put(a, &mailbox.with(|m| m.network_reasons).to_le_bytes()),
+        slot::UPDATE_STATUS_READ => update_status_read(a, memory, mailbox),
+        slot::UPDATE_APPLY_NOW => when_ready(mailbox, |m| {
+            m.request(|r| r.apply_now = true);
+            Status::Ok
+        }),
+        slot::UPDATE_POSTPONE if a == 0 || a > POSTPONE_MAX_S => Status::ArgumentRefused,
+        slot::UPDATE_POSTPONE => when_ready(mailbox, |m| {
+            let Some(left) = m.postpone_left_s.checked_sub(a) else { return Status::LimitReached };
+            m.postpone_left_s = left;
+            m.request(|r| r.postpone_s = Some(a));
+            Status::Ok
+        }),
+        slot::UPDATE_CONFIRM => {
+            mailbox.with(|m| m.request(|r| r.confirm = true));
+            Status::Ok
+        }
+        slot::NOTIFICATION_ENABLE => notification_enable(a, memory, mailbox),
+        slot::NOTIFICATION_NEXT => notification_next(a, memory, mailbox),
+        _ => Status::CallUnknown,
+    }
+}
+
+fn log_write(
+    level: u32,
+    address: u32,
+    len: u32,
+    now_us: u64,
+    memory: &impl ApplicationMemory,
+    mailbox: &impl MailboxAccess,
+) -> Status {
+    let (Ok(level), true) = (u8::try_from(level), level <= LOG_LEVEL_MAX) else {
+        return Status::ArgumentRefused;
+    };
+    if len == 0 || len > LOG_TEXT_LEN_MAX {
+        return Status::ArgumentRefused;
+    }
+    let mut text = [0; LOG_TEXT_LEN_MAX as usize];
+    let Some(text) = usize::try_from(len).ok().and_then(|len| text.get_mut(..len)) else {
+        return Status::ArgumentRefused;
+    };
+    if !memory.copy_in(address, text) {
+        return Status::PointerRefused;
+    }
+    let queued = mailbox.with(|m| m.log(LogSource::Application, level, now_us, text));
+    if queued { Status::Ok } else { Status::Busy }
+}
+
+fn update_status_read(address: u32, memory: &impl ApplicationMemory, mailbox: &impl MailboxAccess) -> Status {
+    let mut version = [0; 4];
+    if !memory.copy_in(address, &mut version) {
+        return Status::PointerRefused;
+    }
+    if u32::from_le_bytes(version) != UPDATE_STATUS_VERSION {
+        return Status::VersionUnknown;
+    }
+    let mut status = mailbox.with(|m| m.update);
+    status.version = UPDATE_STATUS_VERSION;
+    if memory.copy_out(address, &status.to_bytes()) { Status::Ok } else { Status::PointerRefused }
+}
+
+fn when_ready(mailbox: &impl MailboxAccess, work: impl FnOnce(&mut Mailbox) -> Status) -> Status {
+    mailbox.with(|m| {
+        if m.update.stage == UpdateStageNumber::Ready as u32 { work(m) } else { Status::NothingPending }
+    })
+}
+
+fn notification_enable(line: u32, memory: &impl ApplicationMemory, mailbox: &impl MailboxAccess) -> Status {
+    let chosen = if line == NO_LINE {
+        None
+    } else {
+        match u8::try_from(line) {
+            Ok(number) if memory.owns_line(line) => Some(number),
+            _ => return Status::ArgumentRefused,
+        }
+    };
+    mailbox.with(|m| m.set_notification_line(chosen));
+    Status::Ok
+}
+
+fn notification_next(address: u32, memory: &impl ApplicationMemory, mailbox: &impl MailboxAccess) -> Status {
+    let Some(notification) = mailbox.with(|m| m.peek_notification()) else { return Status::NothingPending };
+    if !memory.copy_out(address, &notification.to_bytes()) {
+        return Status::PointerRefused;
+    }
+    mailbox.with(|m| {
+        // An interrupt of the application may have taken it meanwhile.
+        if m.peek_notification() == Some(notification) {
+            m.drop_notification();
+        }
+    });
+    Status::Ok
+}
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+use bulkhead_syscall_abi::{NotificationKind, SYSTEM_CALLS, UpdateStatus};
+use core::cell::RefCell;
+
+/// 1 KiB of application memory at 0x2000_0000; the first 256 bytes are constants.
+struct Memory(RefCell<[u8; 1024]>);
+
+const BASE: u32 = 0x2000_0000;
+const RAM: u32 = BASE + 256;
+
+impl Memory {
+    fn range(address: u32, len: usize, first: usize) -> Option<core::ops::Range<usize>> {
+        let start = address.checked_sub(BASE)? as usize;
+        let end = start.checked_add(len)?;
+        (len > 0 && start >= first && end <= 1024).then_some(start..end)
+    }
+}
+
+impl ApplicationMemory for Memory {
+    fn copy_in(&self, address: u32, out: &mut [u8]) -> bool {
+        let Some(range) = Self::range(address, out.len(), 0) else { return false };
+        out.copy_from_slice(&self.0.borrow()[range]);
+        true
+    }
+    fn copy_out(&self, address: u32, bytes: &[u8]) -> bool {
+        let Some(range) = Self::range(address, bytes.len(), 256) else { return false };
+        self.0.borrow_mut()[range].copy_from_slice(bytes);
+        true
+    }
+    fn owns_line(&self, line: u32) -> bool {
+        (80..84).contains(&line)
+    }
+}
+
+struct Access(RefCell<Mailbox>);
+
+impl MailboxAccess for Access {
+    fn with<R>(&self, work: impl FnOnce(&mut Mailbox) -> R) -> R {
+        work(&mut self.0.borrow_mut())
+    }
+}
+
+fn world() -> (Memory, Access) {
+    (Memory(RefCell::new([0; 1024])), Access(RefCell::new(Mailbox::new())))
+}
+
+#[test]
+fn wild_pointers_are_refused_by_every_call_that_takes_one() {
+    let (memory, mailbox) = world();
+    mailbox.with(|m| {
+        m.wall_offset_us = Some(1);
+        m.notify(0, NotificationKind::ClockSet, 0);
+    });
+    for call in SYSTEM_CALLS {
+        for wild in [0, 4, BASE - 1, BASE + 1022, BASE, 0x3800_0000, u32::MAX, u32::MAX - 3] {
+            let mut arguments = [64; 4];
+            for (to, argument) in arguments.iter_mut().zip(call.arguments) {
+                *to = if argument.c_type.ends_with('*') { wild } else { 2 };
+            }
+            if call.name == "bh_device_id_read" {
+                arguments[1] = 34;
+            }
+            if call.name == "bh_log_write" {
+                arguments[2] = 64;
+            }
+            let takes_pointer = call.arguments.iter().any(|a| a.c_type.ends_with('*'));
+            let readable = wild == BASE && call.name == "bh_log_write";
+            if takes_pointer && !readable {
+                let status = dispatch(call.slot, arguments, 5, &memory, &mailbox);
+                let version_zero = wild == BASE && call.name == "bh_update_status_read";
+                let expected = if version_zero { Status::VersionUnknown } else { Status::PointerRefused };
+                assert_eq!(status, expected, "{} at {wild:#x}", call.name);
+            }
+        }
+    }
+    assert!(memory.0.borrow().iter().all(|b| *b == 0), "nothing was written");
+}
+
+#[test]
+fn a_log_text_arrives_and_a_full_queue_says_busy() {
+    let (memory, mailbox) = world();
+    assert!(memory.copy_out(RAM, b"hello"));
+    assert_eq!(dispatch(slot::LOG_WRITE, [2, RAM, 5, 0], 7, &memory, &mailbox), Status::Ok);
+    let record = mailbox.with(|m| m.take_log()).unwrap();
+    assert_eq!((record.text.as_str(), record.uptime_us), ("hello", 7));
+    let mut last = Status::Ok;
+    for _ in 0..1000 {
+        last = dispatch(slot::LOG_WRITE, [2, RAM, 256, 0], 7, &memory, &mailbox);
+    }
+    assert_eq!(last, Status::Busy);
+    for bad in [[5, RAM, 5, 0], [2, RAM, 0, 0], [2, RAM, 257, 0], [2, RAM, u32::MAX, 0], [256, RAM, 5, 0]] {
+        assert_eq!(dispatch(slot::LOG_WRITE, bad, 7, &memory, &mailbox), Status::ArgumentRefused);
+    }
+}
+
+#[test]
+fn an_update_is_postponed_only_when_ready_and_only_so_long() {
+    let (memory, mailbox) = world();
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], 0, &memory, &mailbox);
+    assert_eq!(call(slot::UPDATE_POSTPONE, 60), Status::NothingPending);
+    assert_eq!(call(slot::UPDATE_APPLY_NOW, 0), Status::NothingPending);
+    mailbox.with(|m| {
+        m.update = UpdateStatus { stage: UpdateStageNumber::Ready as u32, ..UpdateStatus::default() };
+        m.postpone_left_s = 5000;
+    });
+    assert_eq!(call(slot::UPDATE_POSTPONE, 3601), Status::ArgumentRefused);
+    assert_eq!(call(slot::UPDATE_POSTPONE, 3600), Status::Ok);
+    assert_eq!(call(slot::UPDATE_POSTPONE, 3600), Status::LimitReached);
+    assert_eq!(call(slot::UPDATE_APPLY_NOW, 0), Status::Ok);
+    let requests = mailbox.with(|m| m.take_requests());
+    assert!(requests.apply_now && requests.postpone_s == Some(3600));
+}
+
+#[test]
+fn notifications_are_pulled_in_order_and_pend_an_owned_line_only() {
+    let (memory, mailbox) = world();
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], 0, &memory, &mailbox);
+    assert_eq!(call(slot::NOTIFICATION_ENABLE, 48), Status::ArgumentRefused);
+    assert_eq!(call(slot::NOTIFICATION_ENABLE, 81), Status::Ok);
+    assert_eq!(mailbox.with(|m| m.notify(9, NotificationKind::NetworkChanged, 1)), Some(81));
+    assert_eq!(call(slot::NOTIFICATION_NEXT, BASE), Status::PointerRefused);
+    assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::Ok, "a refused pointer loses nothing");
+    assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::NothingPending);
+    assert_eq!(call(slot::NOTIFICATION_ENABLE, u32::MAX), Status::Ok);
+    assert_eq!(mailbox.with(|m| m.notify(9, NotificationKind::NetworkChanged, 0)), None);
+}
+
+#[test]
+fn slots_beyond_the_table_say_so() {
+    let (memory, mailbox) = world();
+    let first_free = u32::try_from(SYSTEM_CALLS.len()).unwrap();
+    for number in [first_free, 31, u32::MAX] {
+        assert_eq!(dispatch(number, [0; 4], 0, &memory, &mailbox), Status::CallUnknown);
+    }
+}

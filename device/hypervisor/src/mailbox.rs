@@ -1,0 +1,125 @@
+//! What gateways and executor tell each other.
+
+use bulkhead_link_protocol::LogSource;
+use bulkhead_syscall_abi::{Notification, NotificationKind, UpdateStatus, WakeReason};
+
+use crate::log_ring::{LogRecord, LogRing};
+
+/// Notifications that may wait; with more, the oldest is dropped.
+const NOTIFICATIONS_MAX: usize = 16;
+
+/// What the application asked for since the executor last looked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Requests {
+    /// `bh_application_restart`.
+    pub restart: bool,
+    /// `bh_update_apply_now`.
+    pub apply_now: bool,
+    /// `bh_update_postpone`, in seconds.
+    pub postpone_s: Option<u32>,
+    /// `bh_update_confirm`.
+    pub confirm: bool,
+}
+
+/// The shared state. Every method is short: it runs with interrupts masked.
+pub struct Mailbox {
+    log: LogRing,
+    notifications: heapless::Deque<Notification, NOTIFICATIONS_MAX>,
+    notification_line: Option<u8>,
+    requests: Requests,
+    /// Wall clock minus monotonic clock in microseconds, once known.
+    pub wall_offset_us: Option<u64>,
+    /// A `NetworkStatus` value.
+    pub network_status: u32,
+    /// `NetworkReason` bits.
+    pub network_reasons: u32,
+    /// The update as the application sees it.
+    pub update: UpdateStatus,
+    /// Seconds that the application may still postpone the staged update.
+    pub postpone_left_s: u32,
+    /// Why the application runs.
+    pub wake_reason: WakeReason,
+    /// The device id as text.
+    pub device_id: [u8; 34],
+}
+
+impl Mailbox {
+    /// An empty mailbox.
+    pub const fn new() -> Self {
+        Self {
+            log: LogRing::new(),
+            notifications: heapless::Deque::new(),
+            notification_line: None,
+            requests: Requests { restart: false, apply_now: false, postpone_s: None, confirm: false },
+            wall_offset_us: None,
+            network_status: 0,
+            network_reasons: 0,
+            update: UpdateStatus { version: 0, stage: 0, pages_done: 0, pages_total: 0 },
+            postpone_left_s: 0,
+            wake_reason: WakeReason::PowerOn,
+            device_id: [b'?'; 34],
+        }
+    }
+
+    /// Queues a log record; `false` when the queue is full.
+    pub fn log(&mut self, source: LogSource, level: u8, now_us: u64, text: &[u8]) -> bool {
+        self.log.push(source, level, now_us, text)
+    }
+
+    /// Takes the oldest log record.
+    pub fn take_log(&mut self) -> Option<LogRecord> {
+        self.log.pop()
+    }
+
+    /// Whether a log record waits.
+    pub const fn has_log(&self) -> bool {
+        !self.log.is_empty()
+    }
+
+    /// Tells the application something; returns the line to pend, if it chose one.
+    pub fn notify(&mut self, at_us: u64, kind: NotificationKind, value: u32) -> Option<u8> {
+        if self.notifications.is_full() {
+            self.notifications.pop_front();
+        }
+        let _ = self.notifications.push_back(Notification { at_us, kind: kind as u32, value });
+        self.notification_line
+    }
+
+    /// The oldest notification, left in place.
+    pub fn peek_notification(&self) -> Option<Notification> {
+        self.notifications.front().copied()
+    }
+
+    /// Drops the oldest notification.
+    pub fn drop_notification(&mut self) {
+        self.notifications.pop_front();
+    }
+
+    /// Chooses the line that is pended with each notification.
+    pub fn set_notification_line(&mut self, line: Option<u8>) {
+        self.notification_line = line;
+    }
+
+    /// What a gateway adds to the requests.
+    pub fn request(&mut self, change: impl FnOnce(&mut Requests)) {
+        change(&mut self.requests);
+    }
+
+    /// Takes all requests.
+    pub fn take_requests(&mut self) -> Requests {
+        core::mem::take(&mut self.requests)
+    }
+
+    /// Forgets what belonged to the instance of the application that ended.
+    pub fn application_ended(&mut self) {
+        self.notifications.clear();
+        self.notification_line = None;
+        self.requests = Requests::default();
+    }
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
