@@ -119,6 +119,34 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
     Ok(())
 }
 
+/// Writes the normative table of `docs/spec/system-calls.md`.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_specification(out: &mut impl Write) -> Result {
+    out.write_str(include_str!("../specification.md"))?;
+    out.write_str("\n## Calls\n\n| slot | call | arguments | meaning |\n|---|---|---|---|\n")?;
+    for call in SYSTEM_CALLS {
+        write!(out, "| {} | `{}` | ", call.slot, call.name)?;
+        for (index, a) in call.arguments.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}`{}{}{}`", a.c_type, if a.c_type.ends_with('*') { "" } else { " " }, a.name)?;
+        }
+        writeln!(out, " | {} |", call.doc)?;
+    }
+    out.write_str("\n## Statuses\n\n| value | name | meaning |\n|---|---|---|\n")?;
+    for (status, name, doc) in Status::ALL {
+        writeln!(out, "| {} | `{name}` | {doc} |", *status as u32)?;
+    }
+    out.write_str("\n## Numbers\n\n| name | value | meaning |\n|---|---|---|\n")?;
+    for (prefix, members) in GROUPS {
+        for (value, name, doc) in *members {
+            writeln!(out, "| `{prefix}{name}` | {value} | {doc} |")?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -129,12 +157,15 @@ mod tests {
     #[test]
     fn committed_header_and_constants_are_current() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let (mut header, mut constants) = (String::new(), String::new());
+        let (mut header, mut constants, mut spec) = (String::new(), String::new(), String::new());
+        super::write_specification(&mut spec).unwrap();
         super::write_c_header(&mut header).unwrap();
         super::write_rust_constants(&mut constants).unwrap();
-        for (path, text) in
-            [("apps/sdk-c/include/bulkhead.h", header), ("apps/sdk-rust/src/abi.rs", constants)]
-        {
+        for (path, text) in [
+            ("apps/sdk-c/include/bulkhead.h", header),
+            ("apps/sdk-rust/src/abi.rs", constants),
+            ("docs/spec/system-calls.md", spec),
+        ] {
             let path = root.join(path);
             if std::env::var_os("BULKHEAD_REGENERATE").is_some() {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -12,7 +12,7 @@ mod status;
 mod structs;
 mod table;
 
-pub use generate::{write_c_header, write_rust_constants};
+pub use generate::{write_c_header, write_rust_constants, write_specification};
 pub use status::Status;
 pub use structs::*;
 pub use table::{Argument, Call, SYSTEM_CALLS, slot};

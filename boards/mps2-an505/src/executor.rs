@@ -1,0 +1,254 @@
+//! The hypervisor's slice on this board: gathers the facts of the moment, carries out the order.
+
+use core::fmt::Arguments;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bulkhead_armv8m_trustzone as world;
+use bulkhead_chip_mps2_an505::{Lan9118, NvmFlash, NvmKind};
+use bulkhead_hardware_ports::Entropy;
+use bulkhead_hypervisor::{
+    Facts, Health, Hypervisor, LinkSettings, Moments, Offence, Order, Outside, SeededEntropy,
+};
+use bulkhead_link_protocol::{BootReason, FaultKind};
+use bulkhead_network_stack::{NetworkStack, Storage};
+use bulkhead_nor_flash::{FlashAddress, NorFlash};
+use bulkhead_syscall_abi::ABI_VERSION;
+use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Workspace};
+use static_cell::{ConstStaticCell, StaticCell};
+use world::critical::ExecutorCell;
+use world::interrupts::{InterruptLine, disable, enable, pend};
+use world::switch::Interrupted;
+
+use crate::gateway::TheMailbox;
+use crate::{board, console, epitaph, partition, provisioned};
+
+/// Ticks between two slices when nothing happens.
+const IDLE_TICKS: u32 = 5;
+
+struct Machine {
+    hypervisor: Hypervisor<'static, Lan9118>,
+    die: NvmFlash,
+    external: NvmFlash,
+    entropy: SeededEntropy,
+}
+
+static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
+static STORAGE: ConstStaticCell<Storage> = ConstStaticCell::new(Storage::new());
+static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
+static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
+static BUSY: AtomicBool = AtomicBool::new(false);
+static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
+
+/// Builds everything. Without identity or with a wrong layout the board says so and stays at its console: nothing that
+/// it could do over the network would be trusted.
+pub(crate) fn start() {
+    // SAFETY: the die's part of the NVM, which `board.toml` gives to no other driver; the application may write to its
+    // own pages behind our back, which the driver's volatile accesses allow for.
+    let mut die = unsafe {
+        NvmFlash::new(
+            NvmKind::Die,
+            board::DIE_BASE as usize,
+            board::DIE_LENGTH,
+            board::DIE_PAGE_BYTES,
+            board::DIE_UNIT_BYTES,
+        )
+    };
+    // SAFETY: the external part of the NVM, as above.
+    let external = unsafe {
+        NvmFlash::new(
+            NvmKind::External,
+            board::EXTERNAL_BASE as usize,
+            board::EXTERNAL_LENGTH,
+            board::EXTERNAL_SECTOR_BYTES,
+            1,
+        )
+    };
+    let identity = match provisioned::read(&mut die) {
+        Ok(identity) => identity,
+        Err(reason) => epitaph::halt(reason),
+    };
+    let first = FlashAddress(board::DIE_ENTROPY.0);
+    let Ok(mut entropy) = SeededEntropy::next_boot(&identity.entropy_seed, &mut die, first) else {
+        epitaph::halt("the entropy counter cannot be advanced; its flash pages are worn out");
+    };
+    let mut seed = [0; 8];
+    entropy.fill(&mut seed);
+    // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
+    let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
+    let network = match controller {
+        Ok(controller) => Some(NetworkStack::new(controller, STORAGE.take(), u64::from_le_bytes(seed), 0)),
+        Err(_) => {
+            console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
+            None
+        }
+    };
+    let engine = Engine::new(
+        layout(),
+        DeviceFacts {
+            device_class: board::DEVICE_CLASS,
+            board_revision: board::BOARD_REVISION,
+            abi: ABI_VERSION,
+            owner_keys: identity.signing_keys,
+            storage_root: identity.storage_root,
+        },
+        WORKSPACE.take(),
+    );
+    let words: Option<&'static str> = epitaph::take().map(|text| EPITAPH.init(text).as_str());
+    let mut device_id = [b' '; 34];
+    let mut text = heapless::String::<34>::new();
+    let _ = core::fmt::Write::write_fmt(&mut text, format_args!("{}", identity.device_id()));
+    for (to, from) in device_id.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    console::line(format_args!("device {text}"));
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        device_class: board::DEVICE_CLASS,
+        board_revision: board::BOARD_REVISION,
+        boot_reason: if words.is_some() { BootReason::HypervisorFault } else { BootReason::PowerOn },
+        epitaph: words,
+        claim_token: identity.claim_token,
+        device_id,
+    };
+    let settings = LinkSettings {
+        private_key: identity.device_private_key,
+        server_key: identity.server_keys.current,
+        server_key_next: identity.server_keys.next,
+        realm_id: identity.realm_id,
+        host: identity.server_host,
+        port: identity.server_port,
+    };
+    let mut external = external;
+    let mut memory = Memory { die: &mut die, external: &mut external };
+    match Hypervisor::start(facts, network, settings, engine, &mut memory, &mut entropy) {
+        Ok(hypervisor) => MACHINE.set(|| Machine { hypervisor, die, external, entropy }),
+        Err(error) => {
+            console::line(format_args!("{error}"));
+            epitaph::halt("board.toml and the update engine do not fit");
+        }
+    }
+    BUSY.store(true, Ordering::Relaxed);
+}
+
+fn layout() -> Layout {
+    let part = |(start, length): (u32, u32)| Part::new(start, length);
+    Layout {
+        die_application: part(board::DIE_APPLICATION),
+        die_journal: part(board::DIE_JOURNAL),
+        die_manifests: part(board::DIE_MANIFESTS),
+        external_application: part(board::EXTERNAL_APPLICATION),
+        external_staging: part(board::EXTERNAL_STAGING),
+    }
+}
+
+/// The secure tick: a slice is due when there is work, and now and then without.
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_tick() {
+    let idle_for = world::tick::ticks().wrapping_sub(LAST_SLICE.load(Ordering::Relaxed));
+    if BUSY.load(Ordering::Relaxed) || idle_for >= IDLE_TICKS {
+        world::switch::pend_executor();
+    }
+}
+
+/// The Ethernet controller has a frame: its line rests until the executor has emptied it.
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_device_interrupt() {
+    for number in board::ETHERNET_LINES {
+        if let Some(line) = InterruptLine::new(*number) {
+            disable(line);
+        }
+    }
+    world::switch::pend_executor();
+}
+
+struct Here;
+
+impl Outside for Here {
+    fn console(&mut self, line: Arguments<'_>) {
+        let now_ms = world::tick::now_us() / 1000;
+        console::line(format_args!("[{:>5}.{:03}] {line}", now_ms / 1000, now_ms % 1000));
+    }
+
+    fn pend(&mut self, line: u8) {
+        if let Some(line) = InterruptLine::new(line) {
+            pend(line);
+        }
+    }
+}
+
+/// One slice of the executor.
+#[unsafe(no_mangle)]
+fn bulkhead_poll(interrupted: Interrupted) -> world::switch::Order {
+    LAST_SLICE.store(world::tick::ticks(), Ordering::Relaxed);
+    let order = MACHINE.with(|machine| slice(machine, interrupted)).unwrap_or(world::switch::Order::Continue);
+    for number in board::ETHERNET_LINES {
+        if let Some(line) = InterruptLine::new(*number) {
+            enable(line);
+        }
+    }
+    order
+}
+
+fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
+    let moment = Moments {
+        now_us: world::tick::now_us(),
+        health: match interrupted {
+            Interrupted::Stopped => Health::Stopped,
+            Interrupted::Thread => Health::Sound,
+            Interrupted::Handler => Health::InHandler,
+            Interrupted::Masked => Health::Masked,
+        },
+        fault: world::faults::take().map(offence),
+    };
+    let now_us = moment.now_us;
+    let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };
+    let order =
+        machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut Here);
+    BUSY.store(machine.hypervisor.is_busy(), Ordering::Relaxed);
+    match order {
+        Order::Continue => world::switch::Order::Continue,
+        Order::Stop => {
+            BUSY.store(true, Ordering::Relaxed); // What made it stop goes on at the next tick.
+            world::switch::Order::Stop
+        }
+        Order::Start { offset, length } => start_order(machine, offset, length).unwrap_or_else(|| {
+            machine.hypervisor.start_refused(now_us, &TheMailbox, &mut Here);
+            world::switch::Order::Continue
+        }),
+        Order::RestartDevice => world::start::restart(),
+    }
+}
+
+/// Reads and checks the first two vectors: a stack pointer in the application's RAM, an entry in its code.
+fn start_order(machine: &mut Machine, offset: u32, length: u32) -> Option<world::switch::Order> {
+    /// Words that the start itself needs on the application's stack.
+    const START_FRAME_BYTES: u32 = 64;
+    let mut vectors = [0; 8];
+    machine.die.read(FlashAddress(board::DIE_APPLICATION.0.checked_add(offset)?), &mut vectors).ok()?;
+    let [s0, s1, s2, s3, e0, e1, e2, e3] = vectors;
+    let stack_pointer = u32::from_le_bytes([s0, s1, s2, s3]);
+    let entry = u32::from_le_bytes([e0, e1, e2, e3]);
+    let vector_table = board::DIE_BASE.checked_add(board::DIE_APPLICATION.0)?.checked_add(offset)?;
+    let in_code = entry.checked_sub(vector_table).is_some_and(|at| at < length);
+    let below = stack_pointer.checked_sub(START_FRAME_BYTES)?;
+    let in_memory = partition::is_writable(below, START_FRAME_BYTES);
+    if stack_pointer % 8 != 0 || entry & 1 == 0 || !in_code || !in_memory {
+        return None;
+    }
+    Some(world::switch::Order::Start { vector_table, stack_pointer, entry: entry & !1 })
+}
+
+fn offence(fault: world::faults::ApplicationFault) -> Offence {
+    use world::Offence as O;
+    let kind = match fault.offence {
+        O::SecureAccess => FaultKind::SecureAccess,
+        O::BadExecution => FaultKind::BadExecution,
+        O::StackOverflow => FaultKind::StackOverflow,
+        O::BusError => FaultKind::BusError,
+        O::UsageFault => FaultKind::UsageFault,
+        O::MemoryProtection => FaultKind::MemoryProtection,
+        O::Breakpoint => FaultKind::Breakpoint,
+        O::Escalated => FaultKind::Escalated,
+    };
+    Offence { kind, program_counter: fault.program_counter, address: fault.address }
+}

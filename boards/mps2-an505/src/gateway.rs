@@ -1,0 +1,41 @@
+//! Where the gateways arrive: checked copies, then the hypervisor's dispatcher.
+
+use bulkhead_armv8m_trustzone::critical::Shared;
+use bulkhead_armv8m_trustzone::{memory_check, tick};
+use bulkhead_hypervisor::{ApplicationMemory, Mailbox, MailboxAccess, dispatch};
+
+use crate::partition;
+
+static MAILBOX: Shared<Mailbox> = Shared::new(Mailbox::new());
+
+/// The mailbox between gateways and executor.
+pub(crate) struct TheMailbox;
+
+impl MailboxAccess for TheMailbox {
+    fn with<R>(&self, work: impl FnOnce(&mut Mailbox) -> R) -> R {
+        MAILBOX.with(work)
+    }
+}
+
+struct Memory;
+
+impl ApplicationMemory for Memory {
+    fn copy_in(&self, address: u32, out: &mut [u8]) -> bool {
+        memory_check::copy_in(address, out)
+    }
+
+    fn copy_out(&self, address: u32, bytes: &[u8]) -> bool {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        partition::is_writable(address, len) && memory_check::copy_out(address, bytes)
+    }
+
+    fn owns_line(&self, line: u32) -> bool {
+        partition::owns_line(line)
+    }
+}
+
+/// Called by every gateway with the application's registers. Runs on the caller's level, never waits.
+#[unsafe(no_mangle)]
+extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
+    dispatch(slot, [a, b, c, d], tick::now_us(), &Memory, &TheMailbox) as u32
+}

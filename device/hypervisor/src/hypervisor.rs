@@ -1,0 +1,595 @@
+//! The executor's one machine: takes the facts of a moment, moves everything one bounded slice, returns an order.
+
+use core::fmt::Arguments;
+
+use bulkhead_hardware_ports::{Entropy, EthernetController};
+use bulkhead_link_protocol::{
+    ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FetchFrom, Hello,
+    Lane, Log, LogSource, Offer, Progress, ServerMessage, State, UpdateStage, Welcome,
+};
+use bulkhead_network_stack::NetworkStack;
+use bulkhead_nor_flash::NorFlash;
+use bulkhead_syscall_abi::{ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, UpdateStatus, WakeReason};
+use bulkhead_update_engine::{Boot, Engine, LayoutError, Memory, StartCause, Step};
+
+use crate::application::{Application, Due, Health, Offence};
+use crate::calls::MailboxAccess;
+use crate::link::{Link, LinkEvent, LinkSettings};
+use crate::log_ring::LogRecord;
+use crate::update_policy::{Moment, POSTPONE_TOTAL_S, UpdatePolicy};
+
+/// Longest own log text in bytes.
+const LINE_LEN_MAX: usize = 160;
+/// Log records sent in one slice.
+const LOGS_PER_SLICE: usize = 4;
+/// Events of the link taken in one slice.
+const EVENTS_PER_SLICE: usize = 16;
+/// Least time between two progress reports of the same stage, in milliseconds.
+const PROGRESS_EVERY_MS: u64 = 200;
+
+/// What does not change while power is on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Version text of this hypervisor.
+    pub version: &'static str,
+    /// Class that manifests name.
+    pub device_class: &'static str,
+    /// Board revision.
+    pub board_revision: u32,
+    /// Why the hypervisor started.
+    pub boot_reason: BootReason,
+    /// Last words of the run before.
+    pub epitaph: Option<&'static str>,
+    /// One-time token by which the device is claimed.
+    pub claim_token: [u8; 16],
+    /// The device id as text.
+    pub device_id: [u8; 34],
+}
+
+/// The facts of one moment.
+pub struct Moments {
+    /// Microseconds since power came on.
+    pub now_us: u64,
+    /// What the application was found doing.
+    pub health: Health,
+    /// A fault since the last slice.
+    pub fault: Option<Offence>,
+}
+
+/// What the board shall do with the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// Nothing.
+    Continue,
+    /// Throw its context away.
+    Stop,
+    /// Start it: its vector table lies so many bytes into the die's application part and the code area is so long.
+    Start {
+        /// Offset of the vector table.
+        offset: u32,
+        /// Length of the area in bytes.
+        length: u32,
+    },
+    /// Restart the whole chip.
+    RestartDevice,
+}
+
+/// Everything outside that the hypervisor reaches beside flash: lines to a person, interrupt lines to the application.
+pub trait Outside {
+    /// Writes a line to the bench console.
+    fn console(&mut self, line: Arguments<'_>);
+    /// Pends a line of the application.
+    fn pend(&mut self, line: u8);
+}
+
+/// The hypervisor of one device.
+pub struct Hypervisor<'w, E> {
+    facts: Facts,
+    network: Option<NetworkStack<E>>,
+    link: Link<'w>,
+    engine: Engine<'w>,
+    application: Application,
+    policy: UpdatePolicy,
+    online: bool,
+    welcomed: bool,
+    claimed: bool,
+    state_due: bool,
+    engine_busy: bool,
+    applying: bool,
+    restart_device: bool,
+    log_level: u8,
+    reported_stage: Option<(Digest, UpdateStage, u32)>,
+    reported_at_ms: u64,
+    pending_log: Option<LogRecord>,
+    pending_done: Option<CommandDone>,
+    connect_count: u32,
+}
+
+impl<'w, E: EthernetController> Hypervisor<'w, E> {
+    /// Puts the parts together and lets the engine read the journal.
+    ///
+    /// # Errors
+    /// [`LayoutError`]: the board's description and its memories do not fit: a fault of whoever built the image.
+    pub fn start<D: NorFlash, X: NorFlash>(
+        facts: Facts,
+        network: Option<NetworkStack<E>>,
+        settings: LinkSettings<'w>,
+        mut engine: Engine<'w>,
+        memory: &mut Memory<'_, D, X>,
+        entropy: &mut impl Entropy,
+    ) -> Result<Self, LayoutError> {
+        let boot = engine.boot(memory)?;
+        Ok(Self {
+            facts,
+            network,
+            link: Link::new(settings, entropy),
+            engine,
+            application: Application::new(),
+            policy: UpdatePolicy::default(),
+            online: false,
+            welcomed: false,
+            claimed: false,
+            state_due: false,
+            engine_busy: boot == Boot::Work,
+            applying: false,
+            restart_device: false,
+            log_level: 4,
+            reported_stage: None,
+            reported_at_ms: 0,
+            pending_log: None,
+            pending_done: None,
+            connect_count: 0,
+        })
+    }
+
+    /// Whether another slice should follow at once.
+    pub fn is_busy(&self) -> bool {
+        self.engine_busy || self.link.is_busy()
+    }
+
+    /// One slice.
+    pub fn poll<D: NorFlash, X: NorFlash>(
+        &mut self,
+        moment: Moments,
+        memory: &mut Memory<'_, D, X>,
+        mailbox: &impl MailboxAccess,
+        entropy: &mut impl Entropy,
+        outside: &mut impl Outside,
+    ) -> Order {
+        let now_ms = moment.now_us / 1000;
+        self.judge_application(&moment, mailbox, outside);
+        self.poll_link(moment.now_us, mailbox, entropy, outside);
+        self.poll_engine(&moment, memory, mailbox, outside);
+        self.send_reports(now_ms, mailbox);
+        self.link.flush(self.network.as_mut(), now_ms);
+        self.publish(mailbox);
+        if self.restart_device && self.link.is_flushed() {
+            return Order::RestartDevice;
+        }
+        self.order(&moment, mailbox, outside)
+    }
+
+    fn judge_application(&mut self, moment: &Moments, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        let now_ms = moment.now_us / 1000;
+        let stuck = self.application.sample(moment.health, now_ms);
+        if let Some(offence) = moment.fault.or(stuck) {
+            let fault = self.application.faulted(offence, now_ms);
+            self.state_due = true;
+            let line = FaultLine(fault);
+            self.say(moment.now_us, 0, mailbox, outside, format_args!("{line}"));
+        }
+    }
+
+    fn poll_link(
+        &mut self,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        entropy: &mut impl Entropy,
+        outside: &mut impl Outside,
+    ) {
+        let now_ms = now_us / 1000;
+        if let Some(network) = &mut self.network {
+            network.poll(now_ms);
+        }
+        self.link.poll(self.network.as_mut(), entropy, now_ms);
+        for _ in 0..EVENTS_PER_SLICE {
+            // The event borrows the link's buffer, so it is copied into the hypervisor's words before it acts.
+            let Some(event) = self.link.next_event(now_ms) else { break };
+            match event {
+                LinkEvent::Up => self.link_up(now_us, mailbox, outside),
+                LinkEvent::Down(reason) => self.link_down(reason, now_us, mailbox, outside),
+                LinkEvent::Chunk { from, area, offset, len } => self.take_chunk(from, area, offset, len),
+                LinkEvent::Message(message) => self.take_message(message, now_us, mailbox, outside),
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, from: FetchFrom, area: u32, offset: u32, len: usize) {
+        self.engine.chunk(from, area, offset, self.link.chunk_bytes(len));
+        self.engine_busy = true;
+    }
+
+    fn link_up(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        self.online = true;
+        self.welcomed = false;
+        self.connect_count = self.connect_count.saturating_add(1);
+        self.reported_stage = None;
+        self.state_due = false;
+        let hello = Hello {
+            hypervisor: self.facts.version,
+            device_class: self.facts.device_class,
+            board_revision: self.facts.board_revision,
+            abi: ABI_VERSION,
+            running: self.engine.running(),
+            boot_reason: self.facts.boot_reason,
+            application: self.application.reported(),
+            connect_count: self.connect_count,
+            fault: self.application.fault(),
+            epitaph: self.facts.epitaph,
+            claim_token: (!self.claimed).then_some(self.facts.claim_token),
+        };
+        self.link.send(&DeviceMessage::Hello(hello));
+        outside.console(format_args!("link up, connect {}", self.connect_count));
+        let _ = (now_us, mailbox);
+    }
+
+    fn link_down(
+        &mut self,
+        reason: &'static str,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        if self.welcomed {
+            self.notify(now_us, NotificationKind::NetworkChanged, 0, mailbox, outside);
+        }
+        self.online = false;
+        self.welcomed = false;
+        self.engine.link_lost();
+        outside.console(format_args!("link down: {reason}"));
+    }
+
+    fn take_message(
+        &mut self,
+        message: ServerMessage<'static>,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        match message {
+            ServerMessage::Welcome(welcome) => self.welcome(welcome, now_us, mailbox, outside),
+            ServerMessage::Offer(offer) => self.offered(offer, outside),
+            ServerMessage::Unavailable(gone) => {
+                self.engine.unavailable(gone.manifest);
+                self.engine_busy = true;
+            }
+            ServerMessage::Command(command) => self.command(command, now_us, mailbox, outside),
+            // Keepalive and farewell are the link's own business, chunks come as their own event.
+            ServerMessage::Ping(_)
+            | ServerMessage::Pong(_)
+            | ServerMessage::GoAway(_)
+            | ServerMessage::Chunk(_) => {}
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        welcome: Welcome,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        self.welcomed = true;
+        self.claimed = true;
+        self.log_level = welcome.log_level;
+        // Last words are told once.
+        self.facts.epitaph = None;
+        mailbox.with(|m| m.wall_offset_us = Some(welcome.wall_clock_us.saturating_sub(now_us)));
+        self.notify(now_us, NotificationKind::ClockSet, 0, mailbox, outside);
+        self.notify(now_us, NotificationKind::NetworkChanged, 1, mailbox, outside);
+        outside.console(format_args!("online"));
+    }
+
+    fn offered(&mut self, offer: Offer, outside: &mut impl Outside) {
+        outside.console(format_args!("offered {}", Short(&offer.manifest)));
+        self.engine.offer(offer.manifest, offer.envelope_len, offer.forced);
+        self.engine_busy = true;
+        self.policy.reset();
+        if offer.forced {
+            self.policy.order();
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: Command,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        let has_application = self.application.reported() != ApplicationState::None;
+        let accepted = match command.kind {
+            CommandKind::RestartApplication if has_application => {
+                self.application.restart(WakeReason::Commanded);
+                true
+            }
+            CommandKind::StopApplication if has_application => {
+                self.application.hold();
+                true
+            }
+            CommandKind::ApplyNow => {
+                self.policy.order();
+                true
+            }
+            CommandKind::RestartDevice => {
+                self.restart_device = true;
+                true
+            }
+            CommandKind::RestartApplication | CommandKind::StopApplication => false,
+        };
+        if !accepted {
+            self.say(now_us, 1, mailbox, outside, format_args!("command refused: there is no application"));
+        }
+        self.state_due = true;
+        self.pending_done = Some(CommandDone { id: command.id, accepted });
+    }
+
+    fn poll_engine<D: NorFlash, X: NorFlash>(
+        &mut self,
+        moment: &Moments,
+        memory: &mut Memory<'_, D, X>,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        let now_us = moment.now_us;
+        let requests = mailbox.with(|m| m.take_requests());
+        if requests.restart {
+            self.application.restart(WakeReason::Requested);
+        }
+        if self.applying && moment.health != Health::Stopped {
+            return; // The application is being stopped; nothing is written before that.
+        }
+        let step = if self.engine_busy { self.engine.step(memory) } else { Step::Idle };
+        match step {
+            Step::Idle => self.engine_busy = false,
+            Step::Working => {}
+            Step::ReadyToApply if self.applying => self.engine.allow_apply(),
+            Step::ReadyToApply => {
+                let running = moment.health != Health::Stopped;
+                match self.policy.judge(running, &requests, now_us / 1000) {
+                    Moment::Wait => {}
+                    Moment::Tell => {
+                        let pages = self.engine.status().map_or(0, |s| s.pages_total);
+                        mailbox.with(|m| m.postpone_left_s = POSTPONE_TOTAL_S);
+                        self.notify(now_us, NotificationKind::UpdateReady, pages, mailbox, outside);
+                    }
+                    Moment::Apply => {
+                        self.applying = true;
+                        self.application.hold_for_update();
+                        self.say(now_us, 2, mailbox, outside, format_args!("applying the update"));
+                    }
+                }
+            }
+            Step::StartApplication(digest, cause) => {
+                self.applying = false;
+                self.state_due = true;
+                self.policy.reset();
+                let reason = match cause {
+                    StartCause::Boot => WakeReason::PowerOn,
+                    StartCause::Committed => WakeReason::Updated,
+                    StartCause::Reverted => WakeReason::Reverted,
+                    StartCause::Resumed => WakeReason::Requested,
+                };
+                self.application.verified(reason);
+                let short = Short(&digest);
+                self.say(now_us, 2, mailbox, outside, format_args!("application {short} is whole ({cause:?})"));
+            }
+            Step::NoApplication => {
+                self.engine_busy = false;
+                if self.application.reported() != ApplicationState::None || self.applying {
+                    self.say(now_us, 0, mailbox, outside, format_args!("no startable application; waiting for one"));
+                    self.state_due = true;
+                }
+                self.applying = false;
+                self.application.none();
+            }
+        }
+    }
+
+    /// Sends what is due, most important first, as far as there is room.
+    fn send_reports(&mut self, now_ms: u64, mailbox: &impl MailboxAccess) {
+        if !self.welcomed {
+            return;
+        }
+        if let Some(done) = self.pending_done
+            && self.link.send(&DeviceMessage::CommandDone(done))
+        {
+            self.pending_done = None;
+        }
+        if self.state_due {
+            let state = State {
+                application: self.application.reported(),
+                running: self.engine.running(),
+                fault: self.application.fault(),
+                reason: None,
+            };
+            self.state_due = !self.link.send(&DeviceMessage::State(state));
+        }
+        self.send_progress(now_ms);
+        if self.link.has_room(Lane::Update)
+            && let Some(fetch) = self.engine.wanted()
+        {
+            self.link.send(&DeviceMessage::Fetch(fetch));
+        }
+        for _ in 0..LOGS_PER_SLICE {
+            if self.pending_log.is_none() {
+                self.pending_log = mailbox.with(|m| m.take_log());
+            }
+            let Some(record) = &self.pending_log else { break };
+            if record.level <= self.log_level {
+                let log = Log {
+                    source: record.source,
+                    level: record.level,
+                    uptime_us: record.uptime_us,
+                    sequence: record.sequence,
+                    lost: record.lost,
+                    text: &record.text,
+                };
+                if !self.link.send(&DeviceMessage::Log(log)) {
+                    break;
+                }
+            }
+            self.pending_log = None;
+        }
+    }
+
+    fn send_progress(&mut self, now_ms: u64) {
+        let Some(status) = self.engine.status() else { return };
+        let now = (status.manifest, status.stage, status.pages_done);
+        if self.reported_stage == Some(now) {
+            return;
+        }
+        let same_stage = self.reported_stage.is_some_and(|(m, s, _)| (m, s) == (now.0, now.1));
+        if same_stage && now_ms.saturating_sub(self.reported_at_ms) < PROGRESS_EVERY_MS {
+            return;
+        }
+        let progress = Progress {
+            manifest: status.manifest,
+            stage: status.stage,
+            pages_done: status.pages_done,
+            pages_total: status.pages_total,
+            reason: status.reason,
+        };
+        if self.link.send(&DeviceMessage::Progress(progress)) {
+            self.reported_stage = Some(now);
+            self.reported_at_ms = now_ms;
+        }
+    }
+
+    /// Lets the application read how things are.
+    fn publish(&self, mailbox: &impl MailboxAccess) {
+        let network = match (self.welcomed, &self.network) {
+            (true, _) => NetworkStatus::Online,
+            (false, Some(_)) if self.link.has_address() => NetworkStatus::Connecting,
+            (false, _) => NetworkStatus::Offline,
+        };
+        let status = self.engine.status();
+        let update = status.map_or(UpdateStatus::default(), |s| UpdateStatus {
+            version: 0,
+            stage: s.stage as u32,
+            pages_done: s.pages_done,
+            pages_total: s.pages_total,
+        });
+        let fetching = matches!(update.stage, 1 | 3);
+        let mut reasons = NetworkReason::AlwaysConnected as u32;
+        let mut because = |condition: bool, reason: NetworkReason| {
+            if condition {
+                reasons |= reason as u32;
+            }
+        };
+        because(self.application.reported() == ApplicationState::None, NetworkReason::NoApplication);
+        because(self.state_due && self.application.fault().is_some(), NetworkReason::FaultToReport);
+        because(self.connect_count == 0, NetworkReason::ColdBoot);
+        because(fetching, NetworkReason::FetchingUpdate);
+        because(self.link.is_backing_off(), NetworkReason::BackOff);
+        mailbox.with(|m| {
+            if m.wall_offset_us.is_none() {
+                reasons |= NetworkReason::ClockNotSet as u32;
+            }
+            m.network_status = network as u32;
+            m.network_reasons = reasons;
+            m.update = update;
+        });
+    }
+
+    fn order(&mut self, moment: &Moments, mailbox: &impl MailboxAccess, outside: &mut impl Outside) -> Order {
+        let running = moment.health != Health::Stopped;
+        match self.application.due(running, moment.now_us / 1000) {
+            Due::Nothing => Order::Continue,
+            Due::Stop => {
+                mailbox.with(|m| m.application_ended());
+                outside.console(format_args!("application stopped"));
+                Order::Stop
+            }
+            Due::Start(start) => match self.engine.entry() {
+                Some(entry) => {
+                    mailbox.with(|m| {
+                        m.application_ended();
+                        m.wake_reason = start.reason;
+                        m.device_id = self.facts.device_id;
+                    });
+                    outside.console(format_args!("application starts ({:?})", start.reason));
+                    self.state_due = true;
+                    Order::Start { offset: entry.base, length: entry.length }
+                }
+                None => {
+                    self.application.none();
+                    Order::Continue
+                }
+            },
+        }
+    }
+
+    /// The board could not start it: its vector table is not one.
+    pub fn start_refused(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        let kind = bulkhead_link_protocol::FaultKind::BadExecution;
+        self.application.faulted(Offence { kind, program_counter: 0, address: None }, now_us / 1000);
+        self.state_due = true;
+        let text = format_args!("application refused: stack pointer or reset vector outside its memory; check its linker script");
+        self.say(now_us, 0, mailbox, outside, text);
+    }
+
+    fn notify(
+        &self,
+        now_us: u64,
+        kind: NotificationKind,
+        value: u32,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        if let Some(line) = mailbox.with(|m| m.notify(now_us, kind, value)) {
+            outside.pend(line);
+        }
+    }
+
+    /// A line of the hypervisor's own, to the console and to the server.
+    fn say(
+        &self,
+        now_us: u64,
+        level: u8,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+        text: Arguments<'_>,
+    ) {
+        outside.console(text);
+        let mut line = heapless::String::<LINE_LEN_MAX>::new();
+        // What is too long is cut.
+        let _ = core::fmt::Write::write_fmt(&mut line, text);
+        mailbox.with(|m| m.log(LogSource::Hypervisor, level, now_us, line.as_bytes()));
+    }
+}
+
+/// The first bytes of a digest: enough for a person.
+struct Short<'d>(&'d Digest);
+
+impl core::fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().take(6).try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+struct FaultLine(Fault);
+
+impl core::fmt::Display for FaultLine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let fault = &self.0;
+        write!(f, "application stopped: {:?} at pc {:#010x}", fault.kind, fault.program_counter)?;
+        if let Some(address) = fault.address {
+            write!(f, ", address {address:#010x}")?;
+        }
+        match fault.restart_in_s {
+            Some(seconds) => write!(f, ", restart in {seconds} s"),
+            None => Ok(()),
+        }
+    }
+}
