@@ -1,2 +1,11 @@
-//! Server, tool and emulated device together.
+//! Server, tool and emulated device together: what the end-to-end tests, the demo and the soak are made of.
+//!
+//! It uses the product as a person does: the programs `bulkhead-server` and `bulkhead`, and a virtual device.
+//! Invariant: every process and folder that is started or made here ends with the value that holds it.
 #![forbid(unsafe_code)]
+
+pub mod child;
+pub mod flash;
+pub mod meter;
+pub mod story;
+pub mod waiting;

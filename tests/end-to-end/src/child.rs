@@ -1,0 +1,127 @@
+//! Child processes that end with the value that started them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::waiting::{Seen, until};
+
+/// Most lines kept of one child; older ones are forgotten.
+const LINES_MAX: usize = 20_000;
+
+/// A child whose lines are collected while it runs.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Running {
+    /// Starts `command`; standard output and error are both read, line by line.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("failed to start {name} ({command:?})"))?;
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        if let Some(output) = child.stdout.take() {
+            collect(output, &lines);
+        }
+        if let Some(errors) = child.stderr.take() {
+            collect(errors, &lines);
+        }
+        Ok(Self { name: name.into(), child, lines })
+    }
+
+    /// Everything it wrote so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a line that `wanted` accepts, and returns what it made of it. Looks at old lines too.
+    ///
+    /// # Errors
+    /// The time is up, or the child ended first; the text holds its last lines.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        at_most: Duration,
+        wanted: impl Fn(&str) -> Option<T>,
+    ) -> Result<T> {
+        until(what, at_most, || {
+            let ended = self.child.try_wait().context("failed to ask for a child's end")?;
+            let lines = self.lines();
+            if let Some(found) = lines.iter().find_map(|line| wanted(line)) {
+                return Ok(Seen::Answer(found));
+            }
+            let last = tail(&lines);
+            if let Some(status) = ended {
+                bail!("{} ended with {status} before {what}; its last lines:\n{last}", self.name);
+            }
+            Ok(Seen::NotYet(last))
+        })
+    }
+
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<Vec<String>>>) {
+    let into = Arc::clone(into);
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            let Ok(line) = line else { return };
+            let mut lines = into.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() >= LINES_MAX {
+                lines.drain(..LINES_MAX / 2);
+            }
+            lines.push(line);
+        }
+    });
+}
+
+fn tail(lines: &[String]) -> String {
+    let from = lines.len().saturating_sub(10);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_and_an_early_end_is_told() {
+        let mut shell =
+            Running::start("sh", Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"])).unwrap();
+        let second = Duration::from_secs(5);
+        shell.wait_for("two", second, |line| (line == "two").then_some(())).unwrap();
+        let text =
+            shell.wait_for("three", second, |line| (line == "three").then_some(())).unwrap_err().to_string();
+        assert!(text.contains("before three"), "{text}");
+    }
+}
