@@ -43,7 +43,7 @@ pub enum StartCause {
 
 /// Where the update stands, for the server and for the application.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Status {
+pub struct Status<'e> {
     /// The manifest that was offered or is being applied.
     pub manifest: Digest,
     /// The stage.
@@ -53,7 +53,7 @@ pub struct Status {
     /// Pages of this stage.
     pub pages_total: u32,
     /// Why, for `Refused`, `Reverted` and `Failed`.
-    pub reason: Option<&'static str>,
+    pub reason: Option<&'e str>,
 }
 
 /// Where to start the application.

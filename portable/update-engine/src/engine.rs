@@ -1,19 +1,25 @@
-//! The state machine.
+//! The state machine: what to do next, and what the hypervisor and the server hear of it.
 
 use core::marker::PhantomData;
 
-use bulkhead_link_protocol::{Digest, Fetch, FetchFrom, UpdateStage};
+use bulkhead_bundle_format::ENVELOPE_LEN_MAX;
+use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
-use crate::api::{Boot, Entry, Status, Step};
-use crate::journal::{Journal, State};
-use crate::layout::{DeviceFacts, Layout, LayoutError, Memory};
+use crate::api::{Boot, Entry, StartCause, Status, Step};
+use crate::journal::{Journal, Mark, NO_MANIFEST, State};
+use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
+use crate::manifest::{Manifest, load};
+use crate::reason::Reason;
 use crate::rules::{Rules, Sound};
+use crate::staging::{Authenticate, Direction, Staging};
 
-/// Bytes of working memory: an envelope, or a page and two sectors.
-const WORKSPACE_LEN: usize = 16 * 1024;
+const WORKSPACE_LEN: usize = PAGE_LEN_MAX + 2 * SECTOR_LEN_MAX;
+const _: () = assert!(WORKSPACE_LEN >= ENVELOPE_LEN_MAX, "an envelope is taken apart in the workspace");
 
-/// Working memory of an engine, 16 KiB; kept apart so that it can be a static and never crosses a stack.
+/// Working memory of an engine, 16 KiB: an envelope, or a page and two sectors.
+///
+/// Kept apart from the engine so that it can be a static and never crosses a stack.
 #[derive(Debug)]
 pub struct Workspace {
     bytes: [u8; WORKSPACE_LEN],
@@ -24,6 +30,18 @@ impl Workspace {
     pub const fn new() -> Self {
         Self { bytes: [0; WORKSPACE_LEN] }
     }
+
+    /// Everything, for an envelope.
+    pub(crate) const fn whole(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// A page and two sectors.
+    pub(crate) fn split(&mut self) -> (&mut [u8], &mut [u8], &mut [u8]) {
+        let (page, sectors) = self.bytes.split_at_mut_checked(PAGE_LEN_MAX).unwrap_or_default();
+        let (sealed, back) = sectors.split_at_mut_checked(SECTOR_LEN_MAX).unwrap_or_default();
+        (page, sealed, back)
+    }
 }
 
 impl Default for Workspace {
@@ -32,32 +50,159 @@ impl Default for Workspace {
     }
 }
 
+/// What the server wants the device to run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Offered {
+    pub(crate) manifest: Digest,
+    pub(crate) envelope_len: u32,
+    pub(crate) forced: bool,
+}
+
+/// Bytes on their way from the server into the workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Download {
+    pub(crate) from: FetchFrom,
+    pub(crate) area: u32,
+    /// Offset of the first byte at the server.
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+    pub(crate) received: u32,
+    /// End of what was asked for, counted like `received`.
+    pub(crate) asked: u32,
+}
+
+impl Download {
+    pub(crate) const fn new(from: FetchFrom, area: u32, start: u32, len: u32) -> Self {
+        Self { from, area, start, len, received: 0, asked: 0 }
+    }
+}
+
+/// Where the envelope in the workspace came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    Server,
+    Slot(u32),
+}
+
+/// Whether the application runs meanwhile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum While {
+    Running,
+    Stopped,
+}
+
+/// What the next step does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// Nothing.
+    Idle,
+    /// Wait for the envelope, then check it.
+    Envelope,
+    /// Check the envelope that lies in a slot.
+    Admit { slot: u32 },
+    /// Open the staging session: journal, suspect sectors.
+    Prepare { source: Source, len: usize },
+    /// Write the envelope to the spare slot, page by page.
+    Store { page: u32, len: usize },
+    /// Look whether page `page` of the target is there or staged.
+    Scan { page: u32, application: While },
+    /// Wait for the bytes of page `page`.
+    Page { page: u32 },
+    /// Seal the page in the workspace into its slot, record by record, then scan on at `then`.
+    Seal { page: u32, direction: Direction, record: u32, attempt: u8, then: u32 },
+    /// Everything is staged.
+    Ready,
+    /// Begin the apply that was staged.
+    Begin,
+    /// Carry on what an earlier power session began.
+    Resume,
+    /// Write page `page`, whatever it reads as if `forced`; then go on at `then`.
+    Restore { page: u32, forced: bool, then: u32, attempt: u8 },
+    /// Compare page `page` with the manifest that is to be started.
+    Check { page: u32, cause: StartCause },
+    /// The committed manifest's pages are damaged: can staging mend page `page`?
+    Mend { page: u32 },
+}
+
 /// The update engine of one device. `R` is [`Sound`] in every product.
 pub struct Engine<'w, R: Rules = Sound> {
-    layout: Layout,
-    facts: DeviceFacts<'w>,
-    work: &'w mut Workspace,
-    journal: Journal,
-    status: Option<Status>,
+    pub(crate) layout: Layout,
+    pub(crate) device_class: &'w str,
+    pub(crate) board_revision: u32,
+    pub(crate) abi: u32,
+    pub(crate) owner_keys: [[u8; 32]; OWNER_KEYS_MAX],
+    pub(crate) owner_key_count: usize,
+    pub(crate) storage_root: [u8; 32],
+    pub(crate) work: &'w mut Workspace,
+    pub(crate) journal: Journal,
+    /// The manifest that the journal commits, or would go back to.
+    pub(crate) committed: Option<Manifest>,
+    /// The manifest that is staged or applied.
+    pub(crate) target: Option<Manifest>,
+    /// Sealing for the way from `committed` to `target`.
+    pub(crate) staging: Option<Staging>,
+    /// Which way an apply goes now.
+    pub(crate) direction: Direction,
+    pub(crate) phase: Phase,
+    /// All pages were found equal to `committed` in this power session, and nothing was touched since.
+    pub(crate) startable: bool,
+    pub(crate) queued: Option<Offered>,
+    pub(crate) offered: Option<Offered>,
+    pub(crate) download: Option<Download>,
+    /// The last manifest that was refused or reverted, with what was said: it is not tried again by itself.
+    pub(crate) refused: Option<(Digest, UpdateStage, Reason)>,
+    /// What an earlier power session may have left torn in staging or in the spare slot.
+    pub(crate) suspect: Mark,
+    /// Pages in a row that the server sent wrongly.
+    pub(crate) wrong_pages: u8,
+    /// Times that pages changed between staging and apply.
+    pub(crate) returns: u8,
+    pub(crate) stage: UpdateStage,
+    pub(crate) subject: Digest,
+    pub(crate) reason: Reason,
     rules: PhantomData<R>,
 }
 
 impl<'w> Engine<'w> {
     /// An engine that keeps every rule. Nothing is read before [`Engine::boot`].
-    pub const fn new(layout: Layout, facts: DeviceFacts<'w>, work: &'w mut Workspace) -> Self {
+    pub fn new(layout: Layout, facts: DeviceFacts<'w>, work: &'w mut Workspace) -> Self {
         Self::with_rules(layout, facts, work)
     }
 }
 
 impl<'w, R: Rules> Engine<'w, R> {
     /// As [`Engine::new`], for the rules that the type names.
-    pub const fn with_rules(layout: Layout, facts: DeviceFacts<'w>, work: &'w mut Workspace) -> Self {
+    pub fn with_rules(layout: Layout, facts: DeviceFacts<'w>, work: &'w mut Workspace) -> Self {
+        let mut owner_keys = [[0; 32]; OWNER_KEYS_MAX];
+        for (room, key) in owner_keys.iter_mut().zip(facts.owner_keys) {
+            *room = *key;
+        }
         Self {
             layout,
-            facts,
+            device_class: facts.device_class,
+            board_revision: facts.board_revision,
+            abi: facts.abi,
+            owner_keys,
+            owner_key_count: facts.owner_keys.len(),
+            storage_root: facts.storage_root,
             work,
             journal: Journal::unread(layout.die_journal),
-            status: None,
+            committed: None,
+            target: None,
+            staging: None,
+            direction: Direction::Redo,
+            phase: Phase::Idle,
+            startable: false,
+            queued: None,
+            offered: None,
+            download: None,
+            refused: None,
+            suspect: Mark::NONE,
+            wrong_pages: 0,
+            returns: 0,
+            stage: UpdateStage::Idle,
+            subject: NO_MANIFEST,
+            reason: Reason::NONE,
             rules: PhantomData,
         }
     }
@@ -71,71 +216,271 @@ impl<'w, R: Rules> Engine<'w, R> {
         mem: &mut Memory<'_, D, E>,
     ) -> Result<Boot, LayoutError> {
         self.layout.check(mem)?;
+        if self.owner_key_count == 0 || self.owner_key_count > OWNER_KEYS_MAX {
+            return Err(LayoutError::OwnerKeys);
+        }
         self.journal = Journal::read(mem.die, self.layout.die_journal);
-        Ok(if self.journal.record().state == State::Empty { Boot::NoApplication } else { Boot::Work })
+        let record = *self.journal.record();
+        if matches!(record.state, State::Empty | State::Committed) {
+            self.suspect = record.mark;
+        }
+        self.phase = match record.state {
+            State::Empty => Phase::Idle,
+            State::Committed => {
+                self.committed = self.find(mem, &record.to);
+                self.subject = record.to;
+                if self.committed.is_some() { Self::check(StartCause::Boot) } else { Phase::Idle }
+            }
+            State::Apply | State::Revert => {
+                self.target = self.find(mem, &record.to);
+                self.committed = self.find(mem, &record.from);
+                self.direction = if record.state == State::Apply { Direction::Redo } else { Direction::Undo };
+                self.subject = record.to;
+                self.seal_with(mem, &record.to, &record.from);
+                let possible =
+                    self.target.is_some() && (self.direction == Direction::Redo || self.committed.is_some());
+                if possible { Phase::Resume } else { Phase::Idle }
+            }
+        };
+        if matches!(self.phase, Phase::Idle) {
+            return Ok(Boot::NoApplication);
+        }
+        Ok(Boot::Work)
     }
 
     /// Does one bounded piece of work: at most one page is hashed, or erased and programmed.
     pub fn step<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) -> Step {
-        let _ = (mem, &self.work, &self.facts);
-        Step::NoApplication
+        if self.may_be_dropped()
+            && let Some(offered) = self.queued.take()
+        {
+            self.take_up(mem, offered);
+            return Step::Working;
+        }
+        match self.phase {
+            Phase::Idle => return self.rest(),
+            Phase::Ready => return Step::ReadyToApply,
+            Phase::Envelope | Phase::Page { .. } if !self.is_downloaded() => return Step::Idle,
+            Phase::Envelope => self.admit(mem, Source::Server),
+            Phase::Admit { slot } => self.admit(mem, Source::Slot(slot)),
+            Phase::Prepare { source, len } => self.prepare(mem, source, len),
+            Phase::Store { page, len } => self.store(mem, page, len),
+            Phase::Scan { page, application } => self.scan(mem, page, application),
+            Phase::Page { page } => self.take_page(mem, page),
+            Phase::Seal { .. } => self.seal(mem),
+            Phase::Begin => self.begin(mem),
+            Phase::Resume => self.resume(mem),
+            Phase::Restore { .. } => self.restore(mem),
+            Phase::Check { page, cause } => return self.check_page(mem, page, cause),
+            Phase::Mend { page } => self.mend(mem, page),
+        }
+        Step::Working
     }
 
     /// The hypervisor stopped the application: a ready update may be applied. Ignored in any other state.
-    pub fn allow_apply(&mut self) {}
+    pub const fn allow_apply(&mut self) {
+        if matches!(self.phase, Phase::Ready) {
+            self.phase = Phase::Scan { page: 0, application: While::Stopped };
+            self.startable = false;
+        }
+    }
 
     /// The server says what this device shall run. `envelope_len` is in bytes.
+    ///
+    /// Taken up by the next step; an apply that was begun is finished first. Offering again what runs, or what is
+    /// being staged, changes nothing.
     pub fn offer(&mut self, manifest: Digest, envelope_len: u32, forced: bool) {
-        let _ = (envelope_len, forced);
-        self.status = Some(Status {
-            manifest,
-            stage: UpdateStage::Refused,
-            pages_done: 0,
-            pages_total: 0,
-            reason: Some("this build of the engine cannot stage yet"),
-        });
+        let offered = Offered { manifest, envelope_len, forced };
+        match &mut self.offered {
+            Some(now) if now.manifest == manifest && !matches!(self.phase, Phase::Idle) => {
+                now.forced = forced;
+                self.queued = None;
+            }
+            _ => self.queued = Some(offered),
+        }
     }
 
     /// Whether the last offer is to be applied even if the application postpones.
     pub fn is_forced(&self) -> bool {
-        false
+        self.queued.or(self.offered).is_some_and(|offered| offered.forced)
     }
 
     /// What to ask the server for now; each span is returned once, and again after [`Engine::link_lost`].
     pub fn wanted(&mut self) -> Option<Fetch> {
-        None
+        let manifest = self.offered?.manifest;
+        let download = self.download.as_mut()?;
+        if download.received < download.asked || download.received >= download.len {
+            return None;
+        }
+        let len = download.len.saturating_sub(download.received).min(FETCH_LEN_MAX);
+        download.asked = download.received.saturating_add(len);
+        let offset = download.start.saturating_add(download.received);
+        Some(Fetch { manifest, from: download.from, area: download.area, offset, len })
     }
 
-    /// A piece of what was asked for. Pieces that were not asked for are ignored.
+    /// A piece of what was asked for, in order. Anything else is ignored: it belongs to what was asked for before
+    /// an interruption. Touches no flash.
     pub fn chunk(&mut self, from: FetchFrom, area: u32, offset: u32, bytes: &[u8]) {
-        let _ = (from, area, offset, bytes);
+        let Some(download) = &mut self.download else { return };
+        let expected = download.start.saturating_add(download.received);
+        let room = download.asked.saturating_sub(download.received);
+        let Ok(len) = u32::try_from(bytes.len()) else { return };
+        if (download.from, download.area, expected) != (from, area, offset) || len > room {
+            return;
+        }
+        let start = usize::try_from(download.received).unwrap_or(usize::MAX);
+        let Some(end) = start.checked_add(bytes.len()) else { return };
+        if let Some(room) = self.work.whole().get_mut(start..end) {
+            room.copy_from_slice(bytes);
+            download.received = download.received.saturating_add(len);
+        }
     }
 
-    /// The server does not have what was asked for.
+    /// The server does not have what was asked for: the update is given up until the next offer.
     pub fn unavailable(&mut self, manifest: Digest) {
-        let _ = manifest;
+        if self.download.is_some() && self.offered.is_some_and(|offered| offered.manifest == manifest) {
+            self.give_up(UpdateStage::Failed, Reason::of("the server does not have what it offered"));
+        }
     }
 
     /// The link went down: what was asked for and not received is asked for again.
-    pub fn link_lost(&mut self) {}
+    pub const fn link_lost(&mut self) {
+        if let Some(download) = &mut self.download {
+            download.asked = download.received;
+        }
+    }
 
     /// Gives the offered update up. Returns whether it could: an apply that was begun goes to its end.
     pub fn cancel(&mut self) -> bool {
-        true
+        self.queued = None;
+        match self.phase {
+            Phase::Scan { application: While::Stopped, .. } | Phase::Begin => {
+                self.give_up(UpdateStage::Failed, Reason::of("cancelled"));
+                self.phase = Self::check(StartCause::Resumed);
+                true
+            }
+            Phase::Idle => true,
+            _ if self.may_be_dropped() => {
+                self.give_up(UpdateStage::Failed, Reason::of("cancelled"));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Where the last offered or interrupted update stands; `None` if there is none since power came on.
-    pub fn status(&self) -> Option<Status> {
-        self.status
+    pub fn status(&self) -> Option<Status<'_>> {
+        if self.subject == NO_MANIFEST {
+            return None;
+        }
+        let pages = self.target.map_or(0, |target| target.pages);
+        let (stage, pages_done, pages_total) = match self.phase {
+            Phase::Idle => (self.stage, 0, 0),
+            Phase::Envelope | Phase::Admit { .. } | Phase::Prepare { .. } | Phase::Store { .. } => {
+                (UpdateStage::Checking, 0, 0)
+            }
+            Phase::Scan { page, application: While::Running }
+            | Phase::Page { page }
+            | Phase::Seal { page, .. } => (UpdateStage::Staging, page, pages),
+            Phase::Ready => (UpdateStage::Ready, pages, pages),
+            Phase::Scan { application: While::Stopped, .. } | Phase::Begin => {
+                (UpdateStage::Applying, 0, pages)
+            }
+            Phase::Resume => (self.restoring(), 0, pages),
+            Phase::Restore { page, .. } => (self.restoring(), page, pages),
+            Phase::Check { cause: StartCause::Committed, .. } | Phase::Mend { .. } => {
+                (UpdateStage::Applying, pages, pages)
+            }
+            Phase::Check { cause: StartCause::Reverted, .. } => (UpdateStage::Reverting, pages, pages),
+            Phase::Check { cause: StartCause::Boot | StartCause::Resumed, .. } => (self.stage, 0, 0),
+        };
+        Some(Status { manifest: self.subject, stage, pages_done, pages_total, reason: self.reason.text() })
     }
 
     /// The committed manifest, if all pages were found equal to it since power came on.
     pub fn running(&self) -> Option<Digest> {
-        None
+        self.committed.filter(|_| self.startable).map(|manifest| manifest.digest)
     }
 
-    /// Where to start the application; `None` unless `running`.
+    /// Where to start the application; `None` unless [`Engine::running`].
     pub fn entry(&self) -> Option<Entry> {
-        None
+        let manifest = self.committed.filter(|_| self.startable)?;
+        manifest.entry().map(|area| Entry { base: area.base, length: area.length })
+    }
+
+    const fn restoring(&self) -> UpdateStage {
+        match self.direction {
+            Direction::Redo => UpdateStage::Applying,
+            Direction::Undo => UpdateStage::Reverting,
+        }
+    }
+
+    fn rest(&self) -> Step {
+        if self.startable { Step::Idle } else { Step::NoApplication }
+    }
+
+    /// Whether the phase can be left for another offer without more ado.
+    const fn may_be_dropped(&self) -> bool {
+        match self.phase {
+            Phase::Idle
+            | Phase::Envelope
+            | Phase::Admit { .. }
+            | Phase::Prepare { .. }
+            | Phase::Store { .. }
+            | Phase::Scan { application: While::Running, .. }
+            | Phase::Page { .. }
+            | Phase::Seal { .. }
+            | Phase::Ready => true,
+            Phase::Scan { application: While::Stopped, .. }
+            | Phase::Begin
+            | Phase::Resume
+            | Phase::Restore { .. }
+            | Phase::Check { .. }
+            | Phase::Mend { .. } => false,
+        }
+    }
+
+    fn is_downloaded(&self) -> bool {
+        self.download.is_none_or(|download| download.received >= download.len)
+    }
+
+    /// Leaves the update alone, with the reason.
+    pub(crate) fn give_up(&mut self, stage: UpdateStage, reason: Reason) {
+        self.stage = stage;
+        self.reason = reason;
+        self.phase = Phase::Idle;
+        self.download = None;
+        self.target = None;
+        self.staging = None;
+    }
+
+    /// The manifest with this digest, from whichever slot holds it.
+    pub(crate) fn find<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        digest: &Digest,
+    ) -> Option<Manifest> {
+        if *digest == NO_MANIFEST {
+            return None;
+        }
+        (0..2).find_map(|slot| load(mem.die, &self.layout, slot, digest, self.work.whole()))
+    }
+
+    pub(crate) fn seal_with<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &Memory<'_, D, E>,
+        to: &Digest,
+        from: &Digest,
+    ) {
+        let sector_len = usize::try_from(mem.external.geometry().erase_size).unwrap_or(0);
+        self.staging =
+            Some(Staging::new(self.layout.external_staging, sector_len, &self.storage_root, to, from));
+    }
+
+    pub(crate) const fn authenticate() -> Authenticate {
+        if R::CHECKS_CONTENT { Authenticate::Yes } else { Authenticate::SeededBug }
+    }
+
+    pub(crate) const fn check(cause: StartCause) -> Phase {
+        Phase::Check { page: 0, cause }
     }
 }

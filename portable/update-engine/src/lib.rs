@@ -18,11 +18,16 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod apply;
 mod crc;
 mod engine;
 mod journal;
 mod layout;
+mod manifest;
+mod reason;
 mod rules;
+mod stage;
+mod staging;
 
 pub use api::{Boot, Entry, StartCause, Status, Step};
 pub use engine::{Engine, Workspace};

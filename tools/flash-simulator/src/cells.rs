@@ -1,10 +1,15 @@
 //! What a memory holds while power is off.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that tear together: the unit of die flash, and a fair grain for a serial NOR.
 pub(crate) const GRAIN: usize = 16;
+
+type Grain = [u8; GRAIN];
+const ERASED: Grain = [0xFF; GRAIN];
 
 /// How the torn grains of one cut read from one power-on to the next.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -28,102 +33,198 @@ impl Reading {
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Torn {
-    before: [u8; GRAIN],
-    after: [u8; GRAIN],
+    before: Grain,
+    after: Grain,
     /// Which cut tore it.
     cut: u32,
 }
 
-/// The content of a memory, torn grains included. Equal cells behave equally from here on.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Cells {
+/// One erase block. Blocks are shared between the states that an exploration remembers.
+#[derive(Debug, Default)]
+struct Block {
     bytes: Vec<u8>,
     /// Grains programmed since their last erase.
     programmed: Vec<bool>,
     torn: BTreeMap<usize, Torn>,
+    fingerprint: OnceLock<u64>,
+}
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        // The copy is made to be changed, so the fingerprint is not taken along.
+        let Self { bytes, programmed, torn, .. } = self;
+        Self {
+            bytes: bytes.clone(),
+            programmed: programmed.clone(),
+            torn: torn.clone(),
+            fingerprint: OnceLock::new(),
+        }
+    }
+}
+
+impl Block {
+    fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            (&self.bytes, &self.programmed, &self.torn).hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+}
+
+/// The content of a memory, torn grains included. Equal cells behave equally from here on. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cells {
+    block_len: usize,
+    blocks: Vec<Arc<Block>>,
+}
+
+impl PartialEq for Cells {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Arc<Block>, &Arc<Block>)| {
+            Arc::ptr_eq(a, b) || (&a.bytes, &a.programmed, &a.torn) == (&b.bytes, &b.programmed, &b.torn)
+        };
+        self.blocks.len() == other.blocks.len() && self.blocks.iter().zip(&other.blocks).all(same)
+    }
 }
 
 /// What a torn grain reads as now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Now {
-    Bytes([u8; GRAIN]),
+    Bytes(Grain),
     Unreadable,
 }
 
 impl Cells {
-    pub(crate) fn erased(size: usize) -> Self {
-        Self { bytes: vec![0xFF; size], programmed: vec![false; size / GRAIN], torn: BTreeMap::new() }
+    pub(crate) fn erased(size: usize, block_len: usize) -> Self {
+        let block = Arc::new(Block {
+            bytes: vec![0xFF; block_len],
+            programmed: vec![false; block_len / GRAIN],
+            ..Block::default()
+        });
+        Self { block_len, blocks: vec![block; size / block_len] }
     }
 
     /// The bytes of `span` if no grain of it is torn.
-    pub fn stable(&self, span: Range<usize>) -> Option<&[u8]> {
-        let grains = span.start / GRAIN..span.end.div_ceil(GRAIN);
-        if self.torn.range(grains).next().is_some() { None } else { self.bytes.get(span) }
+    pub fn stable(&self, span: Range<usize>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(span.len());
+        for at in span {
+            let block = self.block(at);
+            let offset = at % self.block_len;
+            if !block.torn.is_empty() && block.torn.contains_key(&(offset / GRAIN)) {
+                return None;
+            }
+            bytes.push(block.bytes[offset]);
+        }
+        Some(bytes)
     }
 
     /// Overwrites bytes as an attacker with a programmer could; the grains become stable.
     pub fn tamper(&mut self, at: usize, bytes: &[u8]) {
-        for (n, byte) in bytes.iter().enumerate() {
-            self.bytes[at + n] = *byte;
-            self.programmed[(at + n) / GRAIN] = true;
-            self.torn.remove(&((at + n) / GRAIN));
+        for (at, byte) in (at..).zip(bytes) {
+            let offset = at % self.block_len;
+            let block = self.block_mut(at);
+            block.bytes[offset] = *byte;
+            block.programmed[offset / GRAIN] = true;
+            block.torn.remove(&(offset / GRAIN));
         }
     }
 
-    /// Numbers of the cuts whose torn grains are still there, oldest first.
+    /// The bytes as they were before whatever tore them, for searching and for tampering.
+    pub fn raw(&self) -> Vec<u8> {
+        self.blocks.iter().flat_map(|block| block.bytes.iter().copied()).collect()
+    }
+
+    /// Labels of the power sessions whose cuts tore what is still torn, in rising order.
     pub fn cuts(&self) -> Vec<u32> {
-        let mut cuts: Vec<u32> = self.torn.values().map(|torn| torn.cut).collect();
+        let mut cuts: Vec<u32> =
+            self.blocks.iter().flat_map(|b| b.torn.values().map(|torn| torn.cut)).collect();
         cuts.sort_unstable();
         cuts.dedup();
         cuts
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// A number that is the same for equal cells and, in practice, for no others.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for block in &self.blocks {
+            hasher.write_u64(block.fingerprint());
+        }
+        hasher.finish()
     }
 
+    fn block(&self, at: usize) -> &Block {
+        &self.blocks[at / self.block_len]
+    }
+
+    fn block_mut(&mut self, at: usize) -> &mut Block {
+        let block = Arc::make_mut(&mut self.blocks[at / self.block_len]);
+        block.fingerprint = OnceLock::new();
+        block
+    }
+
+    pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
+        let mut done = 0;
+        while done < out.len() {
+            let offset = (at + done) % self.block_len;
+            let len = (self.block_len - offset).min(out.len() - done);
+            out[done..done + len].copy_from_slice(&self.block(at + done).bytes[offset..offset + len]);
+            done += len;
+        }
+    }
+
+    /// Whether the grain, counted from the start of the memory, was programmed or torn since its last erase.
     pub(crate) fn is_programmed(&self, grain: usize) -> bool {
-        self.programmed[grain] || self.torn.contains_key(&grain)
+        let block = self.block(grain * GRAIN);
+        let grain = grain % (self.block_len / GRAIN);
+        block.programmed[grain] || block.torn.contains_key(&grain)
     }
 
     pub(crate) fn read_torn(&self, reading: impl Fn(u32) -> Reading, ecc: bool) -> BTreeMap<usize, Now> {
-        self.torn.iter().map(|(grain, torn)| (*grain, torn.read(*grain, reading(torn.cut), ecc))).collect()
-    }
-
-    fn grain(&self, grain: usize) -> [u8; GRAIN] {
-        std::array::from_fn(|n| self.bytes[grain * GRAIN + n])
+        let mut now = BTreeMap::new();
+        for (n, block) in self.blocks.iter().enumerate() {
+            for (grain, torn) in &block.torn {
+                let grain = n * (self.block_len / GRAIN) + grain;
+                now.insert(grain, torn.read(grain, reading(torn.cut), ecc));
+            }
+        }
+        now
     }
 
     /// Programs whole or part grains; bits fall.
     pub(crate) fn program(&mut self, at: usize, bytes: &[u8]) {
-        for (n, byte) in bytes.iter().enumerate() {
-            self.bytes[at + n] &= byte;
-            self.programmed[(at + n) / GRAIN] = true;
-            if let Some(torn) = self.torn.get_mut(&((at + n) / GRAIN)) {
+        for (at, byte) in (at..).zip(bytes) {
+            let offset = at % self.block_len;
+            let block = self.block_mut(at);
+            block.bytes[offset] &= byte;
+            block.programmed[offset / GRAIN] = true;
+            if let Some(torn) = block.torn.get_mut(&(offset / GRAIN)) {
                 // Programming over torn cells does not heal them.
-                torn.after[(at + n) % GRAIN] &= byte;
+                torn.after[offset % GRAIN] &= byte;
             }
         }
     }
 
-    pub(crate) fn erase(&mut self, block: Range<usize>) {
-        let grains = block.start / GRAIN..block.end / GRAIN;
-        self.bytes[block].fill(0xFF);
-        self.programmed[grains.clone()].fill(false);
-        for grain in grains {
-            self.torn.remove(&grain);
-        }
+    pub(crate) fn erase(&mut self, at: usize) {
+        let block = self.block_mut(at);
+        block.bytes.fill(0xFF);
+        block.programmed.fill(false);
+        block.torn.clear();
     }
 
-    /// The grain that holds `at` tears on its way to `after`.
-    pub(crate) fn tear(&mut self, grain: usize, after: [u8; GRAIN], cut: u32) {
+    /// The grain, counted from the start of the memory, tears on its way to `after`.
+    pub(crate) fn tear(&mut self, grain: usize, after: Grain, cut: u32) {
+        let mut held = ERASED;
+        self.read(grain * GRAIN, &mut held);
+        let in_block = grain % (self.block_len / GRAIN);
+        let block = self.block_mut(grain * GRAIN);
         // Torn twice: what it might have become the first time can still come back.
-        let before = match self.torn.get(&grain) {
-            Some(torn) if torn.after != [0xFF; GRAIN] => torn.after,
+        let before = match block.torn.get(&in_block) {
+            Some(torn) if torn.after != ERASED => torn.after,
             Some(torn) => torn.before,
-            None => self.grain(grain),
+            None => held,
         };
-        self.torn.insert(grain, Torn { before, after, cut });
+        block.torn.insert(in_block, Torn { before, after, cut });
     }
 }
 
@@ -132,9 +233,9 @@ impl Torn {
         match reading {
             Reading::Before => Now::Bytes(self.before),
             Reading::After => Now::Bytes(self.after),
-            Reading::Erased => Now::Bytes([0xFF; GRAIN]),
+            Reading::Erased => Now::Bytes(ERASED),
             Reading::Unreadable if ecc => Now::Unreadable,
-            Reading::Unreadable => Now::Bytes([0xFF; GRAIN]),
+            Reading::Unreadable => Now::Bytes(ERASED),
             Reading::Mixed(seed) => {
                 let draw = scramble(u64::from(seed) << 32 | grain as u64);
                 if let Some(plain) = Reading::PLAIN.get((draw % 8) as usize) {

@@ -12,6 +12,7 @@ use crate::power::{Moment, Power};
 pub struct SimulatedFlash {
     geometry: Geometry,
     power: Power,
+    memory: usize,
     cells: Cells,
     torn_now: BTreeMap<usize, Now>,
     erase_counts: Vec<u32>,
@@ -39,7 +40,8 @@ impl SimulatedFlash {
         Self {
             geometry,
             power: power.clone(),
-            cells: Cells::erased(geometry.size as usize),
+            memory: power.add_memory(),
+            cells: Cells::erased(geometry.size as usize, geometry.erase_size as usize),
             torn_now: BTreeMap::new(),
             erase_counts: vec![0; blocks as usize],
             programs_twice: 0,
@@ -77,25 +79,41 @@ impl SimulatedFlash {
         if self.dead || !self.power.is_on() { Err(FlashError::HardwareFault) } else { Ok(()) }
     }
 
-    fn after_program(&self, grain: usize, at: usize, bytes: &[u8]) -> [u8; GRAIN] {
-        let start = grain * GRAIN;
-        let mut after: [u8; GRAIN] = std::array::from_fn(|n| self.cells.bytes()[start + n]);
-        for (n, cell) in after.iter_mut().enumerate() {
-            if let Some(byte) = (start + n).checked_sub(at).and_then(|offset| bytes.get(offset)) {
-                *cell &= byte;
-            }
-        }
-        after
-    }
-
-    fn tear_program(&mut self, at: usize, bytes: &[u8], quarter: u8) {
+    /// What the memory holds if power fails inside the program.
+    fn torn_by_program(&self, at: usize, bytes: &[u8], quarter: u8) -> Cells {
         let grains = at / GRAIN..(at + bytes.len()).div_ceil(GRAIN);
         let last = grains.len() - 1;
         let torn = grains.start + last * usize::from(quarter.min(3)) / 3;
-        let after = self.after_program(torn, at, bytes);
-        let whole = (torn * GRAIN).saturating_sub(at);
-        self.cells.program(at, &bytes[..whole]);
-        self.cells.tear(torn, after, self.power.sessions());
+        let mut after = [0; GRAIN];
+        self.cells.read(torn * GRAIN, &mut after);
+        for (at_cell, cell) in (torn * GRAIN..).zip(&mut after) {
+            if let Some(byte) = at_cell.checked_sub(at).and_then(|offset| bytes.get(offset)) {
+                *cell &= byte;
+            }
+        }
+        let mut cells = self.cells.clone();
+        cells.program(at, &bytes[..(torn * GRAIN).saturating_sub(at)]);
+        cells.tear(torn, after, self.power.session());
+        cells
+    }
+
+    /// What the memory holds if power fails inside the erase.
+    fn torn_by_erase(&self, at: usize) -> Cells {
+        let mut cells = self.cells.clone();
+        for grain in at / GRAIN..(at + self.geometry.erase_size as usize) / GRAIN {
+            // A grain that was erased and whole stays so.
+            if self.cells.is_programmed(grain) {
+                cells.tear(grain, [0xFF; GRAIN], self.power.session());
+            }
+        }
+        cells
+    }
+
+    fn erase_whole(&mut self, at: usize) {
+        let grains = at / GRAIN..(at + self.geometry.erase_size as usize) / GRAIN;
+        self.torn_now.retain(|grain, _| !grains.contains(grain));
+        self.cells.erase(at);
+        self.erase_counts[at / self.geometry.erase_size as usize] += 1;
     }
 }
 
@@ -109,7 +127,7 @@ impl NorFlash for SimulatedFlash {
         self.check_alive()?;
         let start = at.0 as usize;
         let end = start + out.len();
-        out.copy_from_slice(&self.cells.bytes()[start..end]);
+        self.cells.read(start, out);
         for (grain, now) in self.torn_now.range(start / GRAIN..end.div_ceil(GRAIN)) {
             let Now::Bytes(bytes) = now else { return Err(FlashError::Unreadable) };
             for (n, byte) in bytes.iter().enumerate() {
@@ -133,41 +151,41 @@ impl NorFlash for SimulatedFlash {
             self.programs_twice += 1;
             return Err(FlashError::NotErased);
         }
-        match self.power.next_operation() {
-            None => self.cells.program(start, bytes),
-            Some(Moment::Before) => return Err(FlashError::HardwareFault),
-            Some(Moment::Inside(quarter)) => {
-                self.tear_program(start, bytes, quarter);
-                return Err(FlashError::HardwareFault);
-            }
-            Some(Moment::After) => {
-                self.cells.program(start, bytes);
-                return Err(FlashError::HardwareFault);
+        let moment = self.power.next_operation();
+        if self.power.is_recording() {
+            let one = grains.len() == 1;
+            for quarter in if one { 0..1 } else { 0..4 } {
+                let torn = self.torn_by_program(start, bytes, quarter);
+                self.power.note(self.memory, Moment::Inside(quarter), torn);
             }
         }
-        Ok(())
+        match moment {
+            Some(Moment::Before) => {}
+            Some(Moment::Inside(quarter)) => self.cells = self.torn_by_program(start, bytes, quarter),
+            None | Some(Moment::After) => self.cells.program(start, bytes),
+        }
+        if self.power.is_recording() {
+            self.power.note(self.memory, Moment::After, self.cells.clone());
+        }
+        if moment.is_some() { Err(FlashError::HardwareFault) } else { Ok(()) }
     }
 
     fn erase(&mut self, at: FlashAddress) -> Result<(), FlashError> {
         self.geometry.check_erase(at)?;
         self.check_alive()?;
-        let block = at.0 as usize..(at.0 + self.geometry.erase_size) as usize;
+        let start = at.0 as usize;
         let moment = self.power.next_operation();
+        if self.power.is_recording() {
+            let torn = self.torn_by_erase(start);
+            self.power.note(self.memory, Moment::Inside(0), torn);
+        }
         match moment {
             Some(Moment::Before) => {}
-            Some(Moment::Inside(_)) => {
-                for grain in block.start / GRAIN..block.end / GRAIN {
-                    // A grain that was erased and whole stays so.
-                    if self.cells.is_programmed(grain) {
-                        self.cells.tear(grain, [0xFF; GRAIN], self.power.sessions());
-                    }
-                }
-            }
-            None | Some(Moment::After) => {
-                self.torn_now.retain(|grain, _| !(block.start / GRAIN..block.end / GRAIN).contains(grain));
-                self.cells.erase(block);
-                self.erase_counts[(at.0 / self.geometry.erase_size) as usize] += 1;
-            }
+            Some(Moment::Inside(_)) => self.cells = self.torn_by_erase(start),
+            None | Some(Moment::After) => self.erase_whole(start),
+        }
+        if self.power.is_recording() {
+            self.power.note(self.memory, Moment::After, self.cells.clone());
         }
         if moment.is_some() { Err(FlashError::HardwareFault) } else { Ok(()) }
     }

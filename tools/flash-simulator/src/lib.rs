@@ -15,4 +15,4 @@ mod power;
 
 pub use cells::{Cells, Reading};
 pub use flash::SimulatedFlash;
-pub use power::{Cut, Moment, Power};
+pub use power::{Cut, Moment, Power, Recorded};

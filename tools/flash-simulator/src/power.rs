@@ -5,6 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use crate::cells::Cells;
+
 /// When, relative to one operation, power fails.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Moment {
@@ -52,16 +54,30 @@ impl FromStr for Cut {
     }
 }
 
+/// What one memory would hold if power had failed there; see [`Power::record`].
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Where power would have failed.
+    pub cut: Cut,
+    /// Which memory the operation was on, in the order in which the memories were made on this supply.
+    pub memory: usize,
+    /// What that memory would hold.
+    pub cells: Cells,
+}
+
 /// The supply of one device. Clones are the same supply.
 #[derive(Clone, Debug, Default)]
 pub struct Power(Rc<RefCell<Supply>>);
 
 #[derive(Debug, Default)]
 struct Supply {
+    memories: usize,
+    session: u32,
     operations: u32,
     cut: Option<Cut>,
     off: bool,
-    sessions: u32,
+    recording: bool,
+    recorded: Vec<Recorded>,
 }
 
 impl Power {
@@ -70,11 +86,26 @@ impl Power {
         Self::default()
     }
 
-    /// Power comes on; it will fail at `cut`, or never. Operations are counted from zero.
-    pub fn on_until(&self, cut: Option<Cut>) {
+    /// Power comes on; it will fail at `cut`, or never. Operations are counted from zero. `session` labels what
+    /// the cut tears.
+    pub fn on(&self, session: u32, cut: Option<Cut>) {
         let mut supply = self.0.borrow_mut();
-        let sessions = supply.sessions + 1;
-        *supply = Supply { operations: 0, cut, off: false, sessions };
+        let memories = supply.memories;
+        *supply = Supply { memories, session, cut, ..Supply::default() };
+    }
+
+    /// From now on writes down what every cut inside and after every operation would leave. A cut before an
+    /// operation leaves what the one after its predecessor leaves.
+    ///
+    /// One recorded run yields what a run for each cut would yield, since a cut can do no more than freeze the
+    /// memories: whatever the code under test knew is lost with its RAM.
+    pub fn record(&self) {
+        self.0.borrow_mut().recording = true;
+    }
+
+    /// Takes what was recorded, in order.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        std::mem::take(&mut self.0.borrow_mut().recorded)
     }
 
     /// Whether power is on.
@@ -87,9 +118,25 @@ impl Power {
         self.0.borrow().operations
     }
 
-    /// Times that power came on.
-    pub fn sessions(&self) -> u32 {
-        self.0.borrow().sessions
+    pub(crate) fn session(&self) -> u32 {
+        self.0.borrow().session
+    }
+
+    pub(crate) fn add_memory(&self) -> usize {
+        let mut supply = self.0.borrow_mut();
+        supply.memories += 1;
+        supply.memories - 1
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.0.borrow().recording
+    }
+
+    pub(crate) fn note(&self, memory: usize, moment: Moment, cells: Cells) {
+        let mut supply = self.0.borrow_mut();
+        // The operation was counted already.
+        let cut = Cut { operation: supply.operations - 1, moment };
+        supply.recorded.push(Recorded { cut, memory, cells });
     }
 
     /// Counts one operation and says at which moment of it power fails, if at all.

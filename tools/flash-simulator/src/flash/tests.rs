@@ -22,7 +22,7 @@ fn reread(
     reading: Reading,
     len: usize,
 ) -> Result<Vec<u8>, FlashError> {
-    power.on_until(None);
+    power.on(1, None);
     flash.power_on(flash.cells().clone(), |_| reading);
     let mut out = vec![0; len];
     flash.read(AT, &mut out).map(|()| out)
@@ -45,7 +45,7 @@ fn parts_of_real_size_keep_the_laws() {
 #[test]
 fn a_cut_before_changes_nothing_and_power_stays_off() {
     let (power, mut flash) = die();
-    power.on_until(cut_at(0, Moment::Before));
+    power.on(0, cut_at(0, Moment::Before));
     assert_eq!(flash.program(AT, &[7; 16]), Err(FlashError::HardwareFault));
     assert_eq!(flash.program(AT, &[7; 16]), Err(FlashError::HardwareFault));
     assert!(!power.is_on());
@@ -55,7 +55,7 @@ fn a_cut_before_changes_nothing_and_power_stays_off() {
 #[test]
 fn a_torn_program_tears_one_unit_and_leaves_those_after_it() {
     let (power, mut flash) = die();
-    power.on_until(cut_at(0, Moment::Inside(1)));
+    power.on(0, cut_at(0, Moment::Inside(1)));
     assert_eq!(flash.program(AT, &[7; 64]), Err(FlashError::HardwareFault));
     assert_eq!(flash.cells().cuts().len(), 1);
     let as_after = reread(&mut flash, &power, Reading::After, 64).expect("readable");
@@ -74,20 +74,20 @@ fn a_torn_program_tears_one_unit_and_leaves_those_after_it() {
 fn a_torn_erase_may_still_read_as_before_and_a_whole_erase_heals_it() {
     let (power, mut flash) = die();
     assert_eq!(flash.program(AT, &[7; 32]), Ok(()));
-    power.on_until(cut_at(0, Moment::Inside(0)));
+    power.on(0, cut_at(0, Moment::Inside(0)));
     assert_eq!(flash.erase(AT), Err(FlashError::HardwareFault));
     assert_eq!(reread(&mut flash, &power, Reading::Before, 32), Ok(vec![7; 32]));
     assert_eq!(reread(&mut flash, &power, Reading::Erased, 32), Ok(vec![0xFF; 32]));
     assert_eq!(flash.cells().stable(128..160), None);
     assert_eq!(flash.erase(AT), Ok(()));
-    assert_eq!(flash.cells().stable(128..160), Some(&[0xFF; 32][..]));
+    assert_eq!(flash.cells().stable(128..160), Some(vec![0xFF; 32]));
     assert_eq!(flash.erase_count(AT), 1, "the torn erase does not count");
 }
 
 #[test]
 fn readings_differ_between_power_ons_and_repeat_for_a_seed() {
     let (power, mut flash) = die();
-    power.on_until(cut_at(0, Moment::Inside(0)));
+    power.on(0, cut_at(0, Moment::Inside(0)));
     assert_eq!(flash.program(AT, &[0x12; 16]), Err(FlashError::HardwareFault));
     let seen: Vec<_> = (0..40).map(|s| reread(&mut flash, &power, Reading::Mixed(s), 16)).collect();
     assert!(seen.iter().any(|r| r == &Err(FlashError::Unreadable)));
@@ -110,4 +110,26 @@ fn a_dead_part_fails_every_access() {
     flash.kill();
     assert_eq!(flash.erase(AT), Err(FlashError::HardwareFault));
     assert_eq!(flash.read(AT, &mut [0]), Err(FlashError::HardwareFault));
+}
+
+#[test]
+fn one_recorded_run_yields_what_a_run_for_each_cut_yields() {
+    fn work(flash: &mut SimulatedFlash) {
+        for n in [3, 5] {
+            let _ = flash.erase(AT);
+            let _ = flash.program(AT, &[n; 48]);
+        }
+    }
+    let (power, mut recorder) = die();
+    power.record();
+    work(&mut recorder);
+    let recorded = power.recorded();
+    assert_eq!(recorded.len(), 14, "an erase has 2 moments, a program of several units 5");
+    for wanted in recorded {
+        let (power, mut flash) = die();
+        power.on(0, Some(wanted.cut));
+        work(&mut flash);
+        assert!(flash.cells() == &wanted.cells, "replay: {}", wanted.cut);
+        assert_eq!(flash.cells().fingerprint(), wanted.cells.fingerprint());
+    }
 }

@@ -1,0 +1,311 @@
+//! Applying, reverting, and the check before every start. The application does not run meanwhile.
+
+use bulkhead_link_protocol::{Digest, UpdateStage};
+use bulkhead_nor_flash::{FlashError, NorFlash};
+use sha2::{Digest as _, Sha256};
+
+use crate::api::{StartCause, Step};
+use crate::engine::{Engine, Phase, Source, While};
+use crate::journal::{Mark, NO_MANIFEST, Record, State};
+use crate::layout::Memory;
+use crate::manifest::{Manifest, Place, erase_slot};
+use crate::reason::Reason;
+use crate::rules::Rules;
+use crate::staging::Direction;
+
+/// Times that a page is written before it is given up.
+const WRITE_ATTEMPTS_MAX: u8 = 3;
+/// Times that an update may go back to staging because pages changed behind it.
+const RETURNS_MAX: u8 = 8;
+
+impl<R: Rules> Engine<'_, R> {
+    /// Writes down what is about to happen; from here on the apply is carried to an end.
+    pub(crate) fn begin<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
+        let Some(target) = self.target else { return self.dead("no target") };
+        let from = self.committed.map_or(NO_MANIFEST, |committed| committed.digest);
+        if self.intend(mem, State::Apply, target.digest, from, Mark::NONE).is_err() {
+            // Nothing was touched: the old application goes on.
+            self.fail("the journal's flash does not keep what is written to it");
+            self.phase = Self::check(StartCause::Resumed);
+            return;
+        }
+        self.direction = Direction::Redo;
+        self.phase = Phase::Restore { page: 0, forced: false, then: 1, attempt: 0 };
+    }
+
+    fn intend<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        state: State,
+        to: Digest,
+        from: Digest,
+        mark: Mark,
+    ) -> Result<(), FlashError> {
+        if !R::WRITES_JOURNAL && matches!(state, State::Apply | State::Revert) {
+            return Ok(());
+        }
+        let record = *self.journal.record();
+        self.journal.write(mem.die, Record { state, to, from, mark, ..record })
+    }
+
+    /// R1: this session's own record comes before the first page is touched.
+    pub(crate) fn resume<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
+        let record = *self.journal.record();
+        if self.open_session(mem, record).is_err() {
+            return self.dead("the journal's flash does not keep what is written to it");
+        }
+        let Mark { first, second } = record.mark;
+        self.phase = match second.checked_sub(1) {
+            Some(torn) => Phase::Restore { page: torn, forced: true, then: first, attempt: 0 },
+            None => Phase::Restore { page: first, forced: false, then: first.saturating_add(1), attempt: 0 },
+        };
+    }
+
+    /// Brings one page to what the direction wants of it.
+    pub(crate) fn restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
+        let Phase::Restore { page, forced, then, attempt } = self.phase else { return };
+        let Some(target) = self.target else { return self.dead("no target") };
+        let Some(place) = target.place(page) else {
+            self.phase = Self::check(match self.direction {
+                Direction::Redo => StartCause::Committed,
+                Direction::Undo => StartCause::Reverted,
+            });
+            return;
+        };
+        let next = Phase::Restore { page: then, forced: false, then: then.saturating_add(1), attempt: 0 };
+        let wanted = match self.direction {
+            Direction::Redo => target.page_digest(mem.die, &self.layout, page),
+            Direction::Undo => {
+                let Some(old) = self.committed else { return self.dead("nothing to go back to") };
+                let Some(old_page) = old.page_at(&place) else {
+                    // No part of the old application. If it may be torn it must not stay so.
+                    if forced && place.erase(mem, &self.layout).is_err() {
+                        return self.cannot_restore(mem, page);
+                    }
+                    self.phase = next;
+                    return;
+                };
+                old.page_digest(mem.die, &self.layout, old_page)
+            }
+        };
+        let Some(wanted) = wanted else { return self.cannot_restore(mem, page) };
+        if !forced && attempt == 0 && self.reads_as(mem, &place, &wanted) {
+            self.phase = next;
+            return;
+        }
+        match self.write_page(mem, page, &place, &wanted, forced || attempt > 0) {
+            Written::Whole => self.phase = next,
+            Written::Failed if attempt.saturating_add(1) < WRITE_ATTEMPTS_MAX => {
+                self.phase = Phase::Restore { page, forced, then, attempt: attempt.saturating_add(1) };
+            }
+            Written::Failed | Written::NotStaged => self.cannot_restore(mem, page),
+        }
+    }
+
+    fn reads_as<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        place: &Place,
+        digest: &Digest,
+    ) -> bool {
+        let (room, _, _) = self.work.split();
+        let Some(buffer) = room.get_mut(..place.len) else { return false };
+        place.read(mem, &self.layout, buffer).is_ok() && Digest::from(Sha256::digest(&*buffer)) == *digest
+    }
+
+    /// Opens the page from staging, marks it unless the journal already names it, and writes it.
+    fn write_page<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        page: u32,
+        place: &Place,
+        wanted: &Digest,
+        is_marked: bool,
+    ) -> Written {
+        let Some(slot) = self.slot(page, self.direction) else { return Written::NotStaged };
+        let Some(staging) = &self.staging else { return Written::NotStaged };
+        let (room, sealed, _) = self.work.split();
+        let Some(buffer) = room.get_mut(..place.len) else { return Written::NotStaged };
+        if staging.open_page(mem.external, &slot, buffer, sealed, wanted, Self::authenticate()).is_err() {
+            return Written::NotStaged;
+        }
+        if !is_marked && R::WRITES_JOURNAL && self.journal.mark(mem.die, Mark::page(page)).is_err() {
+            return Written::NotStaged;
+        }
+        let written = place.erase(mem, &self.layout).and_then(|()| place.program(mem, &self.layout, buffer));
+        if written.is_ok() && (!R::CHECKS_CONTENT || self.reads_as(mem, place, wanted)) {
+            Written::Whole
+        } else {
+            Written::Failed
+        }
+    }
+
+    /// Page `page` cannot be brought to what is wanted: turn round, or stay online without an application.
+    fn cannot_restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
+        let (Some(target), Some(old), Direction::Redo) = (self.target, self.committed, self.direction) else {
+            // What may be torn is made certain, so that no later update takes it for a page that is right.
+            if let Some(place) = self.target.and_then(|target| target.place(page)) {
+                let _ = place.erase(mem, &self.layout);
+            }
+            return self.dead("neither application could be made whole; the next offer repairs the device");
+        };
+        self.reason = Reason::of(format_args!("page {page} could not be written"));
+        let mark = Mark { first: 0, second: page.saturating_add(1) };
+        if self.intend(mem, State::Revert, target.digest, old.digest, mark).is_err() {
+            return self.dead("the journal's flash does not keep what is written to it");
+        }
+        self.direction = Direction::Undo;
+        self.phase = Phase::Restore { page, forced: true, then: 0, attempt: 0 };
+    }
+
+    /// There is nothing to start. The link stays up and the next offer is taken.
+    fn dead(&mut self, reason: &str) {
+        self.startable = false;
+        self.fail(reason);
+        self.offered = None;
+    }
+
+    /// R6: compares one page with the manifest that is to be started.
+    pub(crate) fn check_page<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        page: u32,
+        cause: StartCause,
+    ) -> Step {
+        let subject = if cause == StartCause::Committed { self.target } else { self.committed };
+        let Some(manifest) = subject else {
+            self.startable = false;
+            self.phase = self.after_check();
+            return Step::Working;
+        };
+        let place = manifest.place(page).filter(|_| R::CHECKS_CONTENT);
+        let Some(place) = place else { return self.start(mem, manifest, cause) };
+        let wanted = manifest.page_digest(mem.die, &self.layout, page);
+        if wanted.is_some_and(|wanted| self.reads_as(mem, &place, &wanted)) {
+            self.phase = Phase::Check { page: page.saturating_add(1), cause };
+            return Step::Working;
+        }
+        match cause {
+            StartCause::Boot => {
+                let record = *self.journal.record();
+                self.target = Some(manifest);
+                self.seal_with(mem, &record.to, &record.from);
+                self.phase = Phase::Mend { page: 0 };
+            }
+            StartCause::Committed => self.cannot_restore(mem, page),
+            StartCause::Reverted => {
+                self.dead("the old application could not be made whole; the next offer repairs the device");
+            }
+            StartCause::Resumed => {
+                self.startable = false;
+                self.phase = self.after_check();
+            }
+        }
+        Step::Working
+    }
+
+    /// Where an update that went back to staging goes on.
+    const fn after_check(&self) -> Phase {
+        if self.target.is_some() { Phase::Scan { page: 0, application: While::Running } } else { Phase::Idle }
+    }
+
+    fn start<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        manifest: Manifest,
+        cause: StartCause,
+    ) -> Step {
+        let settled = match cause {
+            StartCause::Boot => Ok(()),
+            StartCause::Committed => self.commit(mem, &manifest),
+            StartCause::Reverted => {
+                if let Some(target) = self.target {
+                    self.refused = Some((target.digest, UpdateStage::Reverted, self.reason));
+                }
+                self.intend(mem, State::Committed, manifest.digest, NO_MANIFEST, Mark::NONE)
+            }
+            StartCause::Resumed if self.target.is_some() && self.returns > RETURNS_MAX => {
+                self.fail("pages of the application change faster than they can be staged");
+                Ok(())
+            }
+            StartCause::Resumed => Ok(()),
+        };
+        if settled.is_err() {
+            self.dead("the journal's flash does not keep what is written to it");
+            return Step::Working;
+        }
+        self.startable = true;
+        self.committed = Some(manifest);
+        match cause {
+            StartCause::Boot => self.phase = Phase::Idle,
+            StartCause::Committed => self.give_up(UpdateStage::Committed, Reason::NONE),
+            StartCause::Reverted => self.give_up(UpdateStage::Reverted, self.reason),
+            StartCause::Resumed => self.phase = self.after_check(),
+        }
+        Step::StartApplication(manifest.digest, cause)
+    }
+
+    fn commit<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        manifest: &Manifest,
+    ) -> Result<(), FlashError> {
+        let record = *self.journal.record();
+        self.journal.write(
+            mem.die,
+            Record {
+                state: State::Committed,
+                to: manifest.digest,
+                from: self.committed.map_or(NO_MANIFEST, |committed| committed.digest),
+                sequence: record.sequence.max(manifest.sequence),
+                counter: record.counter.max(manifest.counter),
+                mark: Mark::NONE,
+                ..record
+            },
+        )
+    }
+
+    /// Whether staging still holds page `page` of the committed manifest; once all pages are known, writes them.
+    pub(crate) fn mend<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
+        const LOST: &str = "pages of the application are damaged; the next offer repairs them";
+        let Some(manifest) = self.committed else { return self.dead(LOST) };
+        let Some(place) = manifest.place(page) else { return self.begin_mending(mem) };
+        let Some(wanted) = manifest.page_digest(mem.die, &self.layout, page) else { return self.dead(LOST) };
+        let whole = self.reads_as(mem, &place, &wanted);
+        let (Some(slot), Some(staging)) = (self.slot(page, Direction::Redo), &self.staging) else {
+            return self.dead(LOST);
+        };
+        let (buffer, sealed, _) = self.work.split();
+        let staged = staging.open_page(mem.external, &slot, buffer, sealed, &wanted, Self::authenticate());
+        if whole || staged.is_ok() {
+            self.phase = Phase::Mend { page: page.saturating_add(1) };
+        } else {
+            self.dead(LOST);
+        }
+    }
+
+    fn begin_mending<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
+        let record = *self.journal.record();
+        // The next record no longer says what an earlier session may have torn.
+        let spare = self.spare_slot();
+        if self.suspect == Mark::SLOT {
+            let _ = erase_slot(mem.die, &self.layout, spare);
+        }
+        let certain = self.make_certain(mem, Source::Server);
+        self.committed = self.find(mem, &record.from);
+        let intended =
+            certain.and_then(|()| self.intend(mem, State::Apply, record.to, record.from, Mark::NONE));
+        if intended.is_err() {
+            return self.dead("the journal's flash does not keep what is written to it");
+        }
+        self.direction = Direction::Redo;
+        self.phase = Phase::Restore { page: 0, forced: false, then: 1, attempt: 0 };
+    }
+}
+
+/// What became of a page.
+enum Written {
+    Whole,
+    Failed,
+    NotStaged,
+}

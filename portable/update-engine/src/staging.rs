@@ -1,0 +1,274 @@
+//! Staging: sealed pages in external flash, one record to a sector.
+//!
+//! Normative text: `docs/spec/update.md`, "Staging". The invariant: key and nonce together determine the
+//! plaintext, because the key is derived from the digests of both manifests and the nonce names the page, so no
+//! two plaintexts are ever sealed under one nonce.
+
+use bulkhead_link_protocol::Digest;
+use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
+use chacha20poly1305::aead::{AeadInPlace, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
+use hkdf::Hkdf;
+use sha2::{Digest as _, Sha256};
+
+use crate::crc::crc32;
+use crate::layout::Part;
+
+/// Bytes before the ciphertext of a record.
+pub(crate) const HEADER_LEN: usize = 16;
+/// Bytes after it.
+pub(crate) const TAG_LEN: usize = 16;
+const OVERHEAD_LEN: usize = HEADER_LEN + TAG_LEN;
+
+const MAGIC: [u8; 4] = *b"BHS1";
+const KEY_LABEL: &[u8] = b"bulkhead/staging/1";
+
+/// Which way a staged page leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Direction {
+    /// The page of the new manifest.
+    Redo,
+    /// The page of the old one.
+    Undo,
+}
+
+impl Direction {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Redo => 1,
+            Self::Undo => 2,
+        }
+    }
+}
+
+/// Where a page is staged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Slot {
+    /// Index of the page in the new manifest.
+    pub(crate) page: u32,
+    pub(crate) direction: Direction,
+    /// First sector of the slot, counted from the start of staging.
+    pub(crate) sector: u32,
+    /// Length of the page in bytes.
+    pub(crate) page_len: usize,
+}
+
+/// The staging of one update.
+#[derive(Clone)]
+pub(crate) struct Staging {
+    part: Part,
+    sector_len: usize,
+    manifest: Digest,
+    cipher: ChaCha20Poly1305,
+}
+
+/// Payload bytes of a full record in a sector of `sector_len` bytes.
+const fn payload_len_max(sector_len: usize) -> usize {
+    sector_len.saturating_sub(OVERHEAD_LEN)
+}
+
+/// Sectors that a page of `page_len` bytes takes.
+pub(crate) fn sectors_of(page_len: usize, sector_len: usize) -> u32 {
+    let payload = payload_len_max(sector_len).max(1);
+    u32::try_from(page_len.div_ceil(payload)).unwrap_or(u32::MAX)
+}
+
+/// Why a record was not opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NotStaged;
+
+impl Staging {
+    /// The staging of the update from `from` to `to`.
+    pub(crate) fn new(part: Part, sector_len: usize, root: &[u8; 32], to: &Digest, from: &Digest) -> Self {
+        let mut key = [0; 32];
+        // The only error is an output longer than 255 blocks.
+        let derived = Hkdf::<Sha256>::new(Some(KEY_LABEL), root).expand_multi_info(&[to, from], &mut key);
+        debug_assert!(derived.is_ok(), "32 bytes are within HKDF's limit");
+        Self { part, sector_len, manifest: *to, cipher: ChaCha20Poly1305::new(&key.into()) }
+    }
+
+    /// Sectors that a page of `page_len` bytes takes.
+    pub(crate) fn sectors_of(&self, page_len: usize) -> u32 {
+        sectors_of(page_len, self.sector_len)
+    }
+
+    /// Erases `count` sectors from `first`.
+    ///
+    /// # Errors
+    /// The hardware failed, or a sector is outside of staging.
+    pub(crate) fn erase<E: NorFlash>(
+        &self,
+        external: &mut E,
+        first: u32,
+        count: u32,
+    ) -> Result<(), FlashError> {
+        for sector in (first..).take(usize::try_from(count).unwrap_or(0)) {
+            external.erase(self.sector_address(sector)?)?;
+        }
+        Ok(())
+    }
+
+    /// First byte of sector `sector`.
+    ///
+    /// # Errors
+    /// The sector is outside of staging: our mistake.
+    pub(crate) fn sector_address(&self, sector: u32) -> Result<FlashAddress, FlashError> {
+        let offset = u32::try_from(self.sector_len).ok().and_then(|len| len.checked_mul(sector));
+        offset
+            .filter(|offset| *offset < self.part.length)
+            .and_then(|offset| self.part.start.plus(offset))
+            .ok_or(FlashError::OutOfRange)
+    }
+
+    /// Records of the page in `slot`.
+    pub(crate) fn records(&self, slot: &Slot) -> u32 {
+        sectors_of(slot.page_len, self.sector_len)
+    }
+
+    /// Part of the page that record `record` holds.
+    fn span(&self, slot: &Slot, record: u32) -> Option<core::ops::Range<usize>> {
+        let payload = payload_len_max(self.sector_len);
+        let start = usize::try_from(record).ok()?.checked_mul(payload)?;
+        (start < slot.page_len).then(|| start..slot.page_len.min(start.saturating_add(payload)))
+    }
+
+    fn header(slot: &Slot, record: u32, payload_len: usize) -> [u8; HEADER_LEN] {
+        let [m0, m1, m2, m3] = MAGIC;
+        let [p0, p1, p2, p3] = slot.page.to_le_bytes();
+        let [l0, l1] = u16::try_from(payload_len).unwrap_or(u16::MAX).to_le_bytes();
+        let number = u8::try_from(record).unwrap_or(u8::MAX);
+        let mut header =
+            [m0, m1, m2, m3, slot.direction.number(), number, l0, l1, p0, p1, p2, p3, 0, 0, 0, 0];
+        let body = header.first_chunk::<12>().copied().unwrap_or_default();
+        let crc = crc32(0, &body);
+        if let Some(room) = header.last_chunk_mut::<4>() {
+            *room = crc.to_le_bytes();
+        }
+        header
+    }
+
+    fn nonce(slot: &Slot, record: u32) -> Nonce {
+        let [p0, p1, p2, p3] = slot.page.to_le_bytes();
+        let [r0, r1, r2, r3] = record.to_le_bytes();
+        Nonce::from([slot.direction.number(), 0, 0, 0, p0, p1, p2, p3, r0, r1, r2, r3])
+    }
+
+    fn associated(&self, header: &[u8; HEADER_LEN]) -> [u8; 32 + HEADER_LEN] {
+        let mut associated = [0; 32 + HEADER_LEN];
+        if let Some((digest, rest)) = associated.split_at_mut_checked(32) {
+            digest.copy_from_slice(&self.manifest);
+            rest.copy_from_slice(header);
+        }
+        associated
+    }
+
+    /// Erases the record's sector, writes the record and reads it back.
+    ///
+    /// `page` is the whole page; `sealed` and `back` hold a sector each.
+    ///
+    /// # Errors
+    /// The hardware failed or did not keep what was written.
+    pub(crate) fn write<E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        record: u32,
+        page: &[u8],
+        [sealed, back]: [&mut [u8]; 2],
+    ) -> Result<(), FlashError> {
+        let at = self.sector_address(slot.sector.saturating_add(record))?;
+        let payload =
+            self.span(slot, record).and_then(|span| page.get(span)).ok_or(FlashError::OutOfRange)?;
+        let header = Self::header(slot, record, payload.len());
+        let len = payload.len().saturating_add(OVERHEAD_LEN);
+        let sealed = sealed.get_mut(..len).ok_or(FlashError::OutOfRange)?;
+        let back = back.get_mut(..len).ok_or(FlashError::OutOfRange)?;
+        let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(FlashError::OutOfRange)?;
+        let (body, tag_room) = rest.split_at_mut_checked(payload.len()).ok_or(FlashError::OutOfRange)?;
+        head.copy_from_slice(&header);
+        body.copy_from_slice(payload);
+        let tag = self
+            .cipher
+            .encrypt_in_place_detached(&Self::nonce(slot, record), &self.associated(&header), body)
+            .map_err(|_| FlashError::OutOfRange)?;
+        tag_room.copy_from_slice(&tag);
+        external.erase(at)?;
+        external.program(at, sealed)?;
+        external.read(at, back)?;
+        if sealed == back { Ok(()) } else { Err(FlashError::HardwareFault) }
+    }
+
+    /// Opens one record into its place in `page`; `sealed` holds a sector.
+    ///
+    /// With `authenticate` false the tag is not checked: for a seeded bug only.
+    ///
+    /// # Errors
+    /// There is no such record: never written, torn, of another update, or changed by someone.
+    pub(crate) fn open<E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        record: u32,
+        page: &mut [u8],
+        sealed: &mut [u8],
+        authenticate: Authenticate,
+    ) -> Result<(), NotStaged> {
+        let span = self.span(slot, record).ok_or(NotStaged)?;
+        let plain = page.get_mut(span).ok_or(NotStaged)?;
+        let at = self.sector_address(slot.sector.saturating_add(record)).map_err(|_| NotStaged)?;
+        let len = plain.len().saturating_add(OVERHEAD_LEN);
+        let sealed = sealed.get_mut(..len).ok_or(NotStaged)?;
+        external.read(at, sealed).map_err(|_| NotStaged)?;
+        let header = Self::header(slot, record, plain.len());
+        let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(NotStaged)?;
+        if *head != header {
+            return Err(NotStaged);
+        }
+        let (body, tag) = rest.split_at_mut_checked(plain.len()).ok_or(NotStaged)?;
+        let (nonce, associated) = (Self::nonce(slot, record), self.associated(&header));
+        match authenticate {
+            Authenticate::Yes => self
+                .cipher
+                .decrypt_in_place_detached(&nonce, &associated, body, Tag::from_slice(tag))
+                .map_err(|_| NotStaged)?,
+            // Encrypting again is decrypting without looking at the tag.
+            Authenticate::SeededBug => self
+                .cipher
+                .encrypt_in_place_detached(&nonce, &associated, body)
+                .map(|_| ())
+                .map_err(|_| NotStaged)?,
+        }
+        plain.copy_from_slice(body);
+        Ok(())
+    }
+
+    /// Opens the whole page of `slot` into `page` and checks it against `digest`.
+    ///
+    /// # Errors
+    /// Some record of it is missing or the page is not the one that `digest` names.
+    pub(crate) fn open_page<E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        page: &mut [u8],
+        sealed: &mut [u8],
+        digest: &Digest,
+        authenticate: Authenticate,
+    ) -> Result<(), NotStaged> {
+        for record in 0..self.records(slot) {
+            self.open(external, slot, record, page, sealed, authenticate)?;
+        }
+        let plain = page.get(..slot.page_len).ok_or(NotStaged)?;
+        let same = Sha256::digest(plain)[..] == digest[..];
+        if same || authenticate == Authenticate::SeededBug { Ok(()) } else { Err(NotStaged) }
+    }
+}
+
+/// Whether a record's tag and a page's digest are checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Authenticate {
+    /// Always, in every product.
+    Yes,
+    /// The header is believed.
+    SeededBug,
+}
