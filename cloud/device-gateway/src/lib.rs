@@ -1,2 +1,141 @@
 //! Noise gateway: one task a device link.
+//!
+//! A device connects, proves who it is by its static key, and is told what it shall run; the gateway records what
+//! it says and serves the bytes it asks for. The store alone decides what a device's target is: every message
+//! towards a device is a hint, and a lost one costs nothing, because target and reported state are compared
+//! anew on each connection.
 #![forbid(unsafe_code)]
+
+mod accept;
+mod convert;
+mod directory;
+mod inbound;
+mod limits;
+mod link;
+mod noise;
+mod outbox;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bulkhead_bundle_store::BundleStore;
+use bulkhead_cloud_api::{CommandOutcome, DeviceCommand, DeviceId, LinkStatus};
+use bulkhead_fleet_store::Store;
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::directory::{Directory, ToLink};
+use crate::limits::TokenBucket;
+
+pub use limits::Limits;
+
+/// Longest time to wait for a device's answer to a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Who the gateway is.
+#[derive(Clone)]
+pub struct Identity {
+    /// Realm of the server, part of every handshake's prologue.
+    pub realm_id: [u8; 16],
+    /// Static X25519 private keys: the current, then the next if one is planned. A device may use either.
+    pub private_keys: Vec<[u8; 32]>,
+}
+
+/// The gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) identity: Identity,
+    pub(crate) limits: Limits,
+    pub(crate) store: Store,
+    pub(crate) bundles: Arc<dyn BundleStore>,
+    pub(crate) directory: Directory,
+    pub(crate) handshakes: Mutex<TokenBucket>,
+    pub(crate) draining: AtomicBool,
+}
+
+/// The id that a static public key certifies.
+pub fn device_id(public_key: &[u8; 32]) -> DeviceId {
+    DeviceId::from_key_hash(&Sha256::digest(public_key).into())
+}
+
+impl Gateway {
+    /// A gateway that is not yet listening. To be called within a tokio runtime.
+    pub fn new(identity: Identity, limits: Limits, store: Store, bundles: Arc<dyn BundleStore>) -> Self {
+        let handshakes =
+            Mutex::new(TokenBucket::new(limits.handshakes_per_s, limits.handshake_burst, Instant::now()));
+        let shared = Shared {
+            identity,
+            limits,
+            store,
+            bundles,
+            directory: Directory::default(),
+            handshakes,
+            draining: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Accepts devices until the future is dropped.
+    pub async fn serve(&self, listener: TcpListener) {
+        accept::run(self.shared.clone(), listener).await;
+    }
+
+    /// The link of a device that is connected now.
+    pub fn link(&self, id: DeviceId) -> Option<LinkStatus> {
+        self.shared.directory.status(id, self.shared.limits.log_bytes_per_day)
+    }
+
+    /// Links at this moment.
+    pub fn link_count(&self) -> usize {
+        self.shared.directory.len()
+    }
+
+    /// Tells a connected device that its target changed. A device that is not connected learns it on connecting.
+    pub fn target_changed(&self, id: DeviceId) {
+        self.shared.directory.send(id, ToLink::TargetChanged);
+    }
+
+    /// Ends the link of a device, if any: it was revoked.
+    pub fn disconnect(&self, id: DeviceId) {
+        self.shared
+            .directory
+            .send(id, ToLink::GoAway { reconnect_in_s: accept::RETRY_LONG_S, reason: "revoked" });
+    }
+
+    /// Sends a command and waits for its outcome. `None`: the device is not connected.
+    pub async fn command(&self, id: DeviceId, command: DeviceCommand) -> Option<CommandOutcome> {
+        let (reply, answer) = oneshot::channel();
+        if !self.shared.directory.send(id, ToLink::Command { kind: convert::command(command), reply }) {
+            return None;
+        }
+        Some(match tokio::time::timeout(COMMAND_TIMEOUT, answer).await {
+            Ok(Ok(true)) => CommandOutcome::Accepted,
+            Ok(Ok(false)) => CommandOutcome::Declined,
+            Ok(Err(_)) | Err(_) => CommandOutcome::Unanswered,
+        })
+    }
+
+    /// Sends every device away, at the rate of the limits, and waits until all links are gone.
+    pub async fn drain(&self, reconnect_in_s: u32) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let pause = Duration::from_secs(1) / self.shared.limits.drain_per_s.max(1);
+        for id in self.shared.directory.ids() {
+            self.shared.directory.send(id, ToLink::GoAway { reconnect_in_s, reason: "server drains" });
+            tokio::time::sleep(pause).await;
+        }
+        self.shared.directory.wait_until_empty().await;
+    }
+}
+
+impl Shared {
+    pub(crate) fn take_handshake(&self) -> Result<(), Duration> {
+        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
+    }
+}

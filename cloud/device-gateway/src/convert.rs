@@ -1,0 +1,88 @@
+//! From the link's types to the API's.
+
+use bulkhead_cloud_api as api;
+use bulkhead_link_protocol as link;
+
+pub(crate) fn reported(hello: &link::Hello<'_>, at: api::Timestamp) -> api::ReportedState {
+    api::ReportedState {
+        hypervisor: hello.hypervisor.to_owned(),
+        device_class: hello.device_class.to_owned(),
+        board_revision: hello.board_revision,
+        abi: hello.abi,
+        running: hello.running.map(api::ManifestDigest),
+        boot_reason: match hello.boot_reason {
+            link::BootReason::PowerOn => api::BootReason::PowerOn,
+            link::BootReason::HypervisorFault => api::BootReason::HypervisorFault,
+            link::BootReason::Commanded => api::BootReason::Commanded,
+        },
+        application: application(hello.application),
+        connect_count: hello.connect_count,
+        fault: hello.fault.map(fault),
+        epitaph: hello.epitaph.map(str::to_owned),
+        reason: None,
+        reported_at: at,
+    }
+}
+
+pub(crate) fn application(state: link::ApplicationState) -> api::ApplicationState {
+    match state {
+        link::ApplicationState::None => api::ApplicationState::None,
+        link::ApplicationState::Running => api::ApplicationState::Running,
+        link::ApplicationState::BackingOff => api::ApplicationState::BackingOff,
+        link::ApplicationState::Updating => api::ApplicationState::Updating,
+        link::ApplicationState::Stopped => api::ApplicationState::Stopped,
+    }
+}
+
+pub(crate) fn fault(fault: link::Fault) -> api::Fault {
+    api::Fault {
+        kind: match fault.kind {
+            link::FaultKind::SecureAccess => api::FaultKind::SecureAccess,
+            link::FaultKind::BadExecution => api::FaultKind::BadExecution,
+            link::FaultKind::StackOverflow => api::FaultKind::StackOverflow,
+            link::FaultKind::InterruptFlood => api::FaultKind::InterruptFlood,
+            link::FaultKind::InterruptsMasked => api::FaultKind::InterruptsMasked,
+            link::FaultKind::BusError => api::FaultKind::BusError,
+            link::FaultKind::UsageFault => api::FaultKind::UsageFault,
+            link::FaultKind::Escalated => api::FaultKind::Escalated,
+            link::FaultKind::Breakpoint => api::FaultKind::Breakpoint,
+            link::FaultKind::MemoryProtection => api::FaultKind::MemoryProtection,
+        },
+        program_counter: fault.program_counter,
+        address: fault.address,
+        count: fault.count,
+        restart_in_s: fault.restart_in_s,
+    }
+}
+
+/// `None` for `Idle`, which is no stage of any update.
+pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
+    Some(match stage {
+        link::UpdateStage::Idle => return None,
+        link::UpdateStage::Checking => api::UpdateStage::Checking,
+        link::UpdateStage::Refused => api::UpdateStage::Refused,
+        link::UpdateStage::Staging => api::UpdateStage::Staging,
+        link::UpdateStage::Ready => api::UpdateStage::Ready,
+        link::UpdateStage::Applying => api::UpdateStage::Applying,
+        link::UpdateStage::Committed => api::UpdateStage::Committed,
+        link::UpdateStage::Reverting => api::UpdateStage::Reverting,
+        link::UpdateStage::Reverted => api::UpdateStage::Reverted,
+        link::UpdateStage::Failed => api::UpdateStage::Failed,
+    })
+}
+
+pub(crate) fn command(command: api::DeviceCommand) -> link::CommandKind {
+    match command {
+        api::DeviceCommand::RestartApplication => link::CommandKind::RestartApplication,
+        api::DeviceCommand::StopApplication => link::CommandKind::StopApplication,
+        api::DeviceCommand::ApplyNow => link::CommandKind::ApplyNow,
+        api::DeviceCommand::RestartDevice => link::CommandKind::RestartDevice,
+    }
+}
+
+pub(crate) fn source(source: link::LogSource) -> api::LogSource {
+    match source {
+        link::LogSource::Application => api::LogSource::Application,
+        link::LogSource::Hypervisor => api::LogSource::Hypervisor,
+    }
+}

@@ -1,0 +1,160 @@
+//! Who holds which device's link.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bulkhead_cloud_api::{DeviceId, LinkStatus, Timestamp};
+use bulkhead_link_protocol::CommandKind;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::limits::DayBudget;
+
+/// Messages from the API that may wait for a link's task.
+const INBOX_MAX: usize = 32;
+
+/// What the API asks of a link's task.
+pub(crate) enum ToLink {
+    /// Compare target and reported state again.
+    TargetChanged,
+    /// Send a command.
+    Command { kind: CommandKind, reply: oneshot::Sender<bool> },
+    /// Say farewell and end.
+    GoAway { reconnect_in_s: u32, reason: &'static str },
+    /// End at once: the same device has a newer link.
+    Replaced,
+}
+
+/// Counters that a link's task writes and the API reads.
+pub(crate) struct Counters {
+    pub(crate) address: String,
+    pub(crate) since: Timestamp,
+    pub(crate) last_heard_at: AtomicI64,
+    pub(crate) frames_in: AtomicU64,
+    pub(crate) frames_out: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) frames_throttled: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn new(address: String, now: Timestamp) -> Self {
+        Self {
+            address,
+            since: now,
+            last_heard_at: AtomicI64::new(now.0),
+            frames_in: AtomicU64::new(0),
+            frames_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            frames_throttled: AtomicU64::new(0),
+        }
+    }
+}
+
+struct Entry {
+    /// Rises with each link of any device; a link's task removes only its own entry.
+    epoch: u64,
+    inbox: mpsc::Sender<ToLink>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Inner {
+    epoch: u64,
+    links: HashMap<DeviceId, Entry>,
+    /// Log bytes of the day, kept over reconnections.
+    budgets: HashMap<DeviceId, DayBudget>,
+}
+
+/// Links by device.
+#[derive(Default)]
+pub(crate) struct Directory {
+    inner: Mutex<Inner>,
+    emptied: Notify,
+}
+
+impl Directory {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a link and ends an older one of the same device.
+    pub(crate) fn enter(&self, id: DeviceId, counters: Arc<Counters>) -> (u64, mpsc::Receiver<ToLink>) {
+        let (inbox, receiver) = mpsc::channel(INBOX_MAX);
+        let mut inner = self.lock();
+        inner.epoch += 1;
+        let epoch = inner.epoch;
+        if let Some(older) = inner.links.insert(id, Entry { epoch, inbox, counters }) {
+            // A full inbox ends the older link as well: its sender is dropped here.
+            let _ = older.inbox.try_send(ToLink::Replaced);
+        }
+        (epoch, receiver)
+    }
+
+    /// Removes a link; `false` if a newer one of the same device took its place.
+    pub(crate) fn leave(&self, id: DeviceId, epoch: u64) -> bool {
+        let mut inner = self.lock();
+        let own = inner.links.get(&id).is_some_and(|entry| entry.epoch == epoch);
+        if own {
+            inner.links.remove(&id);
+            if inner.links.is_empty() {
+                self.emptied.notify_waiters();
+            }
+        }
+        own
+    }
+
+    /// Hands a message to a link's task; `false` if there is none or it is overwhelmed.
+    pub(crate) fn send(&self, id: DeviceId, message: ToLink) -> bool {
+        self.lock().links.get(&id).is_some_and(|entry| entry.inbox.try_send(message).is_ok())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().links.len()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<DeviceId> {
+        self.lock().links.keys().copied().collect()
+    }
+
+    pub(crate) async fn wait_until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Books log bytes of a device; `false` if the day's budget is spent.
+    pub(crate) fn book_log(&self, id: DeviceId, day: i64, len: u64, max: u64) -> bool {
+        self.lock().budgets.entry(id).or_default().book(day, len, max)
+    }
+
+    /// Counts a log record that was dropped for another reason than the budget.
+    pub(crate) fn count_dropped_log(&self, id: DeviceId) {
+        self.lock().budgets.entry(id).or_default().dropped += 1;
+    }
+
+    pub(crate) fn status(&self, id: DeviceId, log_bytes_per_day_max: u64) -> Option<LinkStatus> {
+        let inner = self.lock();
+        let counters = &inner.links.get(&id)?.counters;
+        let budget = inner.budgets.get(&id).copied().unwrap_or_default();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Some(LinkStatus {
+            address: counters.address.clone(),
+            since: counters.since,
+            last_heard_at: Timestamp(counters.last_heard_at.load(Ordering::Relaxed)),
+            frames_in: read(&counters.frames_in),
+            frames_out: read(&counters.frames_out),
+            bytes_in: read(&counters.bytes_in),
+            bytes_out: read(&counters.bytes_out),
+            frames_throttled: read(&counters.frames_throttled),
+            log_bytes_today: budget.used,
+            log_bytes_per_day_max,
+            log_records_dropped: budget.dropped,
+        })
+    }
+}

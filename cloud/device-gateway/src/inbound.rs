@@ -1,0 +1,269 @@
+//! What a device says, and what follows from it.
+
+use std::sync::Arc;
+
+use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateStage};
+use bulkhead_fleet_store::{Admission, NewLog, ProgressReport};
+use bulkhead_link_protocol::{
+    DeviceMessage, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer, Progress, ServerMessage, State,
+    Unavailable, Welcome, decode,
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::convert;
+use crate::link::{End, Link, PROGRESS_PERIOD};
+
+/// Log level asked of every device: information and graver.
+const LOG_LEVEL_WANTED: u8 = 2;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+impl Link {
+    /// Handles one frame.
+    pub(crate) async fn receive(&mut self, plaintext: &[u8]) -> Result<(), End> {
+        let message = match decode::<DeviceMessage<'_>>(plaintext) {
+            Ok(Frame::Known(message)) => message,
+            Ok(Frame::Unknown { lane, kind }) => {
+                tracing::debug!(device_id = %self.id, lane, kind, "a frame of a newer version was skipped");
+                return Ok(());
+            }
+            Err(_) => return Err(End::Protocol("a frame's body is malformed")),
+        };
+        if let DeviceMessage::Hello(hello) = &message {
+            return self.hello(hello).await;
+        }
+        if self.reported.is_none() {
+            return Err(End::Protocol("something came before hello"));
+        }
+        match message {
+            DeviceMessage::Hello(_) => Ok(()),
+            DeviceMessage::State(state) => self.state(&state).await,
+            DeviceMessage::Ping(ping) => Ok(self.outbox.push_control(&ServerMessage::Pong(ping))?),
+            DeviceMessage::Pong(_) => Ok(()),
+            DeviceMessage::CommandDone(done) => {
+                self.command_done(done.id, done.accepted);
+                Ok(())
+            }
+            DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
+            DeviceMessage::Progress(progress) => self.progress(&progress).await,
+            DeviceMessage::Log(log) => {
+                self.log(&log);
+                Ok(())
+            }
+        }
+    }
+
+    async fn hello(&mut self, hello: &Hello<'_>) -> Result<(), End> {
+        if self.reported.is_some() {
+            return Err(End::Protocol("hello came twice"));
+        }
+        let now = Timestamp::now();
+        let store = self.shared.store.clone();
+        if self.admission == Admission::MayClaim {
+            let claimed = match hello.claim_token {
+                Some(token) => store.confirm_claim(self.id, &self.device_key, &token, now).await?,
+                None => None,
+            };
+            let Some(account) = claimed else {
+                return Err(End::Protocol(
+                    "device is not registered and shows no token that anybody claimed",
+                ));
+            };
+            self.admission = Admission::Known;
+            let data = json!({ "account": account, "by": "token of the device" });
+            store.append_event("device-claimed", Some(self.id), data, now).await?;
+        }
+        self.enter_directory();
+        let reported = convert::reported(hello, now);
+        store.record_reported(self.id, &reported).await?;
+        let data = json!({
+            "boot_reason": reported.boot_reason, "application": reported.application,
+            "running": reported.running, "hypervisor": reported.hypervisor, "fault": reported.fault,
+            "connect_count": reported.connect_count, "epitaph": reported.epitaph,
+        });
+        store.append_event("device-online", Some(self.id), data, now).await?;
+        self.reported = Some(reported);
+        let keepalive_max_s = u32::try_from(self.shared.limits.keepalive.as_secs()).unwrap_or(u32::MAX);
+        self.outbox.push_control(&ServerMessage::Welcome(Welcome {
+            wall_clock_us: u64::try_from(now.0).unwrap_or_default(),
+            keepalive_max_s,
+            log_level: LOG_LEVEL_WANTED,
+        }))?;
+        self.settle_if_target_runs().await?;
+        self.offer_target().await
+    }
+
+    async fn state(&mut self, state: &State<'_>) -> Result<(), End> {
+        let Some(reported) = &mut self.reported else { return Ok(()) };
+        let now = Timestamp::now();
+        reported.application = convert::application(state.application);
+        reported.running = state.running.map(ManifestDigest);
+        if let Some(fault) = state.fault {
+            reported.fault = Some(convert::fault(fault));
+        }
+        reported.reason = state.reason.map(str::to_owned);
+        reported.reported_at = now;
+        let reported = reported.clone();
+        let store = self.shared.store.clone();
+        store.record_reported(self.id, &reported).await?;
+        let data = json!({
+            "application": reported.application, "running": reported.running,
+            "fault": state.fault.map(convert::fault), "reason": reported.reason,
+        });
+        store.append_event("device-state", Some(self.id), data, now).await?;
+        self.settle_if_target_runs().await
+    }
+
+    /// A device that runs its target has ended its update, whatever messages were lost on the way.
+    async fn settle_if_target_runs(&mut self) -> Result<(), End> {
+        let Some(running) = self.reported.as_ref().and_then(|reported| reported.running) else {
+            return Ok(());
+        };
+        let store = self.shared.store.clone();
+        let Some(update) = store.latest_update(self.id).await? else { return Ok(()) };
+        if update.manifest != running || update.stage == UpdateStage::Committed {
+            return Ok(());
+        }
+        self.flush_progress(true).await?;
+        let total = update.pages_total;
+        self.progress = Some(ProgressReport {
+            manifest: running,
+            stage: UpdateStage::Committed,
+            pages_done: total,
+            pages_total: total,
+            reason: None,
+        });
+        self.flush_progress(true).await
+    }
+
+    /// Offers the target if the device runs something else and has not finally refused it.
+    pub(crate) async fn offer_target(&mut self) -> Result<(), End> {
+        let Some(reported) = &self.reported else { return Ok(()) };
+        let running = reported.running;
+        let store = self.shared.store.clone();
+        let Some(update) = store.latest_update(self.id).await? else { return Ok(()) };
+        let settled = matches!(update.stage, UpdateStage::Refused | UpdateStage::Reverted);
+        if Some(update.manifest) == running || settled {
+            return Ok(());
+        }
+        let Some(objects) = store.bundle_objects(update.manifest).await? else {
+            tracing::error!(device_id = %self.id, manifest = %update.manifest, "target's bundle is not known");
+            return Ok(());
+        };
+        if self.offered != Some(update.manifest.0) {
+            self.outbox.clear_spans();
+        }
+        self.offered = Some(update.manifest.0);
+        let envelope_len = objects.envelope.len;
+        self.bundle = Some((update.manifest.0, Arc::new(objects)));
+        self.outbox.push_update(&ServerMessage::Offer(Offer {
+            manifest: update.manifest.0,
+            envelope_len,
+            forced: update.forced,
+        }))?;
+        Ok(())
+    }
+
+    async fn fetch(&mut self, fetch: Fetch) -> Result<(), End> {
+        if fetch.len == 0 || fetch.len > FETCH_LEN_MAX {
+            return Err(End::Protocol("a fetch is empty or too long"));
+        }
+        if let Some(bytes) = self.span(&fetch).await? {
+            self.outbox.push_span(fetch, bytes);
+        } else {
+            let unavailable = ServerMessage::Unavailable(Unavailable { manifest: fetch.manifest });
+            self.outbox.push_update(&unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes that a fetch asks for; `None` if there are none.
+    async fn span(&mut self, fetch: &Fetch) -> Result<Option<Vec<u8>>, End> {
+        // A device may read what it was offered, and nothing else: bundles of others are not its business.
+        let allowed = match self.shared.store.latest_update(self.id).await? {
+            Some(update) if self.offered != Some(fetch.manifest) => update.manifest.0 == fetch.manifest,
+            Some(_) => true,
+            None => false,
+        };
+        if !allowed {
+            return Ok(None);
+        }
+        if self.bundle.as_ref().is_none_or(|(manifest, _)| *manifest != fetch.manifest) {
+            let found = self.shared.store.bundle_objects(ManifestDigest(fetch.manifest)).await?;
+            self.bundle = found.map(|objects| (fetch.manifest, Arc::new(objects)));
+        }
+        let Some((_, objects)) = &self.bundle else { return Ok(None) };
+        let object = match fetch.from {
+            FetchFrom::Envelope => Some(objects.envelope),
+            FetchFrom::Area => objects.areas.iter().find(|(id, _)| *id == fetch.area).map(|(_, span)| *span),
+        };
+        let Some(object) = object else { return Ok(None) };
+        let len = usize::try_from(fetch.len).unwrap_or_default();
+        match self.shared.bundles.read(object.digest, u64::from(fetch.offset), len).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => {
+                tracing::warn!(%error, device_id = %self.id, area = fetch.area, offset = fetch.offset,
+                    len = fetch.len, "a span could not be read");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn progress(&mut self, progress: &Progress<'_>) -> Result<(), End> {
+        let Some(stage) = convert::stage(progress.stage) else { return Ok(()) };
+        let report = ProgressReport {
+            manifest: ManifestDigest(progress.manifest),
+            stage,
+            pages_done: progress.pages_done,
+            pages_total: progress.pages_total,
+            reason: progress.reason.map(str::to_owned),
+        };
+        // Pages within a stage are many and cheap to forget; a new stage is written at once.
+        let same_stage = self.progress.as_ref().is_some_and(|last| last.stage == stage);
+        if !same_stage {
+            self.flush_progress(true).await?;
+        }
+        let within = matches!(stage, UpdateStage::Staging | UpdateStage::Applying) && report.pages_done > 0;
+        self.progress = Some(report);
+        self.flush_progress(!within).await
+    }
+
+    /// Writes waiting progress if it is `due` or has waited long enough.
+    pub(crate) async fn flush_progress(&mut self, due: bool) -> Result<(), End> {
+        if !due && self.progress_written_at.elapsed() < PROGRESS_PERIOD {
+            return Ok(());
+        }
+        let Some(report) = self.progress.take() else { return Ok(()) };
+        self.progress_written_at = Instant::now();
+        let now = Timestamp::now();
+        let store = self.shared.store.clone();
+        if let Some(update) = store.record_progress(self.id, &report, now).await? {
+            let data = serde_json::to_value(&update).unwrap_or_default();
+            store.append_event("update", Some(self.id), data, now).await?;
+        }
+        Ok(())
+    }
+
+    fn log(&self, log: &Log<'_>) {
+        let now = Timestamp::now();
+        let limits = &self.shared.limits;
+        let len = u64::try_from(log.text.len()).unwrap_or(u64::MAX);
+        let day = now.0.div_euclid(MICROS_PER_DAY);
+        if !self.shared.directory.book_log(self.id, day, len, limits.log_bytes_per_day) {
+            return;
+        }
+        let taken = self.shared.store.append_log(NewLog {
+            device_id: self.id,
+            received_at: now,
+            source: convert::source(log.source),
+            level: LogLevel::from_number(log.level),
+            uptime_us: log.uptime_us,
+            sequence: log.sequence,
+            lost: log.lost,
+            text: log.text.to_owned(),
+        });
+        if !taken {
+            self.shared.directory.count_dropped_log(self.id);
+        }
+    }
+}

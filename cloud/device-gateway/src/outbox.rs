@@ -1,0 +1,143 @@
+//! What waits to be sent on one link: bounded, and the lower lane first.
+//!
+//! Plaintexts wait here unsealed, because a sealed frame has its place in the order of nonces. A span that a
+//! device asked for is cut into chunks only when its turn comes.
+
+use std::collections::VecDeque;
+
+use bulkhead_link_protocol::{
+    CHUNK_LEN_MAX, Chunk, Fetch, FrameError, PLAINTEXT_LEN_MAX, ServerMessage, encode,
+};
+use minicbor::bytes::ByteSlice;
+
+/// Control frames that may wait. More means that the device does not read; the link is closed.
+const CONTROL_MAX: usize = 64;
+/// Spans that may wait. The gateway reads nothing more from the device while so many do.
+pub(crate) const SPANS_MAX: usize = 4;
+
+/// The control lane is full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Full;
+
+struct Span {
+    fetch: Fetch,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Frames and spans of one link.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    control: VecDeque<Vec<u8>>,
+    update: VecDeque<Vec<u8>>,
+    spans: VecDeque<Span>,
+}
+
+impl Outbox {
+    /// Puts a control message last in its lane.
+    pub(crate) fn push_control(&mut self, message: &ServerMessage<'_>) -> Result<(), Full> {
+        Self::push(&mut self.control, message)
+    }
+
+    /// Puts an offer or a refusal last in the update lane, before all waiting chunks.
+    pub(crate) fn push_update(&mut self, message: &ServerMessage<'_>) -> Result<(), Full> {
+        Self::push(&mut self.update, message)
+    }
+
+    fn push(lane: &mut VecDeque<Vec<u8>>, message: &ServerMessage<'_>) -> Result<(), Full> {
+        if lane.len() >= CONTROL_MAX {
+            return Err(Full);
+        }
+        lane.push_back(plaintext(message).map_err(|_| Full)?);
+        Ok(())
+    }
+
+    /// Answers a fetch with `bytes`, which are exactly the span it asked for.
+    pub(crate) fn push_span(&mut self, fetch: Fetch, bytes: Vec<u8>) {
+        self.spans.push_back(Span { fetch, bytes, sent: 0 });
+    }
+
+    /// Forgets all chunks of `manifest`: the device asked for another bundle or was offered one.
+    pub(crate) fn clear_spans(&mut self) {
+        self.spans.clear();
+    }
+
+    /// Whether another span may be read from the store.
+    pub(crate) fn has_room_for_span(&self) -> bool {
+        self.spans.len() < SPANS_MAX
+    }
+
+    /// The plaintext to be sent next.
+    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        if let Some(frame) = self.control.pop_front().or_else(|| self.update.pop_front()) {
+            return Some(frame);
+        }
+        let span = self.spans.front_mut()?;
+        let rest = span.bytes.get(span.sent..).unwrap_or_default();
+        let piece = rest.get(..CHUNK_LEN_MAX).unwrap_or(rest);
+        let chunk = Chunk {
+            from: span.fetch.from,
+            area: span.fetch.area,
+            offset: span.fetch.offset.saturating_add(u32::try_from(span.sent).unwrap_or(u32::MAX)),
+            bytes: <&ByteSlice>::from(piece),
+        };
+        let frame = plaintext(&ServerMessage::Chunk(chunk)).ok();
+        span.sent += piece.len();
+        if span.sent >= span.bytes.len() || frame.is_none() {
+            self.spans.pop_front();
+        }
+        frame
+    }
+}
+
+fn plaintext(message: &ServerMessage<'_>) -> Result<Vec<u8>, FrameError> {
+    let mut buffer = [0; PLAINTEXT_LEN_MAX];
+    let len = encode(message, &mut buffer)?;
+    buffer.get(..len).map(<[u8]>::to_vec).ok_or(FrameError::DoesNotFit)
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_link_protocol::{FETCH_LEN_MAX, FetchFrom, Frame, Ping, decode};
+
+    use super::*;
+
+    fn fetch(len: u32) -> Fetch {
+        Fetch { manifest: [1; 32], from: FetchFrom::Area, area: 2, offset: 4096, len }
+    }
+
+    #[test]
+    fn span_leaves_as_chunks_in_order_that_join_to_the_same_bytes() {
+        let bytes: Vec<u8> = (0..FETCH_LEN_MAX).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+        let mut outbox = Outbox::default();
+        outbox.push_span(fetch(FETCH_LEN_MAX), bytes.clone());
+        let mut joined = Vec::new();
+        while let Some(frame) = outbox.pop() {
+            let Ok(Frame::Known(ServerMessage::Chunk(chunk))) = decode(&frame) else { panic!("chunk") };
+            assert_eq!(usize::try_from(chunk.offset).expect("small"), 4096 + joined.len());
+            assert!(chunk.bytes.len() <= CHUNK_LEN_MAX);
+            joined.extend_from_slice(chunk.bytes);
+        }
+        assert_eq!(joined, bytes);
+    }
+
+    #[test]
+    fn control_overtakes_chunks_that_wait() {
+        let mut outbox = Outbox::default();
+        outbox.push_span(fetch(2000), vec![0; 2000]);
+        outbox.pop().expect("first chunk");
+        outbox.push_control(&ServerMessage::Ping(Ping { token: 7 })).expect("room");
+        let next = outbox.pop().expect("frame");
+        assert!(matches!(decode(&next), Ok(Frame::Known(ServerMessage::Ping(Ping { token: 7 })))));
+        assert!(outbox.pop().is_some());
+    }
+
+    #[test]
+    fn device_that_does_not_read_fills_no_memory() {
+        let mut outbox = Outbox::default();
+        let pushed = (0..1000)
+            .take_while(|_| outbox.push_control(&ServerMessage::Ping(Ping { token: 0 })).is_ok())
+            .count();
+        assert_eq!(pushed, CONTROL_MAX);
+    }
+}
