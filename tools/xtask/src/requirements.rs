@@ -52,6 +52,13 @@ const REQUIREMENTS: &[Requirement] = &[
         packages: &["rustc-web", "cargo-web", "rust-web-src"],
         present: || Toolchain::choose().is_ok(),
     },
+    Requirement {
+        name: "clippy for the chip",
+        purpose: "checks the board images",
+        packages: &["rust-web-clippy"],
+        // Without a compiler the line above installs Debian's, and then this one goes with it.
+        present: || Toolchain::choose().is_ok_and(|toolchain| toolchain.has_clippy()),
+    },
 ];
 
 fn newlib_is_there() -> bool {

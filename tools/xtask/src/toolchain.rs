@@ -14,6 +14,9 @@ use crate::process;
 /// The target of every chip with an Armv8-M Mainline core, soft float.
 pub(crate) const TARGET: &str = "thumbv8m.main-none-eabi";
 
+/// Clippy of Debian's compiler.
+const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
+
 /// A compiler for the chip.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Toolchain {
@@ -77,17 +80,28 @@ impl Toolchain {
                 command
             }
             Self::Debian { cargo, rustc, linker } => {
-                let mut command = process::clean(cargo);
+                // Cargo would find rustup's clippy in the search path; Debian's is started by its own name.
+                let clippy = Path::new(DEBIAN_CLIPPY);
+                let program = if subcommand == "clippy" { clippy } else { cargo };
+                let mut command = process::clean(program);
                 command.current_dir(root).arg(subcommand);
                 command.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
                 command.arg("-Zbuild-std-features=compiler-builtins-mem");
-                command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
+                command.env("CARGO", cargo).env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
                 command.env("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABI_LINKER", linker);
                 command
             }
         };
         command.args(["--target", TARGET]);
         command
+    }
+
+    /// True if `cargo clippy` can be asked for the chip.
+    pub(crate) fn has_clippy(&self) -> bool {
+        match self {
+            Self::Rustup => true,
+            Self::Debian { .. } => Path::new(DEBIAN_CLIPPY).is_file(),
+        }
     }
 }
 
