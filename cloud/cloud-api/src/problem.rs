@@ -50,6 +50,7 @@ codes! {
     BundleNotFound = "bundle-not-found", 404, "There is no such bundle.";
     AmbiguousName = "ambiguous-name", 409, "The name fits more than one thing.";
     NameTaken = "name-taken", 409, "The name is in use.";
+    MethodNotAllowed = "method-not-allowed", 405, "The path does not know this method.";
     InvalidRequest = "invalid-request", 400, "The request is malformed.";
     InvalidCursor = "invalid-cursor", 400, "The cursor is not one of this list.";
     AlreadyClaimed = "already-claimed", 409, "The device belongs to an account already.";
@@ -58,16 +59,14 @@ codes! {
     NotClaimed = "not-claimed", 409, "The device belongs to no account yet.";
     DeviceRevoked = "device-revoked", 409, "The device was revoked.";
     DeviceOffline = "device-offline", 409, "The device is not connected.";
-    DeviceUnreported = "device-unreported", 409, "The device has not yet said what it is.";
     BundleMalformed = "bundle-malformed", 422, "The file is not a bundle.";
     BundleTruncated = "bundle-truncated", 422, "The file ends before the bundle does.";
+    BundleOversized = "bundle-oversized", 422, "Bytes follow the end of the bundle.";
     BundleTooLarge = "bundle-too-large", 413, "The file is longer than a bundle may be.";
     BundleDigestMismatch = "bundle-digest-mismatch", 422, "Bytes of the bundle differ from its manifest.";
     BundleClassMismatch = "bundle-class-mismatch", 409, "The bundle is for another class of devices.";
     BundleBoardMismatch = "bundle-board-mismatch", 409, "The bundle is for other revisions of the board.";
     BundleAbiMismatch = "bundle-abi-mismatch", 409, "The bundle needs another system call ABI.";
-    BundleOutdated = "bundle-outdated", 409, "The bundle is older than what the device runs.";
-    TooManyRequests = "too-many-requests", 429, "Too many requests.";
     Internal = "internal", 500, "The server failed.";
 }
 

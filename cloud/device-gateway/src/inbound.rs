@@ -6,7 +6,7 @@ use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateStage};
 use bulkhead_fleet_store::{Admission, NewLog, ProgressReport};
 use bulkhead_link_protocol::{
     DeviceMessage, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer, Progress, ServerMessage, State,
-    Unavailable, Welcome, decode,
+    Unavailable, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -20,14 +20,13 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 impl Link {
     /// Handles one frame.
-    pub(crate) async fn receive(&mut self, plaintext: &[u8]) -> Result<(), End> {
-        let message = match decode::<DeviceMessage<'_>>(plaintext) {
-            Ok(Frame::Known(message)) => message,
-            Ok(Frame::Unknown { lane, kind }) => {
+    pub(crate) async fn receive(&mut self, frame: Frame<DeviceMessage<'_>>) -> Result<(), End> {
+        let message = match frame {
+            Frame::Known(message) => message,
+            Frame::Unknown { lane, kind } => {
                 tracing::debug!(device_id = %self.id, lane, kind, "a frame of a newer version was skipped");
                 return Ok(());
             }
-            Err(_) => return Err(End::Protocol("a frame's body is malformed")),
         };
         if let DeviceMessage::Hello(hello) = &message {
             return self.hello(hello).await;
@@ -38,7 +37,7 @@ impl Link {
         match message {
             DeviceMessage::Hello(_) => Ok(()),
             DeviceMessage::State(state) => self.state(&state).await,
-            DeviceMessage::Ping(ping) => Ok(self.outbox.push_control(&ServerMessage::Pong(ping))?),
+            DeviceMessage::Ping(ping) => Ok(self.outbox.push_control(ServerMessage::Pong(ping))?),
             DeviceMessage::Pong(_) => Ok(()),
             DeviceMessage::CommandDone(done) => {
                 self.command_done(done.id, done.accepted);
@@ -84,7 +83,7 @@ impl Link {
         store.append_event("device-online", Some(self.id), data, now).await?;
         self.reported = Some(reported);
         let keepalive_max_s = u32::try_from(self.shared.limits.keepalive.as_secs()).unwrap_or(u32::MAX);
-        self.outbox.push_control(&ServerMessage::Welcome(Welcome {
+        self.outbox.push_control(ServerMessage::Welcome(Welcome {
             wall_clock_us: u64::try_from(now.0).unwrap_or_default(),
             keepalive_max_s,
             log_level: LOG_LEVEL_WANTED,
@@ -156,7 +155,7 @@ impl Link {
         self.offered = Some(update.manifest.0);
         let envelope_len = objects.envelope.len;
         self.bundle = Some((update.manifest.0, Arc::new(objects)));
-        self.outbox.push_update(&ServerMessage::Offer(Offer {
+        self.outbox.push_update(ServerMessage::Offer(Offer {
             manifest: update.manifest.0,
             envelope_len,
             forced: update.forced,
@@ -172,7 +171,7 @@ impl Link {
             self.outbox.push_span(fetch, bytes);
         } else {
             let unavailable = ServerMessage::Unavailable(Unavailable { manifest: fetch.manifest });
-            self.outbox.push_update(&unavailable)?;
+            self.outbox.push_update(unavailable)?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ mod directory;
 mod inbound;
 mod limits;
 mod link;
-mod noise;
 mod outbox;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,19 +29,11 @@ use tokio::time::Instant;
 use crate::directory::{Directory, ToLink};
 use crate::limits::TokenBucket;
 
+pub use bulkhead_link_session::server::ServerKeys;
 pub use limits::Limits;
 
 /// Longest time to wait for a device's answer to a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Who the gateway is.
-#[derive(Clone)]
-pub struct Identity {
-    /// Realm of the server, part of every handshake's prologue.
-    pub realm_id: [u8; 16],
-    /// Static X25519 private keys: the current, then the next if one is planned. A device may use either.
-    pub private_keys: Vec<[u8; 32]>,
-}
 
 /// The gateway. Cheap to clone.
 #[derive(Clone)]
@@ -51,7 +42,7 @@ pub struct Gateway {
 }
 
 pub(crate) struct Shared {
-    pub(crate) identity: Identity,
+    pub(crate) keys: ServerKeys,
     pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) bundles: Arc<dyn BundleStore>,
@@ -67,11 +58,11 @@ pub fn device_id(public_key: &[u8; 32]) -> DeviceId {
 
 impl Gateway {
     /// A gateway that is not yet listening. To be called within a tokio runtime.
-    pub fn new(identity: Identity, limits: Limits, store: Store, bundles: Arc<dyn BundleStore>) -> Self {
+    pub fn new(keys: ServerKeys, limits: Limits, store: Store, bundles: Arc<dyn BundleStore>) -> Self {
         let handshakes =
             Mutex::new(TokenBucket::new(limits.handshakes_per_s, limits.handshake_burst, Instant::now()));
         let shared = Shared {
-            identity,
+            keys,
             limits,
             store,
             bundles,

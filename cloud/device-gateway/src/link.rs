@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, Timestamp};
 use bulkhead_fleet_store::{Admission, ProgressReport, StoreError};
-use bulkhead_link_protocol::{CIPHERTEXT_LEN_MAX, Command, GoAway, LENGTH_PREFIX_LEN, Ping, ServerMessage};
+use bulkhead_link_protocol::{Command, GoAway, LENGTH_PREFIX_LEN, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
+use bulkhead_link_session::server::{ServerSession, SessionError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +19,6 @@ use tokio::time::{Instant, Sleep};
 use crate::Shared;
 use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
-use crate::noise::{Broken, Session};
 use crate::outbox::{Full, Outbox};
 
 /// Bytes read from the socket at once.
@@ -44,13 +45,15 @@ pub(crate) enum End {
     SentAway(&'static str),
     /// It broke the protocol.
     Protocol(&'static str),
+    /// A frame is forged or malformed.
+    Session(SessionError),
     /// Our own failure.
     Store(StoreError),
 }
 
-impl From<Broken> for End {
-    fn from(_: Broken) -> Self {
-        Self::Protocol("a frame could not be opened")
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
     }
 }
 
@@ -75,6 +78,7 @@ impl std::fmt::Display for End {
             Self::Replaced => f.write_str("replaced by a newer connection"),
             Self::SentAway(why) => write!(f, "sent away: {why}"),
             Self::Protocol(what) => write!(f, "protocol broken: {what}"),
+            Self::Session(error) => write!(f, "protocol broken: {error}"),
             Self::Store(error) => write!(f, "server failure: {error}"),
         }
     }
@@ -106,7 +110,7 @@ pub(crate) struct Link {
 pub(crate) async fn run(
     shared: Arc<Shared>,
     stream: TcpStream,
-    session: Session,
+    session: ServerSession,
     address: SocketAddr,
     device_key: [u8; 32],
     admission: Admission,
@@ -138,7 +142,7 @@ pub(crate) async fn run(
 }
 
 impl Link {
-    async fn drive(&mut self, mut stream: TcpStream, mut session: Session) -> End {
+    async fn drive(&mut self, mut stream: TcpStream, mut session: ServerSession) -> End {
         let counters = self.counters.clone();
         let mut inbox = None;
         let limits = self.shared.limits;
@@ -147,7 +151,7 @@ impl Link {
         let mut throttled_until: Option<Instant> = None;
         let (mut read, mut write) = stream.split();
         let (mut wire_in, mut wire_out) = (Vec::with_capacity(READ_LEN), Vec::with_capacity(READ_LEN));
-        let mut written = 0;
+        let (mut written, mut plaintext) = (0, [0; PLAINTEXT_LEN_MAX]);
         let (mut heard, mut pinged, mut write_began) = (started, false, started);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -160,33 +164,36 @@ impl Link {
                 if !self.outbox.has_room_for_span() {
                     break true;
                 }
-                if !has_whole_frame(&wire_in) {
-                    break false;
-                }
+                let frame = match whole_frame(&wire_in) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break false,
+                    Err(error) => return error.into(),
+                };
                 if let Err(wait) = bucket.take(Instant::now()) {
                     counters.frames_throttled.fetch_add(1, Ordering::Relaxed);
                     throttled_until = Some(Instant::now() + wait);
                     break true;
                 }
                 throttled_until = None;
-                match session.open(&mut wire_in) {
-                    Ok(Some(plaintext)) => {
-                        counters.frames_in.fetch_add(1, Ordering::Relaxed);
-                        if let Err(end) = self.receive(&plaintext).await {
-                            return end;
-                        }
-                        inbox = inbox.or_else(|| self.inbox.take());
-                    }
-                    Ok(None) => break false,
-                    Err(broken) => return broken.into(),
+                counters.frames_in.fetch_add(1, Ordering::Relaxed);
+                let ciphertext = wire_in.get(frame.clone()).unwrap_or_default();
+                let opened = session.open(ciphertext, &mut plaintext);
+                let received = match opened {
+                    Ok(frame) => self.receive(frame).await,
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(end) = received {
+                    return end;
                 }
+                wire_in.drain(..frame.end);
+                inbox = inbox.or_else(|| self.inbox.take());
             };
             if written == wire_out.len() {
                 wire_out.clear();
                 written = 0;
-                if let Some(plaintext) = self.outbox.pop() {
-                    if let Err(broken) = session.seal(&plaintext, &mut wire_out) {
-                        return broken.into();
+                if let Some(sealed) = self.outbox.pop(|message| session.seal(message, &mut wire_out)) {
+                    if let Err(error) = sealed {
+                        return error.into();
                     }
                     write_began = Instant::now();
                     counters.frames_out.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +246,7 @@ impl Link {
                     }
                     if !held && silence > limits.keepalive && !pinged {
                         pinged = true;
-                        if let Err(full) = self.outbox.push_control(&ServerMessage::Ping(Ping { token: 0 })) {
+                        if let Err(full) = self.outbox.push_control(ServerMessage::Ping(Ping { token: 0 })) {
                             return full.into();
                         }
                     }
@@ -269,12 +276,12 @@ impl Link {
                 let id = self.next_command;
                 self.next_command = self.next_command.wrapping_add(1);
                 self.commands.insert(id, reply);
-                self.outbox.push_control(&ServerMessage::Command(Command { id, kind }))?;
+                self.outbox.push_control(ServerMessage::Command(Command { id, kind }))?;
                 Ok(())
             }
             ToLink::GoAway { reconnect_in_s, reason } => {
                 self.outbox.clear_spans();
-                self.outbox.push_control(&ServerMessage::GoAway(GoAway { reconnect_in_s }))?;
+                self.outbox.push_control(ServerMessage::GoAway(GoAway { reconnect_in_s }))?;
                 self.ending = Some(reason);
                 Ok(())
             }
@@ -297,7 +304,9 @@ impl Link {
             End::Store(error) => {
                 tracing::error!(%error, device_id = %self.id, "link ended by our own failure")
             }
-            End::Protocol(_) => tracing::warn!(device_id = %self.id, reason = %end, "link ended"),
+            End::Protocol(_) | End::Session(_) => {
+                tracing::warn!(device_id = %self.id, reason = %end, "link ended")
+            }
             _ => tracing::info!(device_id = %self.id, reason = %end, "link ended"),
         }
         if self.reported.is_none() {
@@ -327,11 +336,11 @@ async fn next_message(inbox: &mut Option<mpsc::Receiver<ToLink>>) -> Option<ToLi
     }
 }
 
-fn has_whole_frame(wire: &[u8]) -> bool {
-    let Some(prefix) = wire.first_chunk::<LENGTH_PREFIX_LEN>() else { return false };
-    let len = usize::from(u16::from_be_bytes(*prefix));
-    // A length beyond the limit is an error; `open` finds it, no byte more is awaited.
-    len > CIPHERTEXT_LEN_MAX || wire.len() >= LENGTH_PREFIX_LEN + len
+/// Where the first ciphertext of `wire` lies; `None` while it is not whole.
+fn whole_frame(wire: &[u8]) -> Result<Option<Range<usize>>, SessionError> {
+    let Some(prefix) = wire.first_chunk::<LENGTH_PREFIX_LEN>() else { return Ok(None) };
+    let end = LENGTH_PREFIX_LEN + ServerSession::ciphertext_len(*prefix)?;
+    Ok((wire.len() >= end).then_some(LENGTH_PREFIX_LEN..end))
 }
 
 fn add(counter: &AtomicU64, count: usize) {

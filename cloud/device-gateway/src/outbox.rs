@@ -1,13 +1,11 @@
 //! What waits to be sent on one link: bounded, and the lower lane first.
 //!
-//! Plaintexts wait here unsealed, because a sealed frame has its place in the order of nonces. A span that a
+//! Messages wait here unsealed, because a sealed frame has its place in the order of nonces. A span that a
 //! device asked for is cut into chunks only when its turn comes.
 
 use std::collections::VecDeque;
 
-use bulkhead_link_protocol::{
-    CHUNK_LEN_MAX, Chunk, Fetch, FrameError, PLAINTEXT_LEN_MAX, ServerMessage, encode,
-};
+use bulkhead_link_protocol::{CHUNK_LEN_MAX, Chunk, Fetch, ServerMessage};
 use minicbor::bytes::ByteSlice;
 
 /// Control frames that may wait. More means that the device does not read; the link is closed.
@@ -28,27 +26,30 @@ struct Span {
 /// Frames and spans of one link.
 #[derive(Default)]
 pub(crate) struct Outbox {
-    control: VecDeque<Vec<u8>>,
-    update: VecDeque<Vec<u8>>,
+    control: VecDeque<ServerMessage<'static>>,
+    update: VecDeque<ServerMessage<'static>>,
     spans: VecDeque<Span>,
 }
 
 impl Outbox {
     /// Puts a control message last in its lane.
-    pub(crate) fn push_control(&mut self, message: &ServerMessage<'_>) -> Result<(), Full> {
+    pub(crate) fn push_control(&mut self, message: ServerMessage<'static>) -> Result<(), Full> {
         Self::push(&mut self.control, message)
     }
 
     /// Puts an offer or a refusal last in the update lane, before all waiting chunks.
-    pub(crate) fn push_update(&mut self, message: &ServerMessage<'_>) -> Result<(), Full> {
+    pub(crate) fn push_update(&mut self, message: ServerMessage<'static>) -> Result<(), Full> {
         Self::push(&mut self.update, message)
     }
 
-    fn push(lane: &mut VecDeque<Vec<u8>>, message: &ServerMessage<'_>) -> Result<(), Full> {
+    fn push(
+        lane: &mut VecDeque<ServerMessage<'static>>,
+        message: ServerMessage<'static>,
+    ) -> Result<(), Full> {
         if lane.len() >= CONTROL_MAX {
             return Err(Full);
         }
-        lane.push_back(plaintext(message).map_err(|_| Full)?);
+        lane.push_back(message);
         Ok(())
     }
 
@@ -67,38 +68,31 @@ impl Outbox {
         self.spans.len() < SPANS_MAX
     }
 
-    /// The plaintext to be sent next.
-    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
-        if let Some(frame) = self.control.pop_front().or_else(|| self.update.pop_front()) {
-            return Some(frame);
+    /// Hands the message that is next to `seal`; `None` if nothing waits.
+    pub(crate) fn pop<T>(&mut self, seal: impl FnOnce(&ServerMessage<'_>) -> T) -> Option<T> {
+        if let Some(message) = self.control.pop_front().or_else(|| self.update.pop_front()) {
+            return Some(seal(&message));
         }
         let span = self.spans.front_mut()?;
         let rest = span.bytes.get(span.sent..).unwrap_or_default();
         let piece = rest.get(..CHUNK_LEN_MAX).unwrap_or(rest);
-        let chunk = Chunk {
+        let sealed = seal(&ServerMessage::Chunk(Chunk {
             from: span.fetch.from,
             area: span.fetch.area,
             offset: span.fetch.offset.saturating_add(u32::try_from(span.sent).unwrap_or(u32::MAX)),
             bytes: <&ByteSlice>::from(piece),
-        };
-        let frame = plaintext(&ServerMessage::Chunk(chunk)).ok();
+        }));
         span.sent += piece.len();
-        if span.sent >= span.bytes.len() || frame.is_none() {
+        if span.sent >= span.bytes.len() {
             self.spans.pop_front();
         }
-        frame
+        Some(sealed)
     }
-}
-
-fn plaintext(message: &ServerMessage<'_>) -> Result<Vec<u8>, FrameError> {
-    let mut buffer = [0; PLAINTEXT_LEN_MAX];
-    let len = encode(message, &mut buffer)?;
-    buffer.get(..len).map(<[u8]>::to_vec).ok_or(FrameError::DoesNotFit)
 }
 
 #[cfg(test)]
 mod tests {
-    use bulkhead_link_protocol::{FETCH_LEN_MAX, FetchFrom, Frame, Ping, decode};
+    use bulkhead_link_protocol::{FETCH_LEN_MAX, FetchFrom, PLAINTEXT_LEN_MAX, Ping, encode};
 
     use super::*;
 
@@ -112,12 +106,13 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_span(fetch(FETCH_LEN_MAX), bytes.clone());
         let mut joined = Vec::new();
-        while let Some(frame) = outbox.pop() {
-            let Ok(Frame::Known(ServerMessage::Chunk(chunk))) = decode(&frame) else { panic!("chunk") };
+        let mut take = |message: &ServerMessage<'_>| {
+            let ServerMessage::Chunk(chunk) = message else { panic!("a chunk, not {message:?}") };
             assert_eq!(usize::try_from(chunk.offset).expect("small"), 4096 + joined.len());
-            assert!(chunk.bytes.len() <= CHUNK_LEN_MAX);
+            assert!(encode(message, &mut [0; PLAINTEXT_LEN_MAX]).is_ok(), "fits a frame");
             joined.extend_from_slice(chunk.bytes);
-        }
+        };
+        while outbox.pop(&mut take).is_some() {}
         assert_eq!(joined, bytes);
     }
 
@@ -125,18 +120,18 @@ mod tests {
     fn control_overtakes_chunks_that_wait() {
         let mut outbox = Outbox::default();
         outbox.push_span(fetch(2000), vec![0; 2000]);
-        outbox.pop().expect("first chunk");
-        outbox.push_control(&ServerMessage::Ping(Ping { token: 7 })).expect("room");
-        let next = outbox.pop().expect("frame");
-        assert!(matches!(decode(&next), Ok(Frame::Known(ServerMessage::Ping(Ping { token: 7 })))));
-        assert!(outbox.pop().is_some());
+        let is_chunk = |message: &ServerMessage<'_>| matches!(message, ServerMessage::Chunk(_));
+        assert_eq!(outbox.pop(is_chunk), Some(true));
+        outbox.push_control(ServerMessage::Ping(Ping { token: 7 })).expect("room");
+        assert_eq!(outbox.pop(is_chunk), Some(false));
+        assert_eq!(outbox.pop(is_chunk), Some(true));
     }
 
     #[test]
     fn device_that_does_not_read_fills_no_memory() {
         let mut outbox = Outbox::default();
         let pushed = (0..1000)
-            .take_while(|_| outbox.push_control(&ServerMessage::Ping(Ping { token: 0 })).is_ok())
+            .take_while(|_| outbox.push_control(ServerMessage::Ping(Ping { token: 0 })).is_ok())
             .count();
         assert_eq!(pushed, CONTROL_MAX);
     }

@@ -1,0 +1,118 @@
+//! The routes. What each demands of its caller stands in its signature.
+
+mod bundles;
+mod devices;
+mod records;
+mod server;
+mod updates;
+
+use axum::Router;
+use axum::routing::get;
+use bulkhead_cloud_api::{API_PREFIX, LogLevel, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page, ProblemCode};
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::failure::{Failure, no_such_method, no_such_path};
+use crate::openapi::ApiDocument;
+use crate::state::AppState;
+
+pub(crate) fn open_api_router() -> OpenApiRouter<AppState> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(server::info))
+        .routes(routes!(server::who_am_i))
+        .routes(routes!(server::tokens, server::create_token))
+        .routes(routes!(server::revoke_token))
+        .routes(routes!(server::audit))
+        .routes(routes!(devices::list, devices::register))
+        .routes(routes!(devices::show, devices::change))
+        .routes(routes!(devices::claim))
+        .routes(routes!(devices::command))
+        .routes(routes!(updates::set_target))
+        .routes(routes!(updates::list))
+        .routes(routes!(bundles::list, bundles::push))
+        .routes(routes!(bundles::show))
+        .routes(routes!(bundles::file))
+        .routes(routes!(records::events))
+        .routes(routes!(records::follow_events))
+        .routes(routes!(records::logs))
+        .routes(routes!(records::follow_logs));
+    OpenApiRouter::with_openapi(ApiDocument::openapi()).nest(API_PREFIX, api)
+}
+
+pub(crate) fn router(state: AppState) -> Router {
+    let (router, document) = open_api_router().split_for_parts();
+    let document = document.to_pretty_json().unwrap_or_default();
+    let json = [("content-type", "application/json")];
+    router
+        .route(&format!("{API_PREFIX}/openapi.json"), get(move || async move { (json, document) }))
+        .route("/healthz", get(server::health))
+        .route("/readyz", get(server::readiness))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(state)
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paging {
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Most items, 1 to 500.
+    limit: Option<u32>,
+}
+
+impl Paging {
+    fn limit(&self) -> u32 {
+        self.limit.unwrap_or(PAGE_ITEMS_DEFAULT).clamp(1, PAGE_ITEMS_MAX)
+    }
+
+    fn cursor<T: std::str::FromStr>(&self) -> Result<Option<T>, Failure> {
+        let Some(text) = &self.cursor else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            let next = "take `next_cursor` from the page before, unchanged";
+            Failure::of(ProblemCode::InvalidCursor, "the cursor is not one of this list", next)
+        })
+    }
+}
+
+/// Which events are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventParameters {
+    /// Id or name of a device.
+    device: Option<String>,
+    /// `next_cursor` of the page before; for a stream, the last id seen (the header `Last-Event-ID` is stronger).
+    cursor: Option<String>,
+    /// Most items of a page, 1 to 500.
+    limit: Option<u32>,
+}
+
+/// Which log records are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogParameters {
+    /// Id or name of a device.
+    device: Option<String>,
+    /// This level and graver ones: `error`, `warning`, `information`, `debug`, `trace`.
+    #[param(value_type = Option<String>)]
+    level: Option<LogLevel>,
+    /// `next_cursor` of the page before; for a stream, the last id seen (the header `Last-Event-ID` is stronger).
+    cursor: Option<String>,
+    /// Most items of a page, 1 to 500.
+    limit: Option<u32>,
+    /// For a stream without a last id: how many records from before to repeat first, at most 1000.
+    tail: Option<u32>,
+}
+
+/// A page; there is a next one if this one is full.
+fn page<T>(items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next_cursor = if is_full { items.last().map(cursor) } else { None };
+    Page { items, next_cursor }
+}
