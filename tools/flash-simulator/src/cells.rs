@@ -89,7 +89,7 @@ impl PartialEq for Cells {
 }
 
 /// What a torn grain reads as now.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Now {
     Bytes(Grain),
     Unreadable,
@@ -150,6 +150,14 @@ impl Cells {
         for block in &self.blocks {
             hasher.write_u64(block.fingerprint());
         }
+        hasher.finish()
+    }
+
+    /// A number that is the same for readings that code cannot tell from each other. `ecc` says whether torn
+    /// grains can be unreadable.
+    pub fn appearance(&self, reading: impl Fn(u32) -> Reading, ecc: bool) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.read_torn(reading, ecc).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -1,0 +1,104 @@
+//! Bundles as the owner's tool would make them, small.
+
+use bulkhead_bundle_format::{
+    AreaImage, AreaKind, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
+};
+use bulkhead_link_protocol::Digest;
+
+use crate::device::{DIE_PAGE, SECTOR};
+
+/// Secret key of the owner whom the devices obey.
+pub const OWNER: [u8; 32] = [0x42; 32];
+
+/// One area of a bundle.
+#[derive(Clone, Debug)]
+pub struct AreaOf {
+    /// Number.
+    pub id: u32,
+    /// Memory.
+    pub medium: Medium,
+    /// Offset from the start of the memory's application part, in bytes.
+    pub base: u32,
+    /// Use.
+    pub kind: AreaKind,
+    /// Its bytes; for an application-owned area only their number counts.
+    pub image: Vec<u8>,
+}
+
+impl AreaOf {
+    /// Code on the die: one page of each of `fills`, at the start.
+    pub fn code(fills: &[u8]) -> Self {
+        let image = fills.iter().flat_map(|fill| vec![*fill; DIE_PAGE as usize]).collect();
+        Self { id: 1, medium: Medium::Die, base: 0, kind: AreaKind::Code, image }
+    }
+
+    /// Constants in external flash: one page of each of `fills`, at the start.
+    pub fn constants(fills: &[u8]) -> Self {
+        let image = fills.iter().flat_map(|fill| vec![*fill; SECTOR as usize]).collect();
+        Self { id: 2, medium: Medium::External, base: 0, kind: AreaKind::Constant, image }
+    }
+
+    fn page_size(&self) -> u32 {
+        match self.medium {
+            Medium::Die => DIE_PAGE,
+            Medium::External => SECTOR,
+        }
+    }
+
+    fn as_image(&self) -> AreaImage<'_> {
+        let owned = self.kind == AreaKind::ApplicationOwned;
+        AreaImage {
+            id: self.id,
+            medium: self.medium,
+            base: self.base,
+            length: u32::try_from(self.image.len()).expect("areas are small"),
+            kind: self.kind,
+            page_size: self.page_size(),
+            image: if owned { &[] } else { &self.image },
+        }
+    }
+
+    /// The pages as they must lie in flash: offset from the start of the application part, and bytes.
+    pub fn pages(&self) -> impl Iterator<Item = (u32, Vec<u8>)> {
+        let size = self.page_size();
+        let written = self.kind != AreaKind::ApplicationOwned;
+        self.image.chunks(size as usize).filter(move |_| written).enumerate().map(move |(n, piece)| {
+            let mut page = piece.to_vec();
+            page.resize(size as usize, 0xFF);
+            (self.base + u32::try_from(n).expect("areas are small") * size, page)
+        })
+    }
+}
+
+/// A signed bundle.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Its name.
+    pub digest: Digest,
+    /// The signed envelope.
+    pub envelope: Vec<u8>,
+    /// What it writes.
+    pub areas: Vec<AreaOf>,
+}
+
+/// A bundle by the owner with this sequence; `change` may change the manifest before it is signed.
+pub fn bundle(sequence: u64, areas: &[AreaOf], change: impl FnOnce(&mut ManifestFields<'_>)) -> Bundle {
+    let images: Vec<_> = areas.iter().map(AreaOf::as_image).collect();
+    let mut fields = ManifestFields {
+        update_id: [u8::try_from(sequence % 256).expect("below 256"); 16],
+        sequence,
+        security_counter: 1,
+        device_class: "tiny",
+        board_revisions: Revisions { least: 1, greatest: 2 },
+        abi: Revisions { least: 1, greatest: 1 },
+        name: "n",
+        version: "v",
+        areas: &images,
+        policy: Policy::default(),
+    };
+    change(&mut fields);
+    let payload = encode_manifest(&fields).expect("the fields agree with each other");
+    let signer = Signer::from_secret(&OWNER);
+    let digest = bulkhead_bundle_format::Manifest::parse(&payload).expect("just encoded").digest();
+    Bundle { digest, envelope: signer.sign(&payload), areas: areas.to_vec() }
+}
