@@ -60,7 +60,6 @@ impl<const N: usize> LaneQueue<N> {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a panic is a failed test")]
 mod tests {
     use super::*;
 
