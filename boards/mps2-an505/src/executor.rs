@@ -33,7 +33,7 @@ struct Machine {
 }
 
 static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
-static STORAGE: ConstStaticCell<Storage> = ConstStaticCell::new(Storage::new());
+static STORAGE: StaticCell<Storage> = StaticCell::new();
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -76,7 +76,7 @@ pub(crate) fn start() {
     // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     let network = match controller {
-        Ok(controller) => Some(NetworkStack::new(controller, STORAGE.take(), u64::from_le_bytes(seed), 0)),
+        Ok(controller) => Some(NetworkStack::new(controller, STORAGE.init_with(Storage::new), u64::from_le_bytes(seed), 0)),
         Err(_) => {
             console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
             None
@@ -117,6 +117,8 @@ pub(crate) fn start() {
         realm_id: identity.realm_id,
         host: identity.server_host,
         port: identity.server_port,
+        // A lone emulator wakes no street: the spread after a power failure is for boards in the field.
+        power_up_delay_ms: 0,
     };
     let mut external = external;
     let mut memory = Memory { die: &mut die, external: &mut external };

@@ -10,7 +10,7 @@ const BACK_OFF_MAX_MS: u64 = 60_000;
 /// Running this long without a fault, the application counts as healthy and the wait starts anew.
 const HEALTHY_AFTER_MS: u64 = 60_000;
 /// How long all samples in a row may find it in a handler, or masked, before it is stopped.
-pub const STUCK_LIMIT_MS: u64 = 2_000;
+const STUCK_LIMIT_MS: u64 = 2_000;
 
 /// What the executor found the application doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -4,17 +4,20 @@ use core::fmt::Arguments;
 
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{
-    ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FetchFrom, Hello,
-    Lane, Log, LogSource, Offer, Progress, ServerMessage, State, UpdateStage, Welcome,
+    ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FaultKind,
+    Fetch, Hello, Log, LogSource, Offer, Progress, ServerMessage, State, UpdateStage, Welcome,
 };
+use bulkhead_link_session::{Closed, Event};
 use bulkhead_network_stack::NetworkStack;
 use bulkhead_nor_flash::NorFlash;
-use bulkhead_syscall_abi::{ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, UpdateStatus, WakeReason};
+use bulkhead_syscall_abi::{
+    ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, UpdateStatus, WakeReason,
+};
 use bulkhead_update_engine::{Boot, Engine, LayoutError, Memory, StartCause, Step};
 
 use crate::application::{Application, Due, Health, Offence};
 use crate::calls::MailboxAccess;
-use crate::link::{Link, LinkEvent, LinkSettings};
+use crate::link::{Link, LinkSettings};
 use crate::log_ring::LogRecord;
 use crate::update_policy::{Moment, POSTPONE_TOTAL_S, UpdatePolicy};
 
@@ -24,6 +27,8 @@ const LINE_LEN_MAX: usize = 160;
 const LOGS_PER_SLICE: usize = 4;
 /// Events of the link taken in one slice.
 const EVENTS_PER_SLICE: usize = 16;
+/// Time for the answer to a restart command to leave, in milliseconds.
+const RESTART_DELAY_MS: u64 = 500;
 /// Least time between two progress reports of the same stage, in milliseconds.
 const PROGRESS_EVERY_MS: u64 = 200;
 
@@ -96,12 +101,13 @@ pub struct Hypervisor<'w, E> {
     state_due: bool,
     engine_busy: bool,
     applying: bool,
-    restart_device: bool,
+    restart_at_ms: Option<u64>,
     log_level: u8,
     reported_stage: Option<(Digest, UpdateStage, u32)>,
     reported_at_ms: u64,
     pending_log: Option<LogRecord>,
     pending_done: Option<CommandDone>,
+    pending_fetch: Option<Fetch>,
     connect_count: u32,
 }
 
@@ -132,12 +138,13 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             state_due: false,
             engine_busy: boot == Boot::Work,
             applying: false,
-            restart_device: false,
+            restart_at_ms: None,
             log_level: 4,
             reported_stage: None,
             reported_at_ms: 0,
             pending_log: None,
             pending_done: None,
+            pending_fetch: None,
             connect_count: 0,
         })
     }
@@ -161,15 +168,24 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.send_reports(now_ms, mailbox);
-        self.link.flush(self.network.as_mut(), now_ms);
+        if let Some(network) = &mut self.network
+            && self.link.flush(network)
+        {
+            network.poll(now_ms);
+        }
         self.publish(mailbox);
-        if self.restart_device && self.link.is_flushed() {
+        if self.restart_at_ms.is_some_and(|at| now_ms >= at) {
             return Order::RestartDevice;
         }
         self.order(&moment, mailbox, outside)
     }
 
-    fn judge_application(&mut self, moment: &Moments, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+    fn judge_application(
+        &mut self,
+        moment: &Moments,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
         let now_ms = moment.now_us / 1000;
         let stuck = self.application.sample(moment.health, now_ms);
         if let Some(offence) = moment.fault.or(stuck) {
@@ -188,28 +204,38 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) {
         let now_ms = now_us / 1000;
-        if let Some(network) = &mut self.network {
-            network.poll(now_ms);
-        }
-        self.link.poll(self.network.as_mut(), entropy, now_ms);
+        let Some(network) = &mut self.network else { return };
+        network.poll(now_ms);
+        self.link.poll(network, entropy, now_ms);
         for _ in 0..EVENTS_PER_SLICE {
-            // The event borrows the link's buffer, so it is copied into the hypervisor's words before it acts.
-            let Some(event) = self.link.next_event(now_ms) else { break };
-            match event {
-                LinkEvent::Up => self.link_up(now_us, mailbox, outside),
-                LinkEvent::Down(reason) => self.link_down(reason, now_us, mailbox, outside),
-                LinkEvent::Chunk { from, area, offset, len } => self.take_chunk(from, area, offset, len),
-                LinkEvent::Message(message) => self.take_message(message, now_us, mailbox, outside),
+            let Some(network) = &mut self.network else { return };
+            let fed = self.link.feed(network, now_ms);
+            match self.link.poll_event(now_ms) {
+                None if fed => {}
+                None => break,
+                // A chunk lies in the session's buffer: it goes to the engine from there, uncopied.
+                Some(Event::Message(ServerMessage::Chunk(chunk))) => {
+                    self.engine.chunk(chunk.from, chunk.area, chunk.offset, chunk.bytes);
+                    self.engine_busy = true;
+                }
+                Some(Event::Established) => self.link_up(outside),
+                Some(Event::Closed(closed)) => self.link_down(closed, now_us, mailbox, outside),
+                Some(Event::Message(ServerMessage::Welcome(m))) => self.welcome(m, now_us, mailbox, outside),
+                Some(Event::Message(ServerMessage::Offer(m))) => self.offered(m, outside),
+                Some(Event::Message(ServerMessage::Command(m))) => self.command(m, now_us, mailbox, outside),
+                Some(Event::Message(ServerMessage::Unavailable(m))) => {
+                    self.engine.unavailable(m.manifest);
+                    self.engine_busy = true;
+                }
+                // The session deals with these itself.
+                Some(Event::Message(
+                    ServerMessage::Ping(_) | ServerMessage::Pong(_) | ServerMessage::GoAway(_),
+                )) => {}
             }
         }
     }
 
-    fn take_chunk(&mut self, from: FetchFrom, area: u32, offset: u32, len: usize) {
-        self.engine.chunk(from, area, offset, self.link.chunk_bytes(len));
-        self.engine_busy = true;
-    }
-
-    fn link_up(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+    fn link_up(&mut self, outside: &mut impl Outside) {
         self.online = true;
         self.welcomed = false;
         self.connect_count = self.connect_count.saturating_add(1);
@@ -230,12 +256,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         };
         self.link.send(&DeviceMessage::Hello(hello));
         outside.console(format_args!("link up, connect {}", self.connect_count));
-        let _ = (now_us, mailbox);
     }
 
     fn link_down(
         &mut self,
-        reason: &'static str,
+        closed: Closed,
         now_us: u64,
         mailbox: &impl MailboxAccess,
         outside: &mut impl Outside,
@@ -245,31 +270,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
         self.online = false;
         self.welcomed = false;
+        self.pending_fetch = None;
         self.engine.link_lost();
-        outside.console(format_args!("link down: {reason}"));
-    }
-
-    fn take_message(
-        &mut self,
-        message: ServerMessage<'static>,
-        now_us: u64,
-        mailbox: &impl MailboxAccess,
-        outside: &mut impl Outside,
-    ) {
-        match message {
-            ServerMessage::Welcome(welcome) => self.welcome(welcome, now_us, mailbox, outside),
-            ServerMessage::Offer(offer) => self.offered(offer, outside),
-            ServerMessage::Unavailable(gone) => {
-                self.engine.unavailable(gone.manifest);
-                self.engine_busy = true;
-            }
-            ServerMessage::Command(command) => self.command(command, now_us, mailbox, outside),
-            // Keepalive and farewell are the link's own business, chunks come as their own event.
-            ServerMessage::Ping(_)
-            | ServerMessage::Pong(_)
-            | ServerMessage::GoAway(_)
-            | ServerMessage::Chunk(_) => {}
-        }
+        self.link.closed(closed, self.network.as_mut(), now_us / 1000);
+        outside.console(format_args!("link down: {closed}"));
     }
 
     fn welcome(
@@ -279,6 +283,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         mailbox: &impl MailboxAccess,
         outside: &mut impl Outside,
     ) {
+        self.link.established();
         self.welcomed = true;
         self.claimed = true;
         self.log_level = welcome.log_level;
@@ -322,7 +327,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 true
             }
             CommandKind::RestartDevice => {
-                self.restart_device = true;
+                self.restart_at_ms = Some((now_us / 1000).saturating_add(RESTART_DELAY_MS));
                 true
             }
             CommandKind::RestartApplication | CommandKind::StopApplication => false,
@@ -382,12 +387,24 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 };
                 self.application.verified(reason);
                 let short = Short(&digest);
-                self.say(now_us, 2, mailbox, outside, format_args!("application {short} is whole ({cause:?})"));
+                self.say(
+                    now_us,
+                    2,
+                    mailbox,
+                    outside,
+                    format_args!("application {short} is whole ({cause:?})"),
+                );
             }
             Step::NoApplication => {
                 self.engine_busy = false;
                 if self.application.reported() != ApplicationState::None || self.applying {
-                    self.say(now_us, 0, mailbox, outside, format_args!("no startable application; waiting for one"));
+                    self.say(
+                        now_us,
+                        0,
+                        mailbox,
+                        outside,
+                        format_args!("no startable application; waiting for one"),
+                    );
                     self.state_due = true;
                 }
                 self.applying = false;
@@ -416,10 +433,12 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             self.state_due = !self.link.send(&DeviceMessage::State(state));
         }
         self.send_progress(now_ms);
-        if self.link.has_room(Lane::Update)
-            && let Some(fetch) = self.engine.wanted()
+        // What is wanted is said once, so it is kept until there is room.
+        self.pending_fetch = self.pending_fetch.take().or_else(|| self.engine.wanted());
+        if let Some(fetch) = self.pending_fetch
+            && self.link.send(&DeviceMessage::Fetch(fetch))
         {
-            self.link.send(&DeviceMessage::Fetch(fetch));
+            self.pending_fetch = None;
         }
         for _ in 0..LOGS_PER_SLICE {
             if self.pending_log.is_none() {
@@ -532,10 +551,12 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     /// The board could not start it: its vector table is not one.
     pub fn start_refused(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
-        let kind = bulkhead_link_protocol::FaultKind::BadExecution;
+        let kind = FaultKind::BadExecution;
         self.application.faulted(Offence { kind, program_counter: 0, address: None }, now_us / 1000);
         self.state_due = true;
-        let text = format_args!("application refused: stack pointer or reset vector outside its memory; check its linker script");
+        let text = format_args!(
+            "application refused: stack pointer or reset vector outside its memory; check its linker script"
+        );
         self.say(now_us, 0, mailbox, outside, text);
     }
 

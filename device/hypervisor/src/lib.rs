@@ -12,11 +12,16 @@
 mod application;
 mod calls;
 mod entropy;
+mod hypervisor;
+mod link;
 mod log_ring;
 mod mailbox;
+mod update_policy;
 
 pub use application::{Application, Due, Health, Offence, Start};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use entropy::{EntropyError, SeededEntropy};
+pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};
+pub use link::LinkSettings;
 pub use log_ring::{LogRecord, LogRing};
 pub use mailbox::{Mailbox, Requests};

@@ -57,7 +57,7 @@ impl Mailbox {
             update: UpdateStatus { version: 0, stage: 0, pages_done: 0, pages_total: 0 },
             postpone_left_s: 0,
             wake_reason: WakeReason::PowerOn,
-            device_id: [b'?'; 34],
+            device_id: [0; 34],
         }
     }
 

@@ -5,11 +5,11 @@ use crate::mailbox::Requests;
 /// How long the application may think before the update is applied without its word, in milliseconds.
 const GRACE_MS: u64 = 10_000;
 /// Total that an application may postpone one update, in seconds.
-pub const POSTPONE_TOTAL_S: u32 = 86_400;
+pub(crate) const POSTPONE_TOTAL_S: u32 = 86_400;
 
 /// What to do with a staged update now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// Tell the application that it is ready.
     Tell,
     /// Wait.
@@ -20,24 +20,24 @@ pub enum Moment {
 
 /// The state of one staged update.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct UpdatePolicy {
+pub(crate) struct UpdatePolicy {
     deadline_ms: Option<u64>,
     ordered: bool,
 }
 
 impl UpdatePolicy {
     /// A new update was offered, or the old one ended.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 
     /// The owner ordered the update to be applied as soon as it is staged.
-    pub fn order(&mut self) {
+    pub(crate) fn order(&mut self) {
         self.ordered = true;
     }
 
     /// Judges a staged update. `running`: there is an application that could object.
-    pub fn judge(&mut self, running: bool, requests: &Requests, now_ms: u64) -> Moment {
+    pub(crate) fn judge(&mut self, running: bool, requests: &Requests, now_ms: u64) -> Moment {
         if self.ordered || requests.apply_now || !running {
             return Moment::Apply;
         }

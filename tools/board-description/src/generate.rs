@@ -138,6 +138,9 @@ pub fn rust_constants(board: &Board) -> String {
     constant("APPLICATION_LINES", "&[u8]", format!("&[{}]", text.join(", ")));
     for p in &board.hypervisor_peripheral {
         constant(&format!("{}_BASE", p.name.to_uppercase()), "u32", format!("{:#x}", p.base));
+        if p.interrupts.is_empty() {
+            continue;
+        }
         let text: Vec<_> = p.interrupts.iter().map(u32::to_string).collect();
         constant(&format!("{}_LINES", p.name.to_uppercase()), "&[u8]", format!("&[{}]", text.join(", ")));
     }

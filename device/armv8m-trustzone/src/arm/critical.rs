@@ -1,7 +1,8 @@
 //! State shared between gateways, interrupts and the executor.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 /// A value that is only touched with all interrupts masked.
 ///
@@ -35,11 +36,15 @@ impl<T> Shared<T> {
 /// A value that belongs to the executor. Empty until [`ExecutorCell::set`].
 ///
 /// The executor is never re-entered, so the flag is never found taken by it; it turns a mistake (a fault handler or a
-/// gateway that reaches in) into `None` instead of undefined behaviour.
+/// gateway that reaches in) into `None` instead of undefined behaviour. An empty cell is all zeros: it costs no flash.
 pub struct ExecutorCell<T> {
-    free: AtomicBool,
-    value: UnsafeCell<Option<T>>,
+    state: AtomicU8,
+    value: UnsafeCell<MaybeUninit<T>>,
 }
+
+const EMPTY: u8 = 0;
+const FREE: u8 = 1;
+const BORROWED: u8 = 2;
 
 // SAFETY: `with` and `set` hand the value to one borrower at a time.
 unsafe impl<T> Sync for ExecutorCell<T> {}
@@ -47,28 +52,27 @@ unsafe impl<T> Sync for ExecutorCell<T> {}
 impl<T> ExecutorCell<T> {
     /// An empty cell.
     pub const fn empty() -> Self {
-        Self { free: AtomicBool::new(true), value: UnsafeCell::new(None) }
+        Self { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// Fills the cell with what `make` returns, built in place where the compiler can.
+    /// Fills an empty cell with what `make` returns, built in place where the compiler can. A full one stays as it is.
     pub fn set(&self, make: impl FnOnce() -> T) {
-        if self.free.swap(false, Ordering::Acquire) {
-            // SAFETY: the flag was free, so nobody else borrows the value.
+        if self.state.compare_exchange(EMPTY, BORROWED, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            // SAFETY: the cell was empty and is marked as borrowed, so nobody else has a reference to it.
             let slot = unsafe { &mut *self.value.get() };
-            *slot = Some(make());
-            self.free.store(true, Ordering::Release);
+            slot.write(make());
+            self.state.store(FREE, Ordering::Release);
         }
     }
 
     /// Runs `work` on the value; `None` when the cell is empty or borrowed.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if !self.free.swap(false, Ordering::Acquire) {
-            return None;
-        }
-        // SAFETY: the flag was free, so nobody else borrows the value.
+        self.state.compare_exchange(FREE, BORROWED, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // SAFETY: the cell was free, so nobody else has a reference to the value.
         let slot = unsafe { &mut *self.value.get() };
-        let result = slot.as_mut().map(work);
-        self.free.store(true, Ordering::Release);
-        result
+        // SAFETY: it was free, so `set` has filled it.
+        let result = work(unsafe { slot.assume_init_mut() });
+        self.state.store(FREE, Ordering::Release);
+        Some(result)
     }
 }
