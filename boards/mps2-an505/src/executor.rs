@@ -7,7 +7,7 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    Facts, Health, Hypervisor, LinkSettings, Moments, Offence, Order, Outside, SeededEntropy,
+    Facts, Health, Hypervisor, LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{NetworkStack, Storage};
@@ -34,6 +34,7 @@ struct Machine {
 
 static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
 static STORAGE: StaticCell<Storage> = StaticCell::new();
+static LINK: StaticCell<LinkStorage> = StaticCell::new();
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -76,7 +77,9 @@ pub(crate) fn start() {
     // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     let network = match controller {
-        Ok(controller) => Some(NetworkStack::new(controller, STORAGE.init_with(Storage::new), u64::from_le_bytes(seed), 0)),
+        Ok(controller) => {
+            Some(NetworkStack::new(controller, STORAGE.init_with(Storage::new), u64::from_le_bytes(seed), 0))
+        }
         Err(_) => {
             console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
             None
@@ -122,7 +125,8 @@ pub(crate) fn start() {
     };
     let mut external = external;
     let mut memory = Memory { die: &mut die, external: &mut external };
-    match Hypervisor::start(facts, network, settings, engine, &mut memory, &mut entropy) {
+    let link = (settings, LINK.init_with(LinkStorage::new));
+    match Hypervisor::start(facts, network, link, engine, &mut memory, &mut entropy) {
         Ok(hypervisor) => MACHINE.set(|| Machine { hypervisor, die, external, entropy }),
         Err(error) => {
             console::line(format_args!("{error}"));
@@ -204,8 +208,7 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };
-    let order =
-        machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut Here);
+    let order = machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut Here);
     BUSY.store(machine.hypervisor.is_busy(), Ordering::Relaxed);
     match order {
         Order::Continue => world::switch::Order::Continue,

@@ -22,7 +22,9 @@ const DEVICE_PRIORITY: u8 = 0x20;
 pub(crate) fn divide() -> Result<(), &'static str> {
     let mut regions = heapless::Vec::<SauRegion, REGIONS_MAX>::new();
     let mut add = |base, length, attribution| {
-        regions.push(SauRegion { base, length, attribution }).map_err(|_| "board.toml has more regions than the SAU")
+        regions
+            .push(SauRegion { base, length, attribution })
+            .map_err(|_| "board.toml has more regions than the SAU")
     };
     for (base, length, _) in board::APPLICATION_REGIONS {
         add(*base, *length, Attribution::NonSecure)?;
@@ -42,7 +44,8 @@ pub(crate) fn divide() -> Result<(), &'static str> {
     }
     let mut lines = heapless::Vec::<InterruptLine, LINES_MAX>::new();
     for number in board::APPLICATION_LINES {
-        let line = InterruptLine::new(*number).ok_or("board.toml names an interrupt line that does not exist")?;
+        let line =
+            InterruptLine::new(*number).ok_or("board.toml names an interrupt line that does not exist")?;
         lines.push(line).map_err(|_| "board.toml gives the application too many interrupt lines")?;
     }
     configure(&regions, &lines).map_err(|_| "board.toml has more regions than the SAU")?;

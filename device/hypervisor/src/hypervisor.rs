@@ -17,7 +17,7 @@ use bulkhead_update_engine::{Boot, Engine, LayoutError, Memory, StartCause, Step
 
 use crate::application::{Application, Due, Health, Offence};
 use crate::calls::MailboxAccess;
-use crate::link::{Link, LinkSettings};
+use crate::link::{Link, LinkSettings, LinkStorage};
 use crate::log_ring::LogRecord;
 use crate::update_policy::{Moment, POSTPONE_TOTAL_S, UpdatePolicy};
 
@@ -119,7 +119,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     pub fn start<D: NorFlash, X: NorFlash>(
         facts: Facts,
         network: Option<NetworkStack<E>>,
-        settings: LinkSettings<'w>,
+        (settings, storage): (LinkSettings<'w>, &'w mut LinkStorage),
         mut engine: Engine<'w>,
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
@@ -128,7 +128,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         Ok(Self {
             facts,
             network,
-            link: Link::new(settings, entropy),
+            link: Link::new(settings, storage, entropy),
             engine,
             application: Application::new(),
             policy: UpdatePolicy::default(),

@@ -22,6 +22,6 @@ pub use application::{Application, Due, Health, Offence, Start};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};
-pub use link::LinkSettings;
+pub use link::{LinkSettings, LinkStorage};
 pub use log_ring::{LogRecord, LogRing};
 pub use mailbox::{Mailbox, Requests};

@@ -26,33 +26,54 @@ pub struct LinkSettings<'w> {
     pub power_up_delay_ms: u64,
 }
 
-/// The link, up or on its way.
-pub struct Link<'w> {
-    settings: LinkSettings<'w>,
+/// Memory of the link, placed by the board: large values never cross its stack.
+pub struct LinkStorage {
     session: Option<DeviceSession>,
+    /// Bytes from the network that the session has not taken yet.
+    incoming: [u8; FRAME_LEN_MAX],
+}
+
+impl LinkStorage {
+    /// Empty memory.
+    pub const fn new() -> Self {
+        Self { session: None, incoming: [0; FRAME_LEN_MAX] }
+    }
+}
+
+impl Default for LinkStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The link, up or on its way.
+pub(crate) struct Link<'w> {
+    settings: LinkSettings<'w>,
+    storage: &'w mut LinkStorage,
     reconnect: Reconnect,
     keepalive: Keepalive,
     opening: bool,
     next_attempt_ms: u64,
-    /// Bytes from the network that the session has not taken yet.
-    incoming: [u8; FRAME_LEN_MAX],
     n_incoming: usize,
     n_taken: usize,
     has_address: bool,
 }
 
 impl<'w> Link<'w> {
-    pub(crate) fn new(settings: LinkSettings<'w>, entropy: &mut impl Entropy) -> Self {
+    pub(crate) fn new(
+        settings: LinkSettings<'w>,
+        storage: &'w mut LinkStorage,
+        entropy: &mut impl Entropy,
+    ) -> Self {
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
         Self {
             settings,
-            session: None,
+            storage,
             reconnect: Reconnect::new(u64::from_le_bytes(seed)),
             keepalive: Keepalive::default(),
             opening: false,
             next_attempt_ms: settings.power_up_delay_ms,
-            incoming: [0; FRAME_LEN_MAX],
             n_incoming: 0,
             n_taken: 0,
             has_address: false,
@@ -68,7 +89,7 @@ impl<'w> Link<'w> {
     ) {
         let connection = network.connection();
         self.has_address = connection != Connection::NoAddress;
-        match (&mut self.session, connection) {
+        match (&mut self.storage.session, connection) {
             (Some(session), Connection::Open) => {
                 session.run_handshake_step(now_ms);
                 session.handle_timeout(now_ms);
@@ -79,7 +100,8 @@ impl<'w> Link<'w> {
                 self.opening = false;
                 let mut ephemeral = [0; 32];
                 entropy.fill(&mut ephemeral);
-                self.session = Some(DeviceSession::new(self.keys(), ephemeral, self.keepalive, now_ms));
+                self.storage.session =
+                    Some(DeviceSession::new(self.keys(), ephemeral, self.keepalive, now_ms));
                 self.n_incoming = 0;
                 self.n_taken = 0;
             }
@@ -101,12 +123,12 @@ impl<'w> Link<'w> {
 
     /// Hands received bytes to the session; `false` when there are none.
     pub(crate) fn feed<E: EthernetController>(&mut self, network: &mut NetworkStack<E>, now_ms: u64) -> bool {
-        let Some(session) = &mut self.session else { return false };
+        let Some(session) = &mut self.storage.session else { return false };
         if self.n_taken >= self.n_incoming {
-            self.n_incoming = network.receive(&mut self.incoming);
+            self.n_incoming = network.receive(&mut self.storage.incoming);
             self.n_taken = 0;
         }
-        let waiting = self.incoming.get(self.n_taken..self.n_incoming).unwrap_or(&[]);
+        let waiting = self.storage.incoming.get(self.n_taken..self.n_incoming).unwrap_or(&[]);
         if waiting.is_empty() {
             if network.connection() != Connection::Open {
                 session.connection_lost();
@@ -120,7 +142,7 @@ impl<'w> Link<'w> {
 
     /// The next event of the session.
     pub(crate) fn poll_event(&mut self, now_ms: u64) -> Option<Event<'_>> {
-        self.session.as_mut()?.poll_event(now_ms)
+        self.storage.session.as_mut()?.poll_event(now_ms)
     }
 
     /// The session works: the server answered.
@@ -135,7 +157,7 @@ impl<'w> Link<'w> {
         network: Option<&mut NetworkStack<E>>,
         now_ms: u64,
     ) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.storage.session.take() {
             self.keepalive = session.keepalive();
         }
         if let Some(network) = network {
@@ -146,12 +168,12 @@ impl<'w> Link<'w> {
 
     /// Queues a message; `false` if there is no link or no room.
     pub(crate) fn send(&mut self, message: &DeviceMessage<'_>) -> bool {
-        self.session.as_mut().is_some_and(|session| session.send(message).is_ok())
+        self.storage.session.as_mut().is_some_and(|session| session.send(message).is_ok())
     }
 
     /// Moves sealed frames to the network as far as it has room. Returns whether it did.
     pub(crate) fn flush<E: EthernetController>(&mut self, network: &mut NetworkStack<E>) -> bool {
-        let Some(session) = &mut self.session else { return false };
+        let Some(session) = &mut self.storage.session else { return false };
         let mut moved = false;
         let mut buffer = [0; 512];
         while session.wants_to_transmit() {
@@ -177,7 +199,7 @@ impl<'w> Link<'w> {
 
     /// Whether the device waits before its next attempt.
     pub(crate) const fn is_backing_off(&self) -> bool {
-        self.session.is_none() && !self.opening
+        self.storage.session.is_none() && !self.opening
     }
 
     fn keys(&self) -> LinkKeys {

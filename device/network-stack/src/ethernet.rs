@@ -4,17 +4,22 @@ use bulkhead_hardware_ports::{ETHERNET_FRAME_LEN_MAX, EthernetController};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// The controller with one frame buffer for each direction.
-pub(crate) struct Bearer<E> {
-    pub(crate) controller: E,
+/// One frame in each direction.
+pub(crate) struct Frames {
     received: [u8; ETHERNET_FRAME_LEN_MAX],
     transmitted: [u8; ETHERNET_FRAME_LEN_MAX],
 }
 
-impl<E> Bearer<E> {
-    pub(crate) const fn new(controller: E) -> Self {
-        Self { controller, received: [0; ETHERNET_FRAME_LEN_MAX], transmitted: [0; ETHERNET_FRAME_LEN_MAX] }
+impl Frames {
+    pub(crate) const fn new() -> Self {
+        Self { received: [0; ETHERNET_FRAME_LEN_MAX], transmitted: [0; ETHERNET_FRAME_LEN_MAX] }
     }
+}
+
+/// The controller with its frame buffers.
+pub(crate) struct Bearer<E> {
+    pub(crate) controller: E,
+    pub(crate) frames: &'static mut Frames,
 }
 
 pub(crate) struct Received<'a>(&'a [u8]);
@@ -57,15 +62,18 @@ impl<E: EthernetController> Device for Bearer<E> {
         if !self.controller.can_transmit() {
             return None;
         }
-        let len = self.controller.receive(&mut self.received)?;
-        let frame = self.received.get(..len)?;
-        Some((Received(frame), Transmit { controller: &mut self.controller, buffer: &mut self.transmitted }))
+        let len = self.controller.receive(&mut self.frames.received)?;
+        let frame = self.frames.received.get(..len)?;
+        Some((
+            Received(frame),
+            Transmit { controller: &mut self.controller, buffer: &mut self.frames.transmitted },
+        ))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Self::TxToken<'_>> {
         self.controller
             .can_transmit()
-            .then_some(Transmit { controller: &mut self.controller, buffer: &mut self.transmitted })
+            .then_some(Transmit { controller: &mut self.controller, buffer: &mut self.frames.transmitted })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

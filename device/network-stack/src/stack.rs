@@ -9,7 +9,7 @@ use smoltcp::wire::{
     DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr,
 };
 
-use crate::ethernet::Bearer;
+use crate::ethernet::{Bearer, Frames};
 
 /// Longest host name in bytes.
 pub const HOST_LEN_MAX: usize = 64;
@@ -32,6 +32,7 @@ pub struct Storage {
     tcp_receive: [u8; TCP_RECEIVE_LEN],
     tcp_transmit: [u8; TCP_TRANSMIT_LEN],
     dns_queries: [Option<dns::DnsQuery>; 1],
+    frames: Frames,
 }
 
 impl Storage {
@@ -42,6 +43,7 @@ impl Storage {
             tcp_receive: [0; TCP_RECEIVE_LEN],
             tcp_transmit: [0; TCP_TRANSMIT_LEN],
             dns_queries: [const { None }; 1],
+            frames: Frames::new(),
         }
     }
 }
@@ -88,7 +90,7 @@ impl<E: EthernetController> NetworkStack<E> {
     /// Starts the stack. `seed` makes port and sequence numbers unpredictable.
     pub fn new(mut controller: E, storage: &'static mut Storage, seed: u64, now_ms: u64) -> Self {
         let mac = controller.mac_address();
-        let mut bearer = Bearer::new(controller);
+        let mut bearer = Bearer { controller, frames: &mut storage.frames };
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
         config.random_seed = seed;
         let interface = Interface::new(config, &mut bearer, instant(now_ms));
