@@ -12,6 +12,8 @@ pub trait Rules: sealed::Sealed {
     const OPENS_A_PAGE_EACH_SESSION: bool = true;
     /// Content decides: what a header says is checked against digests before it counts.
     const CHECKS_CONTENT: bool = true;
+    /// What an earlier session may have left torn in staging is rewritten before it counts.
+    const REWRITES_WHAT_MAY_BE_TORN: bool = true;
 }
 
 /// Keeps every rule.
@@ -47,5 +49,13 @@ pub mod seeded_bugs {
     impl Sealed for HeaderTrusted {}
     impl Rules for HeaderTrusted {
         const CHECKS_CONTENT: bool = false;
+    }
+
+    /// Takes a staged page that reads well at this boot for one that reads well at every boot.
+    #[derive(Clone, Copy, Debug)]
+    pub struct TornStagingTrusted;
+    impl Sealed for TornStagingTrusted {}
+    impl Rules for TornStagingTrusted {
+        const REWRITES_WHAT_MAY_BE_TORN: bool = false;
     }
 }

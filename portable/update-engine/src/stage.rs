@@ -194,7 +194,7 @@ impl<R: Rules> Engine<'_, R> {
         source: Source,
     ) -> Result<(), FlashError> {
         let suspect = core::mem::replace(&mut self.suspect, Mark::NONE);
-        if suspect == Mark::SLOT || suspect.second == 0 {
+        if suspect == Mark::SLOT || suspect.second == 0 || !R::REWRITES_WHAT_MAY_BE_TORN {
             return Ok(());
         }
         let Some(staging) = &self.staging else { return Ok(()) };

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use bulkhead_bundle_format::{Medium, Signer};
 use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
+use bulkhead_nor_flash::NorFlash;
 use bulkhead_update_engine::{
     DeviceFacts, Engine, Layout, LayoutError, Memory, Part, Rules, StartCause, Step, Workspace,
 };
@@ -112,6 +113,10 @@ pub struct Outcome {
     pub operations: u32,
     /// Spans of areas that the server was asked for, as area and offset.
     pub fetched: Vec<(FetchFrom, u32, u32)>,
+    /// Whether a cancel was accepted, if there was one.
+    pub cancelled: Option<bool>,
+    /// Steps until rest or power failure.
+    pub steps: u32,
     /// Whether the engine came to no rest.
     pub hung: bool,
     /// What each cut would have left, if recording.
@@ -120,6 +125,19 @@ pub struct Outcome {
     pub programs_twice: u32,
     /// Erases of each application page of the die, then of each external one.
     pub page_erases: Vec<u32>,
+}
+
+/// Something that comes in between.
+#[derive(Clone, Copy, Debug)]
+pub enum Interruption<'b> {
+    /// The update is cancelled.
+    Cancel,
+    /// The link goes down and comes back.
+    LoseLink,
+    /// The owner wants something else.
+    Offer(&'b Bundle),
+    /// A debugger, or the application, overwrites this page of the application on the die.
+    WritePage(u32),
 }
 
 /// A device that is about to be powered on.
@@ -139,6 +157,10 @@ pub struct Device<'b> {
     pub allow_apply: bool,
     /// Whether external flash answers.
     pub external_alive: bool,
+    /// What comes in between, and before which step.
+    pub interruption: Option<(u32, Interruption<'b>)>,
+    /// Whether the server sends wrong bytes for every page.
+    pub lies: bool,
 }
 
 impl<'b> Device<'b> {
@@ -152,6 +174,8 @@ impl<'b> Device<'b> {
             record: false,
             allow_apply: true,
             external_alive: true,
+            interruption: None,
+            lies: false,
         }
     }
 
@@ -198,8 +222,11 @@ impl<'b> Device<'b> {
             device: self,
             engine: Engine::<R>::with_rules(LAYOUT, facts, &mut work),
             offered: false,
+            server: self.server,
             started: Vec::new(),
             fetched: Vec::new(),
+            cancelled: None,
+            steps: 0,
         };
         let rested = session.run(&power, &mut die, &mut external).expect("the layout is right");
         let status = session.engine.status();
@@ -223,6 +250,8 @@ impl<'b> Device<'b> {
                 })
                 .collect(),
             started: session.started,
+            cancelled: session.cancelled,
+            steps: session.steps,
             fetched: session.fetched,
             world: World { die: die.cells().clone(), external: external.cells().clone() },
         }
@@ -233,11 +262,14 @@ struct Session<'s, 'b, 'w, R: Rules> {
     device: &'s Device<'b>,
     engine: Engine<'w, R>,
     offered: bool,
+    server: Server<'b>,
     started: Vec<Started>,
     fetched: Vec<(FetchFrom, u32, u32)>,
+    cancelled: Option<bool>,
+    steps: u32,
 }
 
-impl<R: Rules> Session<'_, '_, '_, R> {
+impl<'b, R: Rules> Session<'_, 'b, '_, R> {
     fn run(
         &mut self,
         power: &Power,
@@ -246,7 +278,11 @@ impl<R: Rules> Session<'_, '_, '_, R> {
     ) -> Result<bool, LayoutError> {
         let mut mem = Memory { die, external };
         self.engine.boot(&mut mem)?;
-        for _ in 0..STEPS_MAX {
+        for n in 0..STEPS_MAX {
+            self.steps = n;
+            if let Some((_, interruption)) = self.device.interruption.filter(|(at, _)| *at == n) {
+                self.interrupt(&mut mem, interruption);
+            }
             let step = self.engine.step(&mut mem);
             if !power.is_on() {
                 return Ok(true);
@@ -271,9 +307,30 @@ impl<R: Rules> Session<'_, '_, '_, R> {
         Ok(false)
     }
 
+    fn interrupt(
+        &mut self,
+        mem: &mut Memory<'_, SimulatedFlash, SimulatedFlash>,
+        interruption: Interruption<'b>,
+    ) {
+        match interruption {
+            Interruption::Cancel => self.cancelled = Some(self.engine.cancel()),
+            Interruption::LoseLink => self.engine.link_lost(),
+            Interruption::Offer(bundle) => {
+                self.server = Server::Offers(bundle);
+                self.offered = false;
+                self.serve();
+            }
+            Interruption::WritePage(page) => {
+                let at = LAYOUT.die_application.start.plus(page * DIE_PAGE).expect("in range");
+                mem.die.erase(at).expect("power is on");
+                mem.die.program(at, &[0x66; DIE_PAGE as usize]).expect("power is on");
+            }
+        }
+    }
+
     /// Lets the server act; false if there is nothing for it to do.
     fn serve(&mut self) -> bool {
-        let Server::Offers(bundle) = self.device.server else { return false };
+        let Server::Offers(bundle) = self.server else { return false };
         if !self.offered {
             self.offered = true;
             let len = u32::try_from(bundle.envelope.len()).expect("envelopes are small");
@@ -293,7 +350,11 @@ impl<R: Rules> Session<'_, '_, '_, R> {
         };
         let mut offset = fetch.offset;
         for piece in bytes.chunks(100) {
-            self.engine.chunk(fetch.from, fetch.area, offset, piece);
+            let mut piece = piece.to_vec();
+            if self.device.lies && fetch.from == FetchFrom::Area {
+                piece[0] ^= 1;
+            }
+            self.engine.chunk(fetch.from, fetch.area, offset, &piece);
             offset += u32::try_from(piece.len()).expect("small");
         }
         true

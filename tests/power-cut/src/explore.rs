@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bulkhead_flash_simulator::{Cut, Reading};
 use bulkhead_link_protocol::Digest;
-use bulkhead_update_engine::Rules;
+use bulkhead_update_engine::{Rules, StartCause};
 
 use crate::bundle::Bundle;
 use crate::device::{Device, Outcome, Server, World};
@@ -28,6 +28,19 @@ pub struct Claim<'b> {
     pub ends_in: Vec<Digest>,
     /// What runs at the end of a session in which the server is silent; `None` leaves that unchecked.
     pub offline_ends_in: Option<Vec<Digest>>,
+    /// Whether going back to the old application is right; otherwise it is a fault, for nothing was lost.
+    pub may_revert: bool,
+}
+
+/// What an exploration looks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FaultsAre {
+    /// Every violation.
+    Everything,
+    /// Starts of an application that is not whole, and nothing milder.
+    UnsafeStarts,
+    /// Going back from an apply although nothing was lost, and nothing else.
+    NeedlessReverts,
 }
 
 /// How far to go.
@@ -39,6 +52,8 @@ pub struct Limits {
     pub mixtures: u32,
     /// Faults after which to stop.
     pub faults: usize,
+    /// What counts as a fault.
+    pub faults_are: FaultsAre,
 }
 
 /// One violated claim.
@@ -200,7 +215,15 @@ impl<R: Rules> Search<'_, '_, R> {
         self.starts.fetch_add(outcome.started.len() as u64, Ordering::Relaxed);
         let bad = outcome.started.iter().filter(|started| !started.safe).count();
         self.unsafe_starts.fetch_add(bad as u64, Ordering::Relaxed);
-        let Some(what) = verdict(outcome, ends_in) else { return };
+        let Some(what) = verdict(outcome, ends_in, self.claim.may_revert) else { return };
+        let counts = match self.limits.faults_are {
+            FaultsAre::Everything => true,
+            FaultsAre::UnsafeStarts => bad > 0,
+            FaultsAre::NeedlessReverts => what.starts_with(NEEDLESS_REVERT),
+        };
+        if !counts {
+            return;
+        }
         let mut faults = self.faults.lock().expect("no thread died");
         if faults.len() < self.limits.faults {
             faults.push(Fault {
@@ -211,8 +234,10 @@ impl<R: Rules> Search<'_, '_, R> {
     }
 }
 
+const NEEDLESS_REVERT: &str = "gave up an apply that was begun";
+
 /// What is wrong with an outcome, if anything is.
-fn verdict(outcome: &Outcome, ends_in: &[Digest]) -> Option<String> {
+fn verdict(outcome: &Outcome, ends_in: &[Digest], may_revert: bool) -> Option<String> {
     if let Some(started) = outcome.started.iter().find(|started| !started.safe) {
         return Some(format!("started an application that is not whole ({:?})", started.cause));
     }
@@ -221,6 +246,10 @@ fn verdict(outcome: &Outcome, ends_in: &[Digest]) -> Option<String> {
     }
     if outcome.programs_twice > 0 {
         return Some("programmed a unit twice".into());
+    }
+    let reverted = outcome.started.iter().any(|started| started.cause == StartCause::Reverted);
+    if reverted && !may_revert {
+        return Some(format!("{NEEDLESS_REVERT} ({:?})", outcome.reason));
     }
     match outcome.running {
         Some(running) if ends_in.contains(&running) => None,
@@ -314,11 +343,11 @@ pub fn replay<R: Rules>(claim: &Claim<'_>, id: &str) -> Result<Option<String>, S
     let session = u32::try_from(steps.len()).map_err(|_| wrong())?;
     let device = Device { server: claim.server, session, ..Device::new(&claim.known) };
     let outcome = device.run::<R>(world.clone(), |cut| reading_of(&cuts, &last, cut));
-    if let Some(what) = verdict(&outcome, &claim.ends_in) {
+    if let Some(what) = verdict(&outcome, &claim.ends_in, claim.may_revert) {
         return Ok(Some(what));
     }
     let Some(ends_in) = &claim.offline_ends_in else { return Ok(None) };
     let device = Device { session, ..Device::new(&claim.known) };
     let outcome = device.run::<R>(world, |cut| reading_of(&cuts, &last, cut));
-    Ok(verdict(&outcome, ends_in).map(|what| format!("offline: {what}")))
+    Ok(verdict(&outcome, ends_in, claim.may_revert).map(|what| format!("offline: {what}")))
 }

@@ -11,5 +11,5 @@ mod device;
 mod explore;
 
 pub use bundle::{AreaOf, Bundle, OWNER, bundle};
-pub use device::{DIE_PAGE, Device, LAYOUT, Outcome, SECTOR, Server, Started, World};
-pub use explore::{Claim, Exploration, Fault, Limits, explore, replay};
+pub use device::{DIE_PAGE, Device, Interruption, LAYOUT, Outcome, SECTOR, Server, Started, World};
+pub use explore::{Claim, Exploration, Fault, FaultsAre, Limits, explore, replay};
