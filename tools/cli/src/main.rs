@@ -1,3 +1,52 @@
 //! bulkhead: the command-line tool.
+//!
+//! Data goes to standard output, everything else to standard error, so that output can always be piped. With
+//! `--json` the data is JSON: one document, or one a line where a command follows something. Exit codes are those
+//! of [`failure::ExitCode`] and stand in `docs/guides/command-line.md`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod arguments;
+mod commands;
+mod config;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::{Arguments, Command};
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match run(arguments, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
+    let session = Session::new(arguments.server, output);
+    match arguments.command {
+        Command::Login(login) => commands::login::login(&session, login),
+        Command::Logout => commands::login::logout(&session),
+        Command::Whoami => commands::login::who_am_i(&session),
+        Command::Device(command) => commands::device::run(&session, command),
+        Command::App(command) => commands::app::run(&session, command),
+        Command::Deploy(deploy) => commands::deploy::run(&session, deploy),
+        Command::Update(command) => commands::update::run(&session, command),
+        Command::Logs(logs) => commands::logs::logs(&session, logs),
+        Command::Events(events) => commands::logs::events(&session, events),
+        Command::Token(command) => commands::token::run(&session, command),
+        Command::Audit { count } => commands::token::audit(&session, count),
+        Command::Doctor => commands::doctor::run(&session),
+        Command::Completion { shell } => commands::completion(&session, shell),
+    }
+}

@@ -1,0 +1,147 @@
+//! From a bundle to a device that runs it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bulkhead_cloud_api::{SetTarget, Update, UpdateStage};
+use bulkhead_cloud_client::{Client, ClientError};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Session;
+use super::app::push;
+use crate::arguments::Deploy;
+use crate::failure::{ExitCode, Failure};
+use crate::output::harmless;
+
+/// How often the server is asked.
+const POLL_PERIOD: Duration = Duration::from_millis(200);
+
+pub(crate) fn run(session: &Session<'_>, deploy: Deploy) -> Result<(), Failure> {
+    let client = session.client()?;
+    let path = Path::new(&deploy.bundle);
+    // What looks like a path is one, so that a missing file is told as such and not as a missing bundle.
+    let bundle = if path.is_file() || deploy.bundle.contains('/') {
+        push(&client, path)?.manifest.to_string()
+    } else {
+        deploy.bundle.clone()
+    };
+    let device = deploy.device.as_str();
+    let update = client.set_target(device, &SetTarget { bundle, forced: deploy.forced })?;
+    if deploy.no_wait {
+        session.output.data(&update, || vec![super::update::summary(&update)]);
+        return Ok(());
+    }
+    wait(session, &client, device, update, Duration::from_secs(deploy.timeout))
+}
+
+/// Watches an update to its end.
+fn wait(
+    session: &Session<'_>,
+    client: &Client,
+    device: &str,
+    first: Update,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + timeout;
+    let mut view = View::new(session);
+    let mut update = first;
+    let mut failure: Option<ClientError> = None;
+    loop {
+        view.show(&update);
+        if update.stage.is_final() {
+            view.end();
+            return finish(session, device, &update);
+        }
+        if Instant::now() >= deadline {
+            view.end();
+            let what = match failure {
+                Some(error) => format!("the outcome is not known: {error}"),
+                None => {
+                    format!("after {} s the update is still {}", timeout.as_secs(), update.stage.as_str())
+                }
+            };
+            let next = format!("it goes on by itself; see `bulkhead update status {device}`");
+            return Err(Failure::new(ExitCode::TimedOut, what, next));
+        }
+        std::thread::sleep(POLL_PERIOD);
+        match client.updates(device, 20) {
+            Ok(updates) => {
+                failure = None;
+                if let Some(found) = updates.into_iter().find(|found| found.id == update.id) {
+                    update = found;
+                }
+            }
+            // A server that restarts meanwhile changes nothing for the device.
+            Err(error @ ClientError::Unreachable { .. }) => failure = Some(error),
+            Err(other) => {
+                view.end();
+                return Err(other.into());
+            }
+        }
+    }
+}
+
+fn finish(session: &Session<'_>, device: &str, update: &Update) -> Result<(), Failure> {
+    if update.stage == UpdateStage::Committed {
+        if !session.output.json {
+            session.output.line(&super::update::summary(update));
+        }
+        return Ok(());
+    }
+    let reason = update.reason.as_deref().map_or("no reason given".into(), harmless);
+    let what = format!("the update ended as {}: {reason}", update.stage.as_str());
+    let next = match update.stage {
+        UpdateStage::Superseded => format!("see `bulkhead update status {device} -n 2`"),
+        _ => format!("the device goes on with what it ran; see `bulkhead logs {device}`"),
+    };
+    Err(Failure::new(ExitCode::Device, what, next))
+}
+
+/// Stages as they come: a bar on standard error, or lines of JSON on standard output.
+struct View<'a> {
+    session: &'a Session<'a>,
+    bar: ProgressBar,
+    shown: Option<Update>,
+}
+
+impl<'a> View<'a> {
+    fn new(session: &'a Session<'a>) -> Self {
+        let target =
+            if session.output.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = ProgressStyle::with_template("{spinner} {msg:<11} {bar:30} {pos}/{len} pages");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { session, bar, shown: None }
+    }
+
+    fn show(&mut self, update: &Update) {
+        if self.shown.as_ref() == Some(update) {
+            return;
+        }
+        let known = self.shown.as_ref().map_or(0, |shown| shown.stages.len());
+        self.bar.set_message(update.stage.as_str());
+        self.bar.set_length(u64::from(update.pages_total));
+        self.bar.set_position(u64::from(update.pages_done));
+        if self.session.output.json {
+            self.session.output.item(update, String::new);
+        } else if self.bar.is_hidden() {
+            // Without a terminal each stage is a line, the short ones between two polls included.
+            for reached in update.stages.iter().skip(known) {
+                let reason = reached.reason.as_deref().map(|reason| format!(": {}", harmless(reason)));
+                self.session.output.note(&format!(
+                    "{}{}",
+                    reached.stage.as_str(),
+                    reason.unwrap_or_default()
+                ));
+            }
+        }
+        self.shown = Some(update.clone());
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

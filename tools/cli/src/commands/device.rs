@@ -1,0 +1,188 @@
+//! Devices.
+
+use bulkhead_cloud_api::{
+    ChangeDevice, ClaimDevice, CommandOutcome, Device as ApiDevice, DeviceCommand, Fault, FaultKind,
+    ManifestDigest, Timestamp,
+};
+use bulkhead_cloud_client::ClaimAnswer;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Session;
+use crate::arguments::Device;
+use crate::failure::{ExitCode, Failure};
+use crate::output::{Tone, ago, harmless, table};
+
+pub(crate) fn run(session: &Session<'_>, command: Device) -> Result<(), Failure> {
+    match command {
+        Device::Ls => list(session),
+        Device::Show { device } => show(session, &device),
+        Device::Claim { device, token, name } => claim(session, &device, token, name),
+        Device::Rename { device, name } => {
+            let change = ChangeDevice { name: Some(name), revoked: None };
+            let device = session.client()?.change_device(&device, &change)?;
+            session.output.data(&device, || vec![format!("{} is now {}", device.id, label(&device))]);
+            Ok(())
+        }
+        Device::Restart { device, hypervisor: true } => order(session, &device, DeviceCommand::RestartDevice),
+        Device::Restart { device, hypervisor: false } => {
+            order(session, &device, DeviceCommand::RestartApplication)
+        }
+        Device::Stop { device } => order(session, &device, DeviceCommand::StopApplication),
+        Device::Revoke { device, undo } => {
+            let change = ChangeDevice { name: None, revoked: Some(!undo) };
+            let device = session.client()?.change_device(&device, &change)?;
+            let now = if device.revoked { "is refused from now on" } else { "is welcome again" };
+            session.output.data(&device, || vec![format!("{} {now}", label(&device))]);
+            Ok(())
+        }
+    }
+}
+
+fn list(session: &Session<'_>) -> Result<(), Failure> {
+    let devices = session.client()?.devices()?;
+    if devices.is_empty() {
+        session.output.note("no devices yet; claim one with `bulkhead device claim`");
+    }
+    let now = Timestamp::now();
+    session.output.data(&devices, || {
+        let rows: Vec<_> = devices.iter().map(|device| row(session, device, now)).collect();
+        table(&["NAME", "ID", "ONLINE", "APPLICATION", "RUNNING", "UPDATE", "SEEN"], &rows)
+    });
+    Ok(())
+}
+
+fn row(session: &Session<'_>, device: &ApiDevice, now: Timestamp) -> Vec<String> {
+    let online = match (device.revoked, device.online) {
+        (true, _) => session.output.toned(Tone::Bad, "revoked"),
+        (false, true) => session.output.toned(Tone::Good, "yes"),
+        (false, false) => session.output.toned(Tone::Quiet, "no"),
+    };
+    let update = device.update.as_ref().map_or("-", |update| update.stage.as_str());
+    vec![
+        device.name.clone().unwrap_or_else(|| "-".into()),
+        device.id.to_string(),
+        online,
+        device.reported.as_ref().map_or("-".into(), |reported| word(&reported.application)),
+        running(device).unwrap_or_else(|| "-".into()),
+        update.to_owned(),
+        device.last_seen_at.map_or("never".into(), |at| ago(at, now)),
+    ]
+}
+
+fn show(session: &Session<'_>, device: &str) -> Result<(), Failure> {
+    let device = session.client()?.device(device)?;
+    session.output.data(&device, || lines(&device));
+    Ok(())
+}
+
+fn lines(device: &ApiDevice) -> Vec<String> {
+    let now = Timestamp::now();
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: String| lines.push(format!("{name:<12} {value}"));
+    line("id", device.id.to_string());
+    line("name", device.name.clone().unwrap_or_else(|| "-".into()));
+    line("owner", device.claimed_by.clone().unwrap_or_else(|| "nobody; claim it with its token".into()));
+    if device.revoked {
+        line("revoked", "its link is refused".into());
+    }
+    line("online", if device.online { "yes".into() } else { "no".into() });
+    line("last seen", device.last_seen_at.map_or("never".into(), |at| ago(at, now)));
+    if let Some(link) = &device.link {
+        line("connected", format!("{} from {}", ago(link.since, now), link.address));
+        line("traffic", format!("{} B in, {} B out", link.bytes_in, link.bytes_out));
+        let logs = format!(
+            "{} of {} B today, {} records dropped",
+            link.log_bytes_today, link.log_bytes_per_day_max, link.log_records_dropped
+        );
+        line("logs", logs);
+    }
+    if let Some(reported) = &device.reported {
+        line(
+            "hardware",
+            format!("{}, revision {}", harmless(&reported.device_class), reported.board_revision),
+        );
+        line("hypervisor", format!("{}, ABI {}", harmless(&reported.hypervisor), reported.abi));
+        line("booted", format!("{}, connect {}", word(&reported.boot_reason), reported.connect_count));
+        line("application", word(&reported.application));
+        if let Some(fault) = &reported.fault {
+            line("last fault", describe(fault));
+        }
+        if let Some(reason) = &reported.reason {
+            line("reason", harmless(reason));
+        }
+        if let Some(epitaph) = &reported.epitaph {
+            line("epitaph", harmless(epitaph));
+        }
+    }
+    line("running", running(device).unwrap_or_else(|| "nothing".into()));
+    line(
+        "target",
+        device.target.map_or("none".into(), |target| bundle(device.target_bundle.as_ref(), target)),
+    );
+    if let Some(update) = &device.update {
+        line("update", super::update::summary(update));
+    }
+    lines
+}
+
+fn claim(session: &Session<'_>, device: &str, token: String, name: Option<String>) -> Result<(), Failure> {
+    let claim = ClaimDevice { claim_token: token, name };
+    match session.client()?.claim_device(device, &claim)? {
+        ClaimAnswer::Claimed(claimed) => {
+            session.output.data(&claimed, || vec![format!("{} is yours", label(&claimed))]);
+        }
+        ClaimAnswer::WaitsForDevice => {
+            session.output.data(&json!({ "waits_for_device": true }), || {
+                vec![format!("{device} will be yours once it connects and shows the same token")]
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Sends a command and tells how it ended.
+pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand) -> Result<(), Failure> {
+    let result = session.client()?.command(device, command)?;
+    match result.outcome {
+        CommandOutcome::Accepted => {
+            session.output.data(&result, || vec!["done".into()]);
+            Ok(())
+        }
+        CommandOutcome::Declined => {
+            let next = format!("see `bulkhead logs {device}`");
+            Err(Failure::new(ExitCode::Device, "the device declined", next))
+        }
+        CommandOutcome::Unanswered => {
+            let next = format!("see `bulkhead device show {device}`");
+            Err(Failure::new(ExitCode::TimedOut, "the device did not answer; it may have obeyed", next))
+        }
+    }
+}
+
+/// Name if there is one, else id.
+pub(crate) fn label(device: &ApiDevice) -> String {
+    device.name.clone().unwrap_or_else(|| device.id.to_string())
+}
+
+fn running(device: &ApiDevice) -> Option<String> {
+    let running = device.reported.as_ref()?.running?;
+    Some(bundle(device.running_bundle.as_ref(), running))
+}
+
+fn bundle(name: Option<&String>, digest: ManifestDigest) -> String {
+    let short: String = digest.to_string().chars().take(12).collect();
+    name.map_or_else(|| short.clone(), |name| format!("{} ({short})", harmless(name)))
+}
+
+fn describe(fault: &Fault) -> String {
+    let touched = fault.address.map(|address| format!(" touching {address:#010x}")).unwrap_or_default();
+    let kind = word::<FaultKind>(&fault.kind);
+    format!("{kind} at {:#010x}{touched}, {} since boot", fault.program_counter, fault.count)
+}
+
+/// An enum of the API as it stands in JSON.
+fn word<T: Serialize>(value: &T) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or("-").to_owned()
+}
