@@ -30,7 +30,16 @@ pub(crate) fn run(workspace: &Workspace, seconds: u32) -> Result<()> {
     for target in &targets {
         println!("\n== fuzz {target}, {seconds} s");
         let mut command = nightly(workspace);
-        command.args(["run", "--fuzz-dir", FOLDER, target, "--", &format!("-max_total_time={seconds}")]);
+        command.args(["run", "--fuzz-dir", FOLDER, target]);
+        // What is found is kept in `corpus`, which git ignores; `seeds` holds valid inputs to start from.
+        let corpus = format!("{FOLDER}/corpus/{target}");
+        std::fs::create_dir_all(workspace.path(&corpus)).with_context(|| format!("failed to create {corpus}"))?;
+        command.arg(corpus);
+        let seeds = format!("{FOLDER}/seeds/{target}");
+        if workspace.path(&seeds).is_dir() {
+            command.arg(seeds);
+        }
+        command.args(["--", &format!("-max_total_time={seconds}"), "-print_final_stats=1"]);
         process::run(&mut command).with_context(|| format!("fuzz target `{target}` failed"))?;
     }
     println!("\nfuzz: ok ({} targets, {seconds} s each)", targets.len());
