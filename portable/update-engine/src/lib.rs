@@ -25,6 +25,7 @@ mod journal;
 mod layout;
 mod manifest;
 mod reason;
+mod refusal;
 mod rules;
 mod stage;
 mod staging;

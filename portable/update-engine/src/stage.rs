@@ -11,6 +11,7 @@ use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::{Layout, Memory};
 use crate::manifest::{Manifest, SLOT_HEADER_LEN, load, read_slot, slot_len, write_slot_page};
 use crate::reason::Reason;
+use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::staging::{Direction, Slot, sectors_of};
 
@@ -41,9 +42,7 @@ impl<R: Rules> Engine<'_, R> {
         let longest = u32::try_from(self.work.whole().len()).unwrap_or(u32::MAX).min(room);
         let len = offered.envelope_len;
         if len == 0 || len > longest {
-            let reason =
-                format_args!("the envelope of {len} bytes is outside the 1 to {longest} this device takes");
-            return self.refuse(Reason::of(reason));
+            return self.refuse(Refusal::EnvelopeLen { len, longest });
         }
         self.download = Some(Download::new(FetchFrom::Envelope, 0, 0, len));
         self.phase = Phase::Envelope;
@@ -66,7 +65,8 @@ impl<R: Rules> Engine<'_, R> {
         self.committed.map_or(0, |committed| 1u32.saturating_sub(committed.slot))
     }
 
-    fn refuse(&mut self, reason: Reason) {
+    fn refuse(&mut self, refusal: Refusal) {
+        let reason = Reason::of(refusal);
         self.refused = Some((self.subject, UpdateStage::Refused, reason));
         self.give_up(UpdateStage::Refused, reason);
     }
@@ -93,7 +93,7 @@ impl<R: Rules> Engine<'_, R> {
                 self.target = Some(target);
                 self.phase = Phase::Prepare { source, len };
             }
-            Err(reason) => self.refuse(reason),
+            Err(refusal) => self.refuse(refusal),
         }
     }
 
@@ -102,40 +102,31 @@ impl<R: Rules> Engine<'_, R> {
         mem: &Memory<'_, D, E>,
         len: usize,
         slot: u32,
-    ) -> Result<Manifest, Reason> {
+    ) -> Result<Manifest, Refusal> {
         let keys = self.owner_keys.get(..self.owner_key_count).unwrap_or_default();
         let envelope = self.work.whole().get(..len).unwrap_or_default();
-        let signed = verify(envelope, keys).map_err(Reason::of)?;
-        let target =
-            Manifest::of(&signed, slot).ok_or_else(|| Reason::of("the manifest has too many pages"))?;
+        let signed = verify(envelope, keys).map_err(Refusal::Bundle)?;
+        let target = Manifest::of(&signed, slot).ok_or(Refusal::TooManyPages)?;
         if target.digest != self.subject {
-            return Err(Reason::of("the server sent another manifest than it offered"));
+            return Err(Refusal::OtherManifest);
         }
-        if let Err(mismatch) = signed.compatible(self.device_class, self.board_revision, self.abi) {
-            return Err(Reason::of(format_args!("made for another device: {mismatch}")));
-        }
+        signed.compatible(self.device_class, self.board_revision, self.abi).map_err(Refusal::Device)?;
         let record = self.journal.record();
         if target.sequence < record.sequence {
-            let (old, new) = (record.sequence, target.sequence);
-            return Err(Reason::of(format_args!(
-                "sequence {new} is older than {old}, which was committed here"
-            )));
+            return Err(Refusal::OlderSequence { committed: record.sequence, offered: target.sequence });
         }
         if target.counter < record.counter {
-            let (old, new) = (record.counter, target.counter);
-            return Err(Reason::of(format_args!(
-                "security counter {new} is below {old}, which was committed here"
-            )));
+            return Err(Refusal::LowerCounter { committed: record.counter, offered: target.counter });
         }
         judge_areas(&self.layout, mem, &signed)?;
         if target.entry().is_none() {
-            return Err(Reason::of("no area holds code on the die"));
+            return Err(Refusal::NoCode);
         }
         let sector_len = mem.external.geometry().erase_size;
-        let sectors = sectors_needed(&target, usize::try_from(sector_len).unwrap_or(0));
+        let needed = sectors_needed(&target, usize::try_from(sector_len).unwrap_or(0));
         let there = self.layout.external_staging.length.checked_div(sector_len).unwrap_or(0);
-        if sectors > u64::from(there) {
-            return Err(Reason::of(format_args!("staging takes {sectors} sectors, this device has {there}")));
+        if needed > u64::from(there) {
+            return Err(Refusal::StagingTooSmall { needed, there });
         }
         Ok(target)
     }
@@ -426,20 +417,19 @@ fn judge_areas<D: NorFlash, E: NorFlash>(
     layout: &Layout,
     mem: &Memory<'_, D, E>,
     signed: &Signed<'_>,
-) -> Result<(), Reason> {
+) -> Result<(), Refusal> {
     for area in signed.areas() {
-        let (part, erase_size) = match area.medium {
+        let (part, erase) = match area.medium {
             Medium::Die => (layout.die_application, mem.die.geometry().erase_size),
             Medium::External => (layout.external_application, mem.external.geometry().erase_size),
         };
-        let (id, size) = (area.id, area.page_size);
-        if size != erase_size {
-            let reason = format_args!("area {id} has pages of {size} bytes, its memory erases {erase_size}");
-            return Err(Reason::of(reason));
+        let page = area.page_size;
+        if page != erase {
+            return Err(Refusal::PageSize { area: area.id, page, erase });
         }
         if area.pages_end() > u64::from(part.length) {
             let (end, room) = (area.pages_end(), part.length);
-            return Err(Reason::of(format_args!("area {id} ends at {end}, its memory has {room} bytes")));
+            return Err(Refusal::AreaDoesNotFit { area: area.id, end, room });
         }
     }
     Ok(())

@@ -2,6 +2,12 @@
 //!
 //! `CUTS=3` in the environment nests deeper. Each fault prints a replay id for [`replay`].
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test suite, whose figures are worth reading"
+)]
+
 use std::time::Instant;
 
 use bulkhead_flash_simulator::{Cut, Moment, Reading};

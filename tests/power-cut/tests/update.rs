@@ -41,5 +41,4 @@ fn an_update_fetches_only_pages_that_differ_and_erases_each_once() {
     assert_eq!(areas, [(1, 256), (1, 512), (1, 768), (2, 0)]);
     assert_eq!(outcome.page_erases, [0, 1, 1, 1, 1, 0]);
     assert_eq!(outcome.programs_twice, 0);
-    println!("operations: {}", outcome.operations);
 }

@@ -1,0 +1,62 @@
+//! Why an offered manifest is refused before anything of it is downloaded.
+
+use core::fmt;
+
+use bulkhead_bundle_format::{Mismatch, Refused};
+
+/// The variant says whose fault it was; the text says what to do about it where that is not plain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// The owner: envelope or manifest is malformed, or nobody signed it whom this device obeys.
+    Bundle(Refused),
+    /// The owner: made for another class, board or ABI.
+    Device(Mismatch),
+    /// The server: it sent another manifest than it offered.
+    OtherManifest,
+    /// The server or the owner: envelope of a length that no slot takes.
+    EnvelopeLen { len: u32, longest: u32 },
+    /// The owner: an older application than the newest that was committed here.
+    OlderSequence { committed: u64, offered: u64 },
+    /// The owner: a security counter below the highest that was committed here.
+    LowerCounter { committed: u32, offered: u32 },
+    /// The owner: pages that are not the erase blocks of their memory.
+    PageSize { area: u32, page: u32, erase: u32 },
+    /// The owner: an area ends beyond its memory.
+    AreaDoesNotFit { area: u32, end: u64, room: u32 },
+    /// The owner: more pages than can be counted.
+    TooManyPages,
+    /// The owner: nothing to start.
+    NoCode,
+    /// The owner, or the board's designer: staging is too small for redo and undo pages.
+    StagingTooSmall { needed: u64, there: u32 },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(refused) => write!(f, "{refused}"),
+            Self::Device(mismatch) => write!(f, "made for another device: {mismatch}"),
+            Self::OtherManifest => write!(f, "the server sent another manifest than it offered"),
+            Self::EnvelopeLen { len, longest } => {
+                write!(f, "the envelope of {len} bytes is outside the 1 to {longest} this device takes")
+            }
+            Self::OlderSequence { committed, offered } => {
+                write!(f, "sequence {offered} is older than {committed}, which was committed here")
+            }
+            Self::LowerCounter { committed, offered } => {
+                write!(f, "security counter {offered} is below {committed}, which was committed here")
+            }
+            Self::PageSize { area, page, erase } => {
+                write!(f, "area {area} has pages of {page} bytes, its memory erases {erase}")
+            }
+            Self::AreaDoesNotFit { area, end, room } => {
+                write!(f, "area {area} ends at byte {end}, its memory has {room}")
+            }
+            Self::TooManyPages => write!(f, "the manifest has too many pages"),
+            Self::NoCode => write!(f, "no area holds code on the die"),
+            Self::StagingTooSmall { needed, there } => {
+                write!(f, "staging would take {needed} sectors, this device has {there}")
+            }
+        }
+    }
+}
