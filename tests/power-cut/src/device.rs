@@ -320,6 +320,8 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
                 self.offered = false;
                 self.serve();
             }
+            // A debugger is parked while pages are copied and until the application is started.
+            Interruption::WritePage(_) if !self.engine.status().is_some_and(|s| may_debug(s.stage)) => {}
             Interruption::WritePage(page) => {
                 let at = LAYOUT.die_application.start.plus(page * DIE_PAGE).expect("in range");
                 mem.die.erase(at).expect("power is on");
@@ -359,4 +361,8 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
         }
         true
     }
+}
+
+fn may_debug(stage: UpdateStage) -> bool {
+    matches!(stage, UpdateStage::Checking | UpdateStage::Staging | UpdateStage::Ready)
 }
