@@ -86,7 +86,7 @@ impl Toolchain {
                 let mut command = process::clean(program);
                 command.current_dir(root).arg(subcommand);
                 command.args(["-Zbuild-std=core,alloc,compiler_builtins"]);
-                command.arg("-Zbuild-std-features=compiler-builtins-mem");
+                command.arg("-Zbuild-std-features=compiler-builtins-mem,optimize_for_size");
                 command.env("CARGO", cargo).env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
                 command.env("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABI_LINKER", linker);
                 command
