@@ -6,6 +6,10 @@
 
 pub mod child;
 pub mod flash;
+pub mod folder;
 pub mod meter;
+pub mod programs;
+pub mod server;
 pub mod story;
+pub mod tool;
 pub mod waiting;
