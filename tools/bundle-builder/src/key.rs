@@ -1,0 +1,117 @@
+//! Files that hold an owner's signing key.
+//!
+//! One line of text: a private key is `bulkhead-signing-key-1` and 64 hex digits, a public one
+//! `bulkhead-signing-public-1` and 64 hex digits. No passphrase yet: whoever reads the file can sign.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use bulkhead_bundle_format::{PublicKey, Signer};
+
+/// First word of a private key file.
+const PRIVATE: &str = "bulkhead-signing-key-1";
+
+/// First word of a public key.
+const PUBLIC: &str = "bulkhead-signing-public-1";
+
+/// Longest key file in bytes.
+const KEY_FILE_LEN_MAX: u64 = 1024;
+
+/// Why a key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file is there already.
+    #[error("{0} exists already; a signing key cannot be had back once it is overwritten")]
+    Exists(PathBuf),
+    /// Others may read the private key.
+    #[error("others may read the signing key {0}: run `chmod 600` on it")]
+    Readable(PathBuf),
+    /// The file is no key of the wanted kind.
+    #[error("{path} is no {wanted}")]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+        /// What it should have been.
+        wanted: &'static str,
+    },
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no random numbers: {0}")]
+    NoRandomness(String),
+    /// The operating system refused.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Makes a signing key and writes it to `path`, readable by its owner alone; never overwrites.
+///
+/// # Errors
+/// [`KeyError::Exists`], [`KeyError::NoRandomness`], [`KeyError::Io`].
+pub fn generate_key(path: &Path) -> Result<Signer, KeyError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|e| KeyError::NoRandomness(e.to_string()))?;
+    let failed = |source| KeyError::Io { doing: "could not write", path: path.to_path_buf(), source };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
+        if e.kind() == ErrorKind::AlreadyExists { KeyError::Exists(path.to_path_buf()) } else { failed(e) }
+    })?;
+    writeln!(file, "{PRIVATE} {}", hex(&secret)).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(Signer::from_secret(&secret))
+}
+
+/// Loads a signing key that [`generate_key`] wrote.
+///
+/// # Errors
+/// [`KeyError::Readable`], [`KeyError::NotAKey`], [`KeyError::Io`].
+pub fn load_key(path: &Path) -> Result<Signer, KeyError> {
+    let failed = |source| KeyError::Io { doing: "could not read", path: path.to_path_buf(), source };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(KeyError::Readable(path.to_path_buf()));
+    }
+    let not_a_key = || KeyError::NotAKey { path: path.to_path_buf(), wanted: "signing key" };
+    if metadata.len() > KEY_FILE_LEN_MAX {
+        return Err(not_a_key());
+    }
+    let text = fs::read_to_string(path).map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => not_a_key(),
+        _ => failed(e),
+    })?;
+    key_in(&text, PRIVATE).map(|secret| Signer::from_secret(&secret)).ok_or_else(not_a_key)
+}
+
+/// A public key as one line of text, without a line's end.
+pub fn write_public_key(key: &PublicKey) -> String {
+    format!("{PUBLIC} {}", hex(key))
+}
+
+/// Reads a line that [`write_public_key`] wrote, or 64 hex digits alone.
+pub fn parse_public_key(text: &str) -> Option<PublicKey> {
+    key_in(text, PUBLIC).or_else(|| unhex(text.trim()))
+}
+
+fn key_in(text: &str, word: &str) -> Option<[u8; 32]> {
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [first, digits] if *first == word => unhex(digits),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(digits: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
+    let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let bytes: Option<Vec<u8>> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    bytes?.try_into().ok()
+}
