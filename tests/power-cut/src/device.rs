@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use bulkhead_bundle_format::{Medium, Signer};
 use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
-use bulkhead_nor_flash::NorFlash;
+use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_update_engine::{
     DeviceFacts, Engine, Layout, LayoutError, Memory, Part, Rules, StartCause, Step, Workspace,
 };
@@ -157,6 +157,8 @@ pub struct Device<'b> {
     pub allow_apply: bool,
     /// Whether external flash answers.
     pub external_alive: bool,
+    /// Bits of a byte of die flash that a worn cell cannot hold.
+    pub stuck: Option<(u32, u8)>,
     /// What comes in between, and before which step.
     pub interruption: Option<(u32, Interruption<'b>)>,
     /// Whether the server sends wrong bytes for every page.
@@ -174,6 +176,7 @@ impl<'b> Device<'b> {
             record: false,
             allow_apply: true,
             external_alive: true,
+            stuck: None,
             interruption: None,
             lies: false,
         }
@@ -209,6 +212,9 @@ impl<'b> Device<'b> {
         }
         if !self.external_alive {
             external.kill();
+        }
+        if let Some((at, mask)) = self.stuck {
+            die.stick(FlashAddress(at), mask);
         }
         let mut work = Workspace::new();
         let facts = DeviceFacts {

@@ -449,3 +449,37 @@ fn a_page_of_fill_is_written_without_asking_the_server() {
     let outcome = update(Device::with(&old), &[&old, &new], &new);
     assert_eq!((outcome.running, fetched_pages(&outcome)), (Some(new.digest), vec![]));
 }
+
+/// The cell holds the old application's bytes (2 is 0b10) but not the new one's (12 is 0b1100).
+#[test]
+fn a_page_that_cannot_hold_the_new_application_is_put_back_and_the_update_is_not_tried_again() {
+    let (old, new) = (old(), new());
+    let start = Device::with(&old);
+    let device =
+        Device { server: Server::Offers(&new), stuck: Some((DIE_PAGE + 7, 4)), ..Device::new(&[&old, &new]) };
+    let outcome = run(&device, start.clone());
+    assert_eq!((outcome.running, outcome.stage), (Some(old.digest), Some(UpdateStage::Reverted)));
+    assert_eq!(outcome.reason.as_deref(), Some("page 1 could not be written"));
+    assert!(matches!(outcome.started[..], [boot, back] if boot.cause == StartCause::Boot
+        && back.cause == StartCause::Reverted));
+    assert!(outcome.world.holds(&old));
+    assert_eq!(outcome.page_erases, [0, 4, 0, 0, 0, 0], "three attempts, then the old page");
+    let again = Device { interruption: Some((outcome.steps, Interruption::Offer(&new))), ..device };
+    let outcome = run(&again, start);
+    assert_eq!((outcome.stage, outcome.page_erases[1]), (Some(UpdateStage::Reverted), 4));
+}
+
+#[test]
+fn a_page_that_holds_neither_application_leaves_the_device_online_without_one() {
+    let (old, new) = (old(), new());
+    let start = Device::with(&old);
+    let known = [&old, &new];
+    // The cell fails while the update is applied: old 2 and new 12 both need one of these bits.
+    let device =
+        Device { server: Server::Offers(&new), stuck: Some((DIE_PAGE + 7, 0x0E)), ..Device::new(&known) };
+    let outcome = device.run::<Sound>(start, |_| Reading::Before);
+    assert_eq!((outcome.running, outcome.hung, outcome.started.len()), (None, false, 0));
+    // A new board, the same content of flash: the next offer makes it whole.
+    let repaired = update(outcome.world, &known, &new);
+    assert_eq!(repaired.running, Some(new.digest));
+}

@@ -18,6 +18,7 @@ pub struct SimulatedFlash {
     erase_counts: Vec<u32>,
     programs_twice: u32,
     dead: bool,
+    stuck: Option<(usize, u8)>,
 }
 
 impl SimulatedFlash {
@@ -46,6 +47,7 @@ impl SimulatedFlash {
             erase_counts: vec![0; blocks as usize],
             programs_twice: 0,
             dead: false,
+            stuck: None,
         }
     }
 
@@ -73,6 +75,11 @@ impl SimulatedFlash {
     /// From now on every access fails, as when the part has come off the board.
     pub fn kill(&mut self) {
         self.dead = true;
+    }
+
+    /// From now on the bits of `mask` in the byte at `at` read as zero, as in a worn cell.
+    pub fn stick(&mut self, at: FlashAddress, mask: u8) {
+        self.stuck = Some((at.0 as usize, mask));
     }
 
     fn check_alive(&self) -> Result<(), FlashError> {
@@ -128,6 +135,11 @@ impl NorFlash for SimulatedFlash {
         let start = at.0 as usize;
         let end = start + out.len();
         self.cells.read(start, out);
+        if let Some((at, mask)) = self.stuck
+            && let Some(byte) = at.checked_sub(start).and_then(|n| out.get_mut(n))
+        {
+            *byte &= !mask;
+        }
         for (grain, now) in self.torn_now.range(start / GRAIN..end.div_ceil(GRAIN)) {
             let Now::Bytes(bytes) = now else { return Err(FlashError::Unreadable) };
             for (n, byte) in bytes.iter().enumerate() {
