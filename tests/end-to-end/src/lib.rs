@@ -5,10 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod child;
+pub mod device;
 pub mod flash;
+pub mod fleet;
 pub mod folder;
 pub mod meter;
+pub mod owner;
 pub mod programs;
+pub mod scenes;
 pub mod server;
 pub mod story;
 pub mod tool;
