@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::lines::Lines;
+
 /// Lines kept for error messages.
 const LAST_LINES: usize = 12;
 
@@ -16,8 +18,7 @@ const PIECE: usize = 4096;
 pub struct Console {
     path: PathBuf,
     offset: u64,
-    partial: Vec<u8>,
-    lines: VecDeque<String>,
+    lines: Lines,
     last: VecDeque<String>,
 }
 
@@ -25,13 +26,7 @@ impl Console {
     /// Reads what is appended to `path` from now on.
     pub fn from_end(path: &Path) -> Self {
         let offset = path.metadata().map_or(0, |m| m.len());
-        Self {
-            path: path.to_path_buf(),
-            offset,
-            partial: Vec::new(),
-            lines: VecDeque::new(),
-            last: VecDeque::new(),
-        }
+        Self { path: path.to_path_buf(), offset, lines: Lines::default(), last: VecDeque::new() }
     }
 
     /// The file.
@@ -47,7 +42,7 @@ impl Console {
         if self.lines.is_empty() {
             self.read_more()?;
         }
-        let line = self.lines.pop_front();
+        let line = self.lines.pop();
         if let Some(line) = &line {
             self.last.push_back(line.clone());
             if self.last.len() > LAST_LINES {
@@ -60,9 +55,7 @@ impl Console {
     /// The last lines that were read, and what has come of the next one.
     pub fn last_lines(&self) -> String {
         let mut lines: Vec<_> = self.last.iter().cloned().collect();
-        if !self.partial.is_empty() {
-            lines.push(String::from_utf8_lossy(&self.partial).into_owned());
-        }
+        lines.extend(self.lines.partial());
         lines.join("\n")
     }
 
@@ -81,15 +74,7 @@ impl Console {
                 return Ok(());
             }
             self.offset += len as u64;
-            for byte in piece.iter().take(len) {
-                if *byte == b'\n' {
-                    let line = String::from_utf8_lossy(&self.partial).trim_end_matches('\r').to_owned();
-                    self.lines.push_back(line);
-                    self.partial.clear();
-                } else {
-                    self.partial.push(*byte);
-                }
-            }
+            self.lines.add(piece.get(..len).unwrap_or_default());
         }
     }
 }

@@ -5,15 +5,20 @@
 //! that lasts as long as QEMU does.
 #![forbid(unsafe_code)]
 
+mod application_console;
 mod console;
 mod image;
+mod lines;
 mod provision;
 mod qemu;
+mod secrets;
 
+pub use application_console::ApplicationConsole;
 pub use console::Console;
 pub use image::{IMAGE_VARIABLE, find_image};
 pub use provision::{Overwrite, Provisioning, provision, read_identity};
 pub use qemu::{Gdb, QEMU_VARIABLE, Qemu, Running, Serial};
+pub use secrets::DeviceSecrets;
 
 use std::io;
 use std::path::PathBuf;
@@ -71,6 +76,9 @@ pub enum Error {
     /// The console goes where it cannot be read from.
     #[error("the console of this device is not kept in a file, so nothing can be waited for")]
     ConsoleNotKept,
+    /// The application's console goes where it cannot be read from.
+    #[error("the application's console of this device is not a socket, so nothing can be sent to it")]
+    NoApplicationConsole,
     /// The identity cannot be written.
     #[error("the identity is impossible: {0}")]
     Identity(#[from] bulkhead_device_identity::IdentityError),

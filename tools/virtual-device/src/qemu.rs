@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 
+use crate::application_console::ApplicationConsole;
 use crate::console::Console;
 use crate::provision::check_len;
 use crate::{Error, io_error};
@@ -18,8 +19,8 @@ use crate::{Error, io_error};
 /// Environment variable that names another QEMU.
 pub const QEMU_VARIABLE: &str = "BULKHEAD_QEMU";
 
-/// How often the console is looked at.
-const POLL: Duration = Duration::from_millis(10);
+/// How often the console is looked at: a power cut on a line has to come before the device has gone far beyond it.
+const POLL: Duration = Duration::from_millis(2);
 
 /// Most of QEMU's own words that are kept, in bytes.
 const STDERR_MAX: u64 = 64 * 1024;
@@ -39,6 +40,8 @@ pub enum Serial {
     File(PathBuf),
     /// To a pair of named pipes, `PATH.in` and `PATH.out`, that exist already.
     Pipe(PathBuf),
+    /// To a Unix socket that QEMU opens; for the application's console alone, see [`Running::application`].
+    Socket(PathBuf),
 }
 
 /// QEMU's own debugger port, for developing the hypervisor.
@@ -62,6 +65,7 @@ pub struct Qemu {
     application_console: Serial,
     gdb: Gdb,
     instruction_count: bool,
+    more: Vec<String>,
 }
 
 impl Qemu {
@@ -74,6 +78,7 @@ impl Qemu {
             application_console: Serial::Null,
             gdb: Gdb::Off,
             instruction_count: false,
+            more: Vec::new(),
         }
     }
 
@@ -98,6 +103,12 @@ impl Qemu {
     /// Lets virtual time count instructions, one a nanosecond, so that runs can be compared.
     pub fn count_instructions(mut self) -> Self {
         self.instruction_count = true;
+        self
+    }
+
+    /// Appends an argument of QEMU's own, for example to log what the guest does wrong.
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.more.push(argument.into());
         self
     }
 
@@ -127,6 +138,8 @@ impl Qemu {
                 Serial::Stdio => format!("stdio,id={id},signal=on"),
                 Serial::File(path) => format!("file,id={id},path={},append=on", escaped(path)),
                 Serial::Pipe(path) => format!("pipe,id={id},path={}", escaped(path)),
+                // QEMU waits for the other end before it starts the device, so no byte is lost.
+                Serial::Socket(path) => format!("socket,id={id},path={},server=on,wait=on", escaped(path)),
             };
             arguments.extend(["-chardev".into(), chardev, "-serial".into(), format!("chardev:{id}")]);
         }
@@ -143,13 +156,14 @@ impl Qemu {
         if matches!(self.gdb, Gdb::PortAndWait(_)) {
             arguments.push("-S".into());
         }
+        arguments.extend(self.more.iter().cloned());
         arguments
     }
 
     /// Power on.
     ///
     /// # Errors
-    /// [`Error::NoQemu`], [`Error::NoImage`], [`Error::NotNonVolatile`], [`Error::InUse`], [`Error::Io`].
+    /// [`Error::NoQemu`], [`Error::NoImage`], [`Error::NotNonVolatile`], [`Error::InUse`], [`Error::Ended`], [`Error::Io`].
     pub fn start(&self) -> Result<Running, Error> {
         if !self.image.is_file() {
             return Err(Error::NoImage(self.image.clone()));
@@ -167,14 +181,26 @@ impl Qemu {
         }
         let console = match &self.console {
             Serial::File(path) => Some(Console::from_end(path)),
-            Serial::Null | Serial::Stdio | Serial::Pipe(_) => None,
+            Serial::Null | Serial::Stdio | Serial::Pipe(_) | Serial::Socket(_) => None,
         };
+        if let Serial::Socket(path) = &self.application_console {
+            // Of an earlier run: nobody would answer there.
+            let _ = std::fs::remove_file(path);
+        }
         let mut child = command.spawn().map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::NoQemu,
             _ => io_error("could not start", "qemu-system-arm")(e),
         })?;
         let stderr = read_words(child.stderr.take());
-        Ok(Running { child, stderr, console, _lock: lock })
+        let mut running = Running { child, stderr, console, application: None, _lock: lock };
+        if let Serial::Socket(path) = &self.application_console {
+            let connected = ApplicationConsole::connect(path, || Ok(running.try_wait()?.is_some()))?;
+            match (connected, running.try_wait()?) {
+                (None, Some(status)) => return Err(running.ended(status)),
+                (connected, _) => running.application = connected,
+            }
+        }
+        Ok(running)
     }
 
     fn lock(&self) -> Result<File, Error> {
@@ -214,6 +240,7 @@ pub struct Running {
     child: Child,
     stderr: Receiver<String>,
     console: Option<Console>,
+    application: Option<ApplicationConsole>,
     _lock: File,
 }
 
@@ -234,6 +261,14 @@ impl Running {
     /// [`Error::Io`].
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
         self.child.try_wait().map_err(io_error("could not wait for", "qemu-system-arm"))
+    }
+
+    /// The application's console.
+    ///
+    /// # Errors
+    /// [`Error::NoApplicationConsole`]: it is no [`Serial::Socket`].
+    pub fn application(&mut self) -> Result<&mut ApplicationConsole, Error> {
+        self.application.as_mut().ok_or(Error::NoApplicationConsole)
     }
 
     /// Waits until QEMU ends.

@@ -164,3 +164,40 @@ fn what_qemu_says_before_it_ends_is_passed_on() {
     let ended = running.wait_for_line("anything", Duration::from_secs(10)).unwrap_err();
     assert!(matches!(&ended, Error::Ended { stderr, .. } if stderr.contains("none/console")), "{ended}");
 }
+
+#[test]
+fn each_device_gets_secrets_of_its_own() {
+    let (a, b) = (DeviceSecrets::generate().unwrap(), DeviceSecrets::generate().unwrap());
+    let keys = [&a, &b].map(|s| [s.device_private_key, s.storage_root, s.entropy_seed]);
+    let mut all: Vec<_> = keys.concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 6, "a secret was drawn twice");
+    assert!(all.iter().all(|key| *key != [0; 32]));
+    assert_ne!(a.claim_token, b.claim_token);
+}
+
+#[test]
+fn an_application_console_is_there_before_the_device_starts() {
+    if !has_qemu() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nvm");
+    provision(&path, &provisioning(Overwrite::Never)).unwrap();
+    let socket = folder.path().join("application");
+    let qemu = Qemu::new(idle_image(folder.path()), &path);
+    assert!(matches!(qemu.start().unwrap().application(), Err(Error::NoApplicationConsole)));
+    let qemu = qemu.application_console(Serial::Socket(socket));
+    // Twice: the socket of the first run must not be mistaken for that of the second.
+    for _ in 0..2 {
+        let mut running = qemu.start().unwrap();
+        let application = running.application().unwrap();
+        application.send(b"x").unwrap();
+        let missing = application.wait_for_line("never said", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(missing, Error::NotSeen { .. }), "{missing}");
+    }
+    let nowhere = qemu.application_console(Serial::Socket(folder.path().join("none/application")));
+    let ended = nowhere.start().unwrap_err();
+    assert!(matches!(&ended, Error::Ended { stderr, .. } if stderr.contains("none/application")), "{ended}");
+}
