@@ -27,14 +27,15 @@ pub struct BundleObjects {
 }
 
 impl Store {
-    /// Remembers a bundle; `false` if it is known already.
+    /// Remembers a bundle; one of the same manifest is replaced: it was signed anew.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_bundle(&self, bundle: &Bundle, objects: &BundleObjects) -> Result<bool, StoreError> {
+    pub async fn put_bundle(&self, bundle: &Bundle, objects: &BundleObjects) -> Result<(), StoreError> {
         let sql = "INSERT INTO bundles (manifest, name, version, pushed_at, document, objects) \
-                   VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (manifest) DO NOTHING";
-        let done = sqlx::query(sql)
+                   VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (manifest) DO UPDATE SET \
+                   pushed_at = excluded.pushed_at, document = excluded.document, objects = excluded.objects";
+        sqlx::query(sql)
             .bind(bundle.manifest.0.to_vec())
             .bind(&bundle.name)
             .bind(&bundle.version)
@@ -43,7 +44,7 @@ impl Store {
             .bind(to_json(objects, "bundle's objects")?)
             .execute(&self.writer)
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(())
     }
 
     /// The bundle.

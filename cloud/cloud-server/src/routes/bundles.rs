@@ -31,7 +31,8 @@ pub(crate) async fn list(
 
 /// Takes a bundle file. Form, length and every digest are checked; the signature is the device's to judge.
 ///
-/// A bundle that is here already is answered with 200 and left as it is.
+/// A bundle that is here already is answered with 200. One with the same manifest and another signature takes
+/// the place of the one before.
 #[utoipa::path(post, path = "/bundles", tag = "bundles",
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The bundle file"),
     responses((status = 201, body = Bundle), (status = 200, body = Bundle),
@@ -54,16 +55,21 @@ pub(crate) async fn push(
     let account = caller.token.account.clone();
     let read = tokio::task::spawn_blocking(move || take_apart(&file, &account)).await;
     let (bundle, envelope, images) = read.map_err(|error| Failure::internal(&error))??;
-    if let Some(known) = state.store.bundle(bundle.manifest).await? {
-        return Ok((StatusCode::OK, Json(known)));
-    }
     // Bytes first: a bundle that the store knows can always be served.
     let envelope = put(&state, envelope).await?;
     let mut areas = Vec::with_capacity(images.len());
     for (id, image) in images {
         areas.push((id, put(&state, image).await?));
     }
-    state.store.insert_bundle(&bundle, &BundleObjects { envelope, areas }).await?;
+    let objects = BundleObjects { envelope, areas };
+    let known = state.store.bundle_objects(bundle.manifest).await?;
+    if known.as_ref() == Some(&objects)
+        && let Some(known) = state.store.bundle(bundle.manifest).await?
+    {
+        return Ok((StatusCode::OK, Json(known)));
+    }
+    // The same manifest under another signature: the one before may have been made with a wrong key.
+    state.store.put_bundle(&bundle, &objects).await?;
     state.audit(&caller.token, "push-bundle", &bundle.manifest.to_string()).await?;
     let data = json!({ "manifest": bundle.manifest, "name": bundle.name, "version": bundle.version });
     state.event("bundle-pushed", None, data).await?;

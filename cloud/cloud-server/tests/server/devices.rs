@@ -1,0 +1,354 @@
+//! Devices over real TCP: admitted, offered, served, followed.
+
+use std::time::Duration;
+
+use crate::harness::*;
+use bulkhead_bundle_format::{BUNDLE_HEADER_LEN, BundleHeader};
+use bulkhead_cloud_api::{from_hex, to_hex};
+use bulkhead_device_gateway::Limits;
+use bulkhead_link_protocol::*;
+use bulkhead_link_session::{Closed, RefusalReason};
+use serde_json::{Value, json};
+
+fn push(server: &TestServer, recipe: &Recipe) -> (Value, Vec<u8>, Vec<(u32, Vec<u8>)>) {
+    let (file, images) = bundle(recipe);
+    let pushed = server.ask_as(Some(&server.admin), "POST", "/api/v1/bundles", file.clone()).ok();
+    (pushed, file, images)
+}
+
+fn deploy(server: &TestServer, id: &str, bundle: &Value) -> Value {
+    let body = json!({ "bundle": bundle["manifest"] });
+    server.ask("PUT", &format!("/api/v1/devices/{id}/target"), body).ok()
+}
+
+fn stages(update: &Value) -> Vec<&str> {
+    let stages = update["stages"].as_array().expect("stages");
+    stages.iter().map(|reached| reached["stage"].as_str().expect("stage")).collect()
+}
+
+#[test]
+fn device_gets_exactly_the_bytes_that_were_pushed_and_its_stages_are_seen() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, file, images) = push(&server, &Recipe::default());
+    let mut device = server.connect(1);
+    let path = format!("/api/v1/devices/{id}");
+    let shown = server.get(&path);
+    assert_eq!((&shown["online"], &shown["reported"]["abi"]), (&json!(true), &json!(1)));
+
+    assert_eq!(deploy(&server, &id, &pushed)["stage"], "pending");
+    let offer = device.offer();
+    assert_eq!(to_hex(&offer.manifest), pushed["manifest"].as_str().expect("digest"));
+    let header = BundleHeader::parse(&file).expect("header");
+    assert_eq!(offer.envelope_len, header.envelope_len);
+    device.progress(offer.manifest, UpdateStage::Checking, 0, None);
+    let envelope = device.fetch(offer.manifest, FetchFrom::Envelope, 0, offer.envelope_len).expect("there");
+    let end = BUNDLE_HEADER_LEN + usize::try_from(offer.envelope_len).expect("small");
+    assert!(envelope == file[BUNDLE_HEADER_LEN..end], "envelope differs");
+    for (area, image) in &images {
+        let len = u32::try_from(image.len()).expect("small");
+        let fetched = device.fetch(offer.manifest, FetchFrom::Area, *area, len).expect("there");
+        assert!(fetched == *image, "area {area} differs");
+        device.progress(offer.manifest, UpdateStage::Staging, area + 1, None);
+    }
+    device.progress(offer.manifest, UpdateStage::Ready, 6, None);
+    device.progress(offer.manifest, UpdateStage::Applying, 1, None);
+    device.progress(offer.manifest, UpdateStage::Committed, 6, None);
+    device.send(&DeviceMessage::State(State {
+        application: ApplicationState::Running,
+        running: Some(offer.manifest),
+        fault: None,
+        reason: None,
+    }));
+    let done = server.wait_for("commit", &path, |device| {
+        device["update"]["stage"] == "committed" && device["reported"]["running"] == pushed["manifest"]
+    });
+    assert_eq!(stages(&done["update"]), ["pending", "checking", "staging", "ready", "applying", "committed"]);
+    assert_eq!(done["running_bundle"], "hello 1.0.0");
+}
+
+#[test]
+fn device_that_lost_power_while_applying_is_settled_when_it_comes_back_with_its_target() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, _, _) = push(&server, &Recipe::default());
+    let mut device = server.connect(1);
+    deploy(&server, &id, &pushed);
+    let offer = device.offer();
+    device.progress(offer.manifest, UpdateStage::Applying, 3, None);
+    let path = format!("/api/v1/devices/{id}");
+    server.wait_for("applying", &path, |device| device["update"]["stage"] == "applying");
+    drop(device);
+    server.wait_for("offline", &path, |device| device["online"] == false);
+
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+    device.running = Some(offer.manifest);
+    device.expect("established", |said| matches!(said, Said::Established));
+    device.hello(None);
+    device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
+    server.wait_for("commit", &path, |device| device["update"]["stage"] == "committed");
+    let more = device.next_within(Duration::from_millis(300));
+    assert!(!matches!(more, Some(Said::Offer(_))), "what runs is not offered again");
+}
+
+#[test]
+fn target_set_while_the_device_was_away_is_offered_when_it_connects() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, _, _) = push(&server, &Recipe::default());
+    deploy(&server, &id, &pushed);
+    let mut device = server.connect(1);
+    let offer = device.offer();
+    assert_eq!(Ok(offer.manifest), from_hex(pushed["manifest"].as_str().expect("digest")));
+}
+
+#[test]
+fn reason_of_a_refusal_is_shown_and_the_bundle_is_not_offered_again_unasked() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, _, _) = push(&server, &Recipe::default());
+    let mut device = server.connect(1);
+    deploy(&server, &id, &pushed);
+    let offer = device.offer();
+    device.progress(offer.manifest, UpdateStage::Refused, 0, Some("the signature is wrong"));
+    let path = format!("/api/v1/devices/{id}/updates");
+    let refused = server.wait_for("refusal", &path, |page| page["items"][0]["stage"] == "refused");
+    assert_eq!(refused["items"][0]["reason"], "the signature is wrong");
+    drop(device);
+    let mut device = server.connect(1);
+    assert!(device.next_within(Duration::from_millis(300)).is_none());
+    deploy(&server, &id, &pushed);
+    assert_eq!(device.offer().manifest, offer.manifest, "asked again, it is offered again");
+}
+
+#[test]
+fn unknown_device_is_refused_with_a_time_to_stay_away() {
+    let server = TestServer::start();
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(9));
+    let said = device.expect("refusal", |said| matches!(said, Said::Closed(_)));
+    let Said::Closed(Closed::Refused { reason, retry_in_s }) = said else { panic!("{said:?}") };
+    assert_eq!((reason, retry_in_s), (RefusalReason::UnknownDevice, 60));
+}
+
+#[test]
+fn wrong_realm_and_wrong_version_are_refused() {
+    let server = TestServer::start();
+    server.own(1);
+    let mut keys = server.keys(1);
+    keys.realm = [0; 16];
+    let mut device = FakeDevice::connect(server.device_address(), &keys);
+    let said = device.expect("refusal", |said| matches!(said, Said::Closed(_)));
+    assert!(
+        matches!(said, Said::Closed(Closed::Refused { reason: RefusalReason::Handshake, .. })),
+        "{said:?}"
+    );
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(server.device_address()).expect("connects");
+    stream.write_all(&[99]).expect("writes");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("reads");
+    assert_eq!(answer, [0, 0, 0, 5, 0, 0, 0, 60]);
+}
+
+#[test]
+fn device_may_use_the_next_server_key() {
+    let server = TestServer::start();
+    server.own(1);
+    let mut keys = server.keys(1);
+    keys.server = keys.next_server;
+    let mut device = FakeDevice::connect(server.device_address(), &keys);
+    device.expect("established", |said| matches!(said, Said::Established));
+}
+
+#[test]
+fn revoked_device_is_sent_away_and_not_let_in_again() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    let path = format!("/api/v1/devices/{id}");
+    server.ask("PATCH", &path, json!({ "revoked": true })).ok();
+    device.expect("go away", |said| matches!(said, Said::Closed(Closed::GoAway { .. })));
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+    let said = device.expect("refusal", |said| matches!(said, Said::Closed(_)));
+    assert!(matches!(said, Said::Closed(Closed::Refused { reason: RefusalReason::Revoked, .. })), "{said:?}");
+}
+
+#[test]
+fn unregistered_device_is_claimed_when_it_shows_the_token_that_its_owner_typed() {
+    let server = TestServer::start();
+    let keys = server.keys(4);
+    let claim = json!({ "claim_token": to_hex(&Keys::CLAIM_TOKEN), "name": "valve" });
+    let answer = server.ask("POST", &format!("/api/v1/devices/{}/claim", keys.id()), claim);
+    assert_eq!(answer.status, 202);
+
+    let mut liar = FakeDevice::connect(server.device_address(), &keys);
+    liar.expect("established", |said| matches!(said, Said::Established));
+    liar.hello(Some([1; 16]));
+    liar.wait_for_end();
+
+    let mut device = FakeDevice::connect(server.device_address(), &keys);
+    device.expect("established", |said| matches!(said, Said::Established));
+    device.hello(Some(Keys::CLAIM_TOKEN));
+    device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
+    let shown = server.get("/api/v1/devices/valve");
+    assert_eq!((shown["id"].as_str(), &shown["claimed_by"]), (Some(keys.id().as_str()), &json!("admin")));
+}
+
+#[test]
+fn second_connection_of_a_device_replaces_the_first() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut first = server.connect(1);
+    let mut second = server.connect(1);
+    first.wait_for_end();
+    second.log(1, "still here");
+    let path = format!("/api/v1/logs?device={id}");
+    server.wait_for("log", &path, |page| page["items"][0]["text"] == "still here");
+    assert_eq!(server.get(&format!("/api/v1/devices/{id}"))["online"], true);
+}
+
+#[test]
+fn handshake_that_nobody_continues_does_not_end_the_true_link() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    // What a replayed first message achieves: a handshake without any sealed frame after it.
+    let mut replay = FakeDevice::connect(server.device_address(), &server.keys(1));
+    replay.expect("established", |said| matches!(said, Said::Established));
+    assert!(device.next_within(Duration::from_millis(300)).is_none(), "the true link goes on");
+    device.log(7, "alive");
+    let path = format!("/api/v1/logs?device={id}");
+    server.wait_for("log", &path, |page| page["items"][0]["text"] == "alive");
+}
+
+#[test]
+fn device_reads_only_its_own_target() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (mine, _, images) = push(&server, &Recipe::default());
+    let (other, _, _) = push(&server, &Recipe { version: "2.0.0", sequence: 2, ..Recipe::default() });
+    let mut device = server.connect(1);
+    deploy(&server, &id, &mine);
+    let offer = device.offer();
+    let other: Digest = from_hex(other["manifest"].as_str().expect("digest")).expect("hex");
+    assert_eq!(device.fetch(other, FetchFrom::Envelope, 0, 10), None);
+    assert_eq!(device.fetch([0; 32], FetchFrom::Envelope, 0, 10), None);
+    assert_eq!(device.fetch(offer.manifest, FetchFrom::Area, 99, 10), None);
+    let beyond = u32::try_from(images[1].1.len()).expect("small") + 1;
+    assert_eq!(device.fetch(offer.manifest, FetchFrom::Area, images[1].0, beyond).map(|b| b.len()), None);
+    assert!(device.fetch(offer.manifest, FetchFrom::Area, images[1].0, beyond - 1).is_some());
+}
+
+#[test]
+fn device_that_breaks_the_protocol_is_cut_off_and_may_come_back() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let fetch = |len| Fetch { manifest: [0; 32], from: FetchFrom::Area, area: 0, offset: 0, len };
+    let crimes: [(&str, &dyn Fn(&mut FakeDevice)); 5] = [
+        ("forged frame", &|device| device.send_raw(&[[0, 32].as_slice(), &[7; 32]].concat())),
+        ("impossible length", &|device| device.send_raw(&[0xFF; 64])),
+        ("empty fetch", &|device| device.send(&DeviceMessage::Fetch(fetch(0)))),
+        ("huge fetch", &|device| device.send(&DeviceMessage::Fetch(fetch(u32::MAX)))),
+        ("second hello", &|device| device.hello(None)),
+    ];
+    for (crime, commit) in crimes {
+        let mut device = server.connect(1);
+        commit(&mut device);
+        device.wait_for_end();
+        let path = format!("/api/v1/devices/{id}");
+        let shown = server.wait_for(crime, &path, |device| device["online"] == false);
+        assert_eq!(shown["online"], false, "{crime}");
+    }
+    server.connect(1);
+}
+
+#[test]
+fn command_reaches_the_device_and_its_outcome_comes_back() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let path = format!("/api/v1/devices/{id}/commands");
+    let body = json!({ "command": "restart-application" });
+    assert_eq!(server.ask("POST", &path, body.clone()).code(), "device-offline");
+    let mut device = server.connect(1);
+    for (accepted, outcome) in [(true, "accepted"), (false, "declined")] {
+        let result = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| server.ask("POST", &path, body.clone()).ok());
+            let said = device.expect("command", |said| matches!(said, Said::Command(_)));
+            let Said::Command(command) = said else { panic!("{said:?}") };
+            assert_eq!(command.kind, CommandKind::RestartApplication);
+            device.send(&DeviceMessage::CommandDone(CommandDone { id: command.id, accepted }));
+            asking.join().expect("answers")
+        });
+        assert_eq!(result["outcome"], outcome);
+    }
+}
+
+#[test]
+fn logs_over_the_day_limit_are_dropped_and_counted() {
+    let server = TestServer::with_limits(Limits { log_bytes_per_day: 100, ..Limits::default() });
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    for sequence in 0..20 {
+        device.log(sequence, "ten bytes!");
+    }
+    let path = format!("/api/v1/devices/{id}");
+    let shown = server.wait_for("drops", &path, |device| device["link"]["log_records_dropped"] == 10);
+    assert_eq!(shown["link"]["log_bytes_today"], 100);
+    let logs = server.wait_for("logs", &format!("/api/v1/logs?device={id}"), |page| {
+        page["items"].as_array().is_some_and(|items| items.len() == 10)
+    });
+    assert_eq!(logs["items"][0]["text"], "ten bytes!");
+}
+
+#[test]
+fn flood_of_frames_waits_and_is_counted() {
+    let limits = Limits { frames_per_s: 50, frame_burst: 10, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    for sequence in 0..40 {
+        device.log(sequence, "x");
+    }
+    let path = format!("/api/v1/devices/{id}");
+    let shown = server.wait_for("all frames", &path, |device| device["link"]["frames_in"] == 41);
+    assert!(shown["link"]["frames_throttled"].as_u64() > Some(0), "{shown:#}");
+}
+
+#[test]
+fn silent_device_is_pinged_and_then_given_up() {
+    let limits = Limits {
+        keepalive: Duration::from_millis(600),
+        pong_timeout: Duration::from_millis(600),
+        ..Limits::default()
+    };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    // The session answers pings by itself, so a device that is merely quiet stays.
+    assert!(device.next_within(Duration::from_millis(2000)).is_none());
+    let path = format!("/api/v1/devices/{id}");
+    assert_eq!(server.get(&path)["online"], true);
+    // Now it no longer runs, though its connection is open.
+    server.wait_for("offline", &path, |device| device["online"] == false);
+    let mut events = server.stream(&format!("/api/v1/events/stream?device={id}&cursor=0"), None);
+    let reason = loop {
+        let event = events.next().expect("event");
+        if event["kind"] == "device-offline" {
+            break event["data"]["reason"].clone();
+        }
+    };
+    assert_eq!(reason, "nothing heard for too long");
+}
+
+#[test]
+fn stopping_server_sends_devices_away_and_knows_them_again() {
+    let mut server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| device.expect("go away", |said| matches!(said, Said::Closed(Closed::GoAway { .. }))));
+        server.restart();
+    });
+    let _device = server.connect(1);
+    assert_eq!(server.get(&format!("/api/v1/devices/{id}"))["online"], true);
+}

@@ -1,0 +1,249 @@
+//! A device without hardware: the true device end of the link over a blocking socket.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bulkhead_cloud_api::to_hex;
+use bulkhead_device_identity::{device_id, public_key};
+use bulkhead_link_protocol::*;
+use bulkhead_link_session::{Closed, DeviceSession, Event, Keepalive, LinkKeys};
+use serde_json::{Value, json};
+
+use super::{CLASS, PATIENCE};
+
+/// What a factory writes into a device.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys {
+    pub(crate) private: [u8; 32],
+    pub(crate) server: [u8; 32],
+    pub(crate) next_server: [u8; 32],
+    pub(crate) realm: [u8; 16],
+}
+
+impl Keys {
+    pub(crate) const CLAIM_TOKEN: [u8; 16] = [0x77; 16];
+
+    pub(crate) fn id(&self) -> String {
+        device_id(&public_key(&self.private)).to_string()
+    }
+
+    /// Body that registers the device.
+    pub(crate) fn registration(&self) -> Value {
+        use sha2::Digest as _;
+        let hash = sha2::Sha256::digest(Self::CLAIM_TOKEN);
+        json!({ "public_key": to_hex(&public_key(&self.private)), "claim_token_sha256": to_hex(&hash) })
+    }
+
+    fn link(&self) -> LinkKeys {
+        LinkKeys { device_private_key: self.private, server_public_key: self.server, realm_id: self.realm }
+    }
+}
+
+/// What a server said, owned.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Established,
+    Welcome(Welcome),
+    Offer(Offer),
+    Chunk {
+        from: FetchFrom,
+        area: u32,
+        offset: u32,
+        bytes: Vec<u8>,
+    },
+    Unavailable,
+    Command(Command),
+    Closed(Closed),
+    Other,
+    /// The connection ended without a word.
+    Gone,
+}
+
+pub(crate) struct FakeDevice {
+    pub(crate) running: Option<Digest>,
+    pub(crate) board_revision: u32,
+    stream: TcpStream,
+    session: DeviceSession,
+    started: Instant,
+    unread: Vec<u8>,
+}
+
+impl FakeDevice {
+    pub(crate) fn connect(address: SocketAddr, keys: &Keys) -> Self {
+        let mut ephemeral = [0; 32];
+        getrandom::fill(&mut ephemeral).expect("randomness");
+        let stream = TcpStream::connect(address).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
+        let session = DeviceSession::new(keys.link(), ephemeral, Keepalive::default(), 0);
+        let started = Instant::now();
+        Self { running: None, board_revision: 1, stream, session, started, unread: Vec::new() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).expect("short")
+    }
+
+    fn flush(&mut self) {
+        let mut out = [0; 2048];
+        loop {
+            let len = self.session.poll_transmit(&mut out);
+            if len == 0 {
+                return;
+            }
+            // A server that closed meanwhile is noticed when reading.
+            let _ = self.stream.write_all(&out[..len]);
+        }
+    }
+
+    pub(crate) fn send(&mut self, message: &DeviceMessage<'_>) {
+        self.session.send(message).expect("queued");
+        self.flush();
+    }
+
+    /// Sends bytes that are no frame.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub(crate) fn hello(&mut self, claim_token: Option<[u8; 16]>) {
+        let message = DeviceMessage::Hello(Hello {
+            hypervisor: "0.1.0",
+            device_class: CLASS,
+            board_revision: self.board_revision,
+            abi: 1,
+            running: self.running,
+            boot_reason: BootReason::PowerOn,
+            application: ApplicationState::Running,
+            connect_count: 1,
+            fault: None,
+            epitaph: None,
+            claim_token,
+        });
+        self.send(&message);
+    }
+
+    pub(crate) fn progress(
+        &mut self,
+        manifest: Digest,
+        stage: UpdateStage,
+        pages_done: u32,
+        reason: Option<&str>,
+    ) {
+        self.send(&DeviceMessage::Progress(Progress { manifest, stage, pages_done, pages_total: 6, reason }));
+    }
+
+    pub(crate) fn log(&mut self, sequence: u32, text: &str) {
+        let (source, level) = (LogSource::Application, 2);
+        self.send(&DeviceMessage::Log(Log { source, level, uptime_us: 5, sequence, lost: 0, text }));
+    }
+
+    /// The next thing that the server says within `patience`.
+    pub(crate) fn next_within(&mut self, patience: Duration) -> Option<Said> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let now_ms = self.now_ms();
+            while self.session.run_handshake_step(now_ms) {}
+            self.flush();
+            if let Some(event) = self.session.poll_event(now_ms) {
+                return Some(owned(event));
+            }
+            if !self.unread.is_empty() {
+                let taken = self.session.receive(&self.unread, now_ms);
+                self.unread.drain(..taken);
+                if taken > 0 {
+                    continue;
+                }
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Some(Said::Gone),
+                Ok(len) => self.unread.extend_from_slice(&bytes[..len]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return Some(Said::Gone),
+            }
+        }
+    }
+
+    /// The next thing that is `wanted`; anything else meanwhile is passed over.
+    pub(crate) fn expect(&mut self, what: &str, wanted: impl Fn(&Said) -> bool) -> Said {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.next_within(deadline.saturating_duration_since(Instant::now()));
+            match said {
+                Some(said) if wanted(&said) => return said,
+                Some(Said::Gone) | None => panic!("{what} did not come; last: {said:?}"),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Waits for an offer.
+    pub(crate) fn offer(&mut self) -> Offer {
+        match self.expect("offer", |said| matches!(said, Said::Offer(_))) {
+            Said::Offer(offer) => offer,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// Waits until the server ends the connection.
+    pub(crate) fn wait_for_end(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.next_within(Duration::from_millis(100)) {
+                Some(Said::Gone | Said::Closed(_)) => return,
+                _ => {}
+            }
+        }
+        panic!("the server did not end the connection");
+    }
+
+    /// Fetches one whole object in spans; `None` if the server says that there is none.
+    pub(crate) fn fetch(
+        &mut self,
+        manifest: Digest,
+        from: FetchFrom,
+        area: u32,
+        len: u32,
+    ) -> Option<Vec<u8>> {
+        let mut bytes: Vec<u8> = Vec::new();
+        while bytes.len() < usize::try_from(len).expect("small") {
+            let offset = u32::try_from(bytes.len()).expect("small");
+            let span = (len - offset).min(FETCH_LEN_MAX);
+            self.send(&DeviceMessage::Fetch(Fetch { manifest, from, area, offset, len: span }));
+            let end = offset + span;
+            while u32::try_from(bytes.len()).expect("small") < end {
+                let wanted = |said: &Said| matches!(said, Said::Chunk { .. } | Said::Unavailable);
+                match self.expect("chunk", wanted) {
+                    Said::Chunk { from: f, area: a, offset: at, bytes: piece } => {
+                        assert_eq!((f, a, at), (from, area, u32::try_from(bytes.len()).expect("small")));
+                        bytes.extend(piece);
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        Some(bytes)
+    }
+}
+
+fn owned(event: Event<'_>) -> Said {
+    match event {
+        Event::Established => Said::Established,
+        Event::Closed(closed) => Said::Closed(closed),
+        Event::Message(ServerMessage::Welcome(welcome)) => Said::Welcome(welcome),
+        Event::Message(ServerMessage::Offer(offer)) => Said::Offer(offer),
+        Event::Message(ServerMessage::Command(command)) => Said::Command(command),
+        Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
+        Event::Message(ServerMessage::Chunk(chunk)) => Said::Chunk {
+            from: chunk.from,
+            area: chunk.area,
+            offset: chunk.offset,
+            bytes: chunk.bytes.to_vec(),
+        },
+        Event::Message(_) => Said::Other,
+    }
+}

@@ -1,0 +1,8 @@
+//! The whole server in this process, over real sockets.
+
+#[cfg(test)]
+mod api;
+#[cfg(test)]
+mod devices;
+#[cfg(test)]
+mod harness;
