@@ -20,6 +20,7 @@ const RETURNS_MAX: u8 = 8;
 
 impl<R: Rules> Engine<'_, R> {
     /// Writes down what is about to happen; from here on the apply is carried to an end.
+    #[inline(never)]
     pub(crate) fn begin<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Some(target) = self.target else { return self.dead("no target") };
         let from = self.committed.map_or(NO_MANIFEST, |committed| committed.digest);
@@ -49,6 +50,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// R1: this session's own record comes before the first page is touched.
+    #[inline(never)]
     pub(crate) fn resume<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let record = *self.journal.record();
         if self.open_session(mem, record).is_err() {
@@ -62,6 +64,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Brings one page to what the direction wants of it.
+    #[inline(never)]
     pub(crate) fn restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Phase::Restore { page, forced, then, attempt } = self.phase else { return };
         let Some(target) = self.target else { return self.dead("no target") };
@@ -102,6 +105,7 @@ impl<R: Rules> Engine<'_, R> {
         }
     }
 
+    #[inline(never)]
     fn reads_as<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -114,6 +118,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Opens the page from staging, marks it unless the journal already names it, and writes it.
+    #[inline(never)]
     fn write_page<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -141,6 +146,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Page `page` cannot be brought to what is wanted: turn round, or stay online without an application.
+    #[inline(never)]
     fn cannot_restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
         let (Some(target), Some(old), Direction::Redo) = (self.target, self.committed, self.direction) else {
             // What may be torn is made certain, so that no later update takes it for a page that is right.
@@ -166,6 +172,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// R6: compares one page with the manifest that is to be started.
+    #[inline(never)]
     pub(crate) fn check_page<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -209,6 +216,7 @@ impl<R: Rules> Engine<'_, R> {
         if self.target.is_some() { Phase::Scan { page: 0, application: While::Running } } else { Phase::Idle }
     }
 
+    #[inline(never)]
     fn start<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -245,6 +253,7 @@ impl<R: Rules> Engine<'_, R> {
         Step::StartApplication(manifest.digest, cause)
     }
 
+    #[inline(never)]
     fn commit<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -266,6 +275,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Whether staging still holds page `page` of the committed manifest; once all pages are known, writes them.
+    #[inline(never)]
     pub(crate) fn mend<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
         const LOST: &str = "pages of the application are damaged; the next offer repairs them";
         let Some(manifest) = self.committed else { return self.dead(LOST) };
@@ -284,6 +294,7 @@ impl<R: Rules> Engine<'_, R> {
         }
     }
 
+    #[inline(never)]
     fn begin_mending<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let record = *self.journal.record();
         // The next record no longer says what an earlier session may have torn.

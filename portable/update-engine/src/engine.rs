@@ -211,6 +211,7 @@ impl<'w, R: Rules> Engine<'w, R> {
     ///
     /// # Errors
     /// [`LayoutError`]: layout, keys or memories cannot be worked with; a fault of whoever built the image.
+    #[inline(never)]
     pub fn boot<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -249,6 +250,9 @@ impl<'w, R: Rules> Engine<'w, R> {
     }
 
     /// Does one bounded piece of work: at most one page is hashed, or erased and programmed.
+    ///
+    /// Each phase is a function of its own that is never inlined: the caller's stack then holds the frame of one
+    /// phase, not the sum of all.
     pub fn step<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) -> Step {
         if self.may_be_dropped()
             && let Some(offered) = self.queued.take()
@@ -454,6 +458,7 @@ impl<'w, R: Rules> Engine<'w, R> {
     }
 
     /// The manifest with this digest, from whichever slot holds it.
+    #[inline(never)]
     pub(crate) fn find<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -465,6 +470,7 @@ impl<'w, R: Rules> Engine<'w, R> {
         (0..2).find_map(|slot| load(mem.die, &self.layout, slot, digest, self.work.whole()))
     }
 
+    #[inline(never)]
     pub(crate) fn seal_with<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &Memory<'_, D, E>,

@@ -22,6 +22,7 @@ const WRONG_PAGES_MAX: u8 = 3;
 
 impl<R: Rules> Engine<'_, R> {
     /// Begins with what the server offered.
+    #[inline(never)]
     pub(crate) fn take_up<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, offered: Offered) {
         self.give_up(UpdateStage::Idle, Reason::NONE);
         self.offered = Some(offered);
@@ -49,6 +50,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// The slot that holds this manifest for certain, not just as it happens to read at this boot.
+    #[inline(never)]
     fn slot_holding<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -76,6 +78,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Checks everything that can be checked before a byte of an area is fetched.
+    #[inline(never)]
     pub(crate) fn admit<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, source: Source) {
         let (len, slot) = match source {
             Source::Server => (self.download.map(|download| download.len), self.spare_slot()),
@@ -97,6 +100,7 @@ impl<R: Rules> Engine<'_, R> {
         }
     }
 
+    #[inline(never)]
     fn judge<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &Memory<'_, D, E>,
@@ -133,6 +137,7 @@ impl<R: Rules> Engine<'_, R> {
 
     /// R1, R4 and R7 for staging: a journal page of this session says that the old application stands, before
     /// anything in staging or in the spare slot is touched. Then whatever may be torn there is made certain.
+    #[inline(never)]
     pub(crate) fn prepare<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -179,6 +184,7 @@ impl<R: Rules> Engine<'_, R> {
 
     /// Rewrites or erases the sectors that an earlier session may have torn: they could read well now and
     /// differently at the next boot, in the middle of an apply.
+    #[inline(never)]
     pub(crate) fn make_certain<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -251,6 +257,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Writes one page of the spare slot.
+    #[inline(never)]
     pub(crate) fn store<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -270,6 +277,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Looks at one page: already right, or staged; if neither, gets it.
+    #[inline(never)]
     pub(crate) fn scan<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
@@ -336,6 +344,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Asks for page `page`; a page that is only fill needs no asking.
+    #[inline(never)]
     fn get_page(&mut self, page: u32) {
         let span = self.target.and_then(|target| target.place(page));
         let Some((place, (start, len))) = span.and_then(|place| Some((place, place.image_span()?))) else {
@@ -351,6 +360,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Checks the page that has come.
+    #[inline(never)]
     pub(crate) fn take_page<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
         let received = self.download.take().and_then(|download| usize::try_from(download.received).ok());
         let place = self.target.and_then(|target| target.place(page));
@@ -378,6 +388,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Seals one record of the page in the workspace.
+    #[inline(never)]
     pub(crate) fn seal<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Phase::Seal { page, direction, record, attempt, then } = self.phase else { return };
         let (Some(staging), Some(slot)) = (&self.staging, self.slot(page, direction)) else {

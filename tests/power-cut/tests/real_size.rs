@@ -1,10 +1,6 @@
 //! The same engine on the virtual board's geometry, with power that fails at random operations.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test suite, whose figures are worth reading"
-)]
+#![expect(clippy::expect_used, reason = "a test suite, whose figures are worth reading")]
 
 use bulkhead_bundle_format::{
     AreaImage, AreaKind, Manifest, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
