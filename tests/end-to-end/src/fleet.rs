@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use bulkhead_bundle_builder::Bundle;
 use bulkhead_cloud_api::{ApplicationState, Device as Seen, FaultKind, Timestamp, Update};
-use bulkhead_cloud_client::Client;
+use bulkhead_cloud_client::{Client, ClientError};
 
 use crate::device::Device;
 use crate::folder::Folder;
@@ -95,11 +95,18 @@ impl Fleet {
         wanted: impl Fn(&Seen) -> bool,
     ) -> Result<Seen> {
         until(what, at_most, || {
-            let seen = self.look(device)?;
+            let console = device.console_tail();
+            let seen = match self.api.device(&device.id.to_string()) {
+                Ok(seen) => seen,
+                // Claimed beforehand, a device is known from its first connection on.
+                Err(ClientError::Problem(problem)) if problem.status == 404 => {
+                    return Ok(Look::NotYet(format!("{problem}\nconsole:\n{console}")));
+                }
+                Err(error) => return Err(error.into()),
+            };
             if wanted(&seen) {
                 return Ok(Look::Answer(seen));
             }
-            let console = device.console_tail();
             Ok(Look::NotYet(format!("{}\nconsole:\n{console}", describe(&seen))))
         })
     }

@@ -14,7 +14,7 @@ use crate::story::Story;
 /// Crimes of the demo: what is typed, what the device must report, and what it is.
 pub const CRIMES: &[(char, FaultKind, &str)] = &[
     ('a', FaultKind::SecureAccess, "reads the hypervisor's memory"),
-    ('g', FaultKind::SecureAccess, "jumps into the hypervisor's code"),
+    ('g', FaultKind::BadExecution, "jumps into the hypervisor's code"),
     ('i', FaultKind::StackOverflow, "overflows its stack"),
     ('n', FaultKind::InterruptsMasked, "masks all interrupts for ever"),
 ];
