@@ -7,10 +7,11 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    Facts, Health, Hypervisor, LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
+    DeviceSession, FRAME_LEN_MAX, Facts, Health, Hypervisor, LinkSettings, LinkStorage, Moments, Offence,
+    Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
-use bulkhead_network_stack::{NetworkStack, Storage};
+use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_syscall_abi::ABI_VERSION;
 use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Workspace};
@@ -33,8 +34,10 @@ struct Machine {
 }
 
 static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
-static STORAGE: StaticCell<Storage> = StaticCell::new();
-static LINK: StaticCell<LinkStorage> = StaticCell::new();
+static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+static SOCKETS: StaticCell<Sockets> = StaticCell::new();
+static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
+static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
@@ -72,19 +75,7 @@ pub(crate) fn start() {
     let Ok(mut entropy) = SeededEntropy::next_boot(&identity.entropy_seed, &mut die, first) else {
         epitaph::halt("the entropy counter cannot be advanced; its flash pages are worn out");
     };
-    let mut seed = [0; 8];
-    entropy.fill(&mut seed);
-    // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
-    let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
-    let network = match controller {
-        Ok(controller) => {
-            Some(NetworkStack::new(controller, STORAGE.init_with(Storage::new), u64::from_le_bytes(seed), 0))
-        }
-        Err(_) => {
-            console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
-            None
-        }
-    };
+    let network = network(&mut entropy);
     let engine = Engine::new(
         layout(),
         DeviceFacts {
@@ -125,7 +116,8 @@ pub(crate) fn start() {
     };
     let mut external = external;
     let mut memory = Memory { die: &mut die, external: &mut external };
-    let link = (settings, LINK.init_with(LinkStorage::new));
+    let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
+    let link = (settings, storage);
     match Hypervisor::start(facts, network, link, engine, &mut memory, &mut entropy) {
         Ok(hypervisor) => MACHINE.set(|| Machine { hypervisor, die, external, entropy }),
         Err(error) => {
@@ -134,6 +126,28 @@ pub(crate) fn start() {
         }
     }
     BUSY.store(true, Ordering::Relaxed);
+}
+
+/// Starts the network, if the machine has a controller. Out of line, like all that needs much stack once.
+#[inline(never)]
+fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
+    let mut seed = [0; 8];
+    entropy.fill(&mut seed);
+    // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
+    let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
+    match controller {
+        Ok(controller) => Some(NetworkStack::new(
+            controller,
+            BUFFERS.take(),
+            SOCKETS.init_with(Sockets::new),
+            u64::from_le_bytes(seed),
+            0,
+        )),
+        Err(_) => {
+            console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
+            None
+        }
+    }
 }
 
 fn layout() -> Layout {
@@ -216,10 +230,14 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
             BUSY.store(true, Ordering::Relaxed); // What made it stop goes on at the next tick.
             world::switch::Order::Stop
         }
-        Order::Start { offset, length } => start_order(machine, offset, length).unwrap_or_else(|| {
-            machine.hypervisor.start_refused(now_us, &TheMailbox, &mut Here);
-            world::switch::Order::Continue
-        }),
+        Order::Start { offset, length } => {
+            // `cargo xtask bench footprint` reads this line.
+            Here.console(format_args!("stack: {} bytes used at most", world::start::stack_used_bytes()));
+            start_order(machine, offset, length).unwrap_or_else(|| {
+                machine.hypervisor.start_refused(now_us, &TheMailbox, &mut Here);
+                world::switch::Order::Continue
+            })
+        }
         Order::RestartDevice => world::start::restart(),
     }
 }

@@ -9,8 +9,8 @@ use crate::board;
 
 /// Regions of the SAU on this chip.
 const REGIONS_MAX: usize = 8;
-/// Lines that the application may own.
-const LINES_MAX: usize = 32;
+/// Lines that the application may own: as many as `armv8m-trustzone` can unwind when all are active.
+const LINES_MAX: usize = 16;
 
 /// Priority of the hypervisor's device interrupts.
 const DEVICE_PRIORITY: u8 = 0x20;

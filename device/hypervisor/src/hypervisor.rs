@@ -88,6 +88,8 @@ pub trait Outside {
 }
 
 /// The hypervisor of one device.
+///
+/// The parts of a slice are kept out of line: their stack frames then follow each other instead of adding up.
 pub struct Hypervisor<'w, E> {
     facts: Facts,
     network: Option<NetworkStack<E>>,
@@ -119,7 +121,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     pub fn start<D: NorFlash, X: NorFlash>(
         facts: Facts,
         network: Option<NetworkStack<E>>,
-        (settings, storage): (LinkSettings<'w>, &'w mut LinkStorage),
+        (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
         mut engine: Engine<'w>,
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
@@ -180,6 +182,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.order(&moment, mailbox, outside)
     }
 
+    #[inline(never)]
     fn judge_application(
         &mut self,
         moment: &Moments,
@@ -196,6 +199,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
     }
 
+    #[inline(never)]
     fn poll_link(
         &mut self,
         now_us: u64,
@@ -339,6 +343,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.pending_done = Some(CommandDone { id: command.id, accepted });
     }
 
+    #[inline(never)]
     fn poll_engine<D: NorFlash, X: NorFlash>(
         &mut self,
         moment: &Moments,
@@ -414,6 +419,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     }
 
     /// Sends what is due, most important first, as far as there is room.
+    #[inline(never)]
     fn send_reports(&mut self, now_ms: u64, mailbox: &impl MailboxAccess) {
         if !self.welcomed {
             return;

@@ -19,6 +19,7 @@ mod mailbox;
 mod update_policy;
 
 pub use application::{Application, Due, Health, Offence, Start};
+pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};

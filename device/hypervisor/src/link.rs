@@ -27,29 +27,17 @@ pub struct LinkSettings<'w> {
 }
 
 /// Memory of the link, placed by the board: large values never cross its stack.
-pub struct LinkStorage {
-    session: Option<DeviceSession>,
+pub struct LinkStorage<'w> {
+    /// Room for the session, `None` at first.
+    pub session: &'w mut Option<DeviceSession>,
     /// Bytes from the network that the session has not taken yet.
-    incoming: [u8; FRAME_LEN_MAX],
-}
-
-impl LinkStorage {
-    /// Empty memory.
-    pub const fn new() -> Self {
-        Self { session: None, incoming: [0; FRAME_LEN_MAX] }
-    }
-}
-
-impl Default for LinkStorage {
-    fn default() -> Self {
-        Self::new()
-    }
+    pub incoming: &'w mut [u8; FRAME_LEN_MAX],
 }
 
 /// The link, up or on its way.
 pub(crate) struct Link<'w> {
     settings: LinkSettings<'w>,
-    storage: &'w mut LinkStorage,
+    storage: LinkStorage<'w>,
     reconnect: Reconnect,
     keepalive: Keepalive,
     opening: bool,
@@ -62,7 +50,7 @@ pub(crate) struct Link<'w> {
 impl<'w> Link<'w> {
     pub(crate) fn new(
         settings: LinkSettings<'w>,
-        storage: &'w mut LinkStorage,
+        storage: LinkStorage<'w>,
         entropy: &mut impl Entropy,
     ) -> Self {
         let mut seed = [0; 8];
@@ -89,7 +77,7 @@ impl<'w> Link<'w> {
     ) {
         let connection = network.connection();
         self.has_address = connection != Connection::NoAddress;
-        match (&mut self.storage.session, connection) {
+        match (self.storage.session.as_mut(), connection) {
             (Some(session), Connection::Open) => {
                 session.run_handshake_step(now_ms);
                 session.handle_timeout(now_ms);
@@ -97,13 +85,7 @@ impl<'w> Link<'w> {
             // What had arrived before the end is still to be read; `feed` reports the loss when nothing is left.
             (Some(_), _) => {}
             (None, Connection::Open) if self.opening => {
-                self.opening = false;
-                let mut ephemeral = [0; 32];
-                entropy.fill(&mut ephemeral);
-                self.storage.session =
-                    Some(DeviceSession::new(self.keys(), ephemeral, self.keepalive, now_ms));
-                self.n_incoming = 0;
-                self.n_taken = 0;
+                self.start_session(entropy, now_ms);
             }
             (None, Connection::Open) => network.close(),
             (None, Connection::Opening) => {}
@@ -121,11 +103,23 @@ impl<'w> Link<'w> {
         }
     }
 
+    /// Out of line: a session is large, and is built on the stack before it is moved to its place.
+    #[inline(never)]
+    fn start_session(&mut self, entropy: &mut impl Entropy, now_ms: u64) {
+        self.opening = false;
+        let mut ephemeral = [0; 32];
+        entropy.fill(&mut ephemeral);
+        let session = DeviceSession::new(self.keys(), ephemeral, self.keepalive, now_ms);
+        *self.storage.session = Some(session);
+        self.n_incoming = 0;
+        self.n_taken = 0;
+    }
+
     /// Hands received bytes to the session; `false` when there are none.
     pub(crate) fn feed<E: EthernetController>(&mut self, network: &mut NetworkStack<E>, now_ms: u64) -> bool {
-        let Some(session) = &mut self.storage.session else { return false };
+        let Some(session) = self.storage.session.as_mut() else { return false };
         if self.n_taken >= self.n_incoming {
-            self.n_incoming = network.receive(&mut self.storage.incoming);
+            self.n_incoming = network.receive(self.storage.incoming);
             self.n_taken = 0;
         }
         let waiting = self.storage.incoming.get(self.n_taken..self.n_incoming).unwrap_or(&[]);
@@ -173,7 +167,7 @@ impl<'w> Link<'w> {
 
     /// Moves sealed frames to the network as far as it has room. Returns whether it did.
     pub(crate) fn flush<E: EthernetController>(&mut self, network: &mut NetworkStack<E>) -> bool {
-        let Some(session) = &mut self.storage.session else { return false };
+        let Some(session) = self.storage.session.as_mut() else { return false };
         let mut moved = false;
         let mut buffer = [0; 512];
         while session.wants_to_transmit() {

@@ -9,4 +9,4 @@
 mod ethernet;
 mod stack;
 
-pub use stack::{Connection, HOST_LEN_MAX, NetworkStack, Storage};
+pub use stack::{Buffers, Connection, HOST_LEN_MAX, NetworkStack, Sockets};

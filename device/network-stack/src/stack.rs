@@ -14,8 +14,9 @@ use crate::ethernet::{Bearer, Frames};
 /// Longest host name in bytes.
 pub const HOST_LEN_MAX: usize = 64;
 
-const TCP_RECEIVE_LEN: usize = 4096;
-const TCP_TRANSMIT_LEN: usize = 2048;
+/// Two full segments in, one and a half out: what one fetch of 8 KiB needs to keep flowing.
+const TCP_RECEIVE_LEN: usize = 2920;
+const TCP_TRANSMIT_LEN: usize = 1536;
 const SOCKETS: usize = 3;
 
 /// Longest silence of the peer while data is unacknowledged, after which TCP gives up.
@@ -26,29 +27,40 @@ const OPEN_TIMEOUT_MS: u64 = 20_000;
 const LOCAL_PORT_FIRST: u16 = 49_152;
 const LOCAL_PORT_COUNT: u16 = 16_384;
 
-/// Memory of the stack, placed by the board.
-pub struct Storage {
-    sockets: [SocketStorage<'static>; SOCKETS],
+/// Byte buffers of the stack, all zeros at first: a static of them costs no flash.
+pub struct Buffers {
     tcp_receive: [u8; TCP_RECEIVE_LEN],
     tcp_transmit: [u8; TCP_TRANSMIT_LEN],
-    dns_queries: [Option<dns::DnsQuery>; 1],
     frames: Frames,
 }
 
-impl Storage {
-    /// Empty memory.
+impl Buffers {
+    /// Empty buffers.
     pub const fn new() -> Self {
-        Self {
-            sockets: [SocketStorage::EMPTY; SOCKETS],
-            tcp_receive: [0; TCP_RECEIVE_LEN],
-            tcp_transmit: [0; TCP_TRANSMIT_LEN],
-            dns_queries: [const { None }; 1],
-            frames: Frames::new(),
-        }
+        Self { tcp_receive: [0; TCP_RECEIVE_LEN], tcp_transmit: [0; TCP_TRANSMIT_LEN], frames: Frames::new() }
     }
 }
 
-impl Default for Storage {
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// State of the stack's sockets.
+pub struct Sockets {
+    sockets: [SocketStorage<'static>; SOCKETS],
+    dns_queries: [Option<dns::DnsQuery>; 1],
+}
+
+impl Sockets {
+    /// No sockets.
+    pub const fn new() -> Self {
+        Self { sockets: [SocketStorage::EMPTY; SOCKETS], dns_queries: [const { None }; 1] }
+    }
+}
+
+impl Default for Sockets {
     fn default() -> Self {
         Self::new()
     }
@@ -88,9 +100,15 @@ pub struct NetworkStack<E> {
 
 impl<E: EthernetController> NetworkStack<E> {
     /// Starts the stack. `seed` makes port and sequence numbers unpredictable.
-    pub fn new(mut controller: E, storage: &'static mut Storage, seed: u64, now_ms: u64) -> Self {
+    pub fn new(
+        mut controller: E,
+        buffers: &'static mut Buffers,
+        storage: &'static mut Sockets,
+        seed: u64,
+        now_ms: u64,
+    ) -> Self {
         let mac = controller.mac_address();
-        let mut bearer = Bearer { controller, frames: &mut storage.frames };
+        let mut bearer = Bearer { controller, frames: &mut buffers.frames };
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
         config.random_seed = seed;
         let interface = Interface::new(config, &mut bearer, instant(now_ms));
@@ -98,8 +116,8 @@ impl<E: EthernetController> NetworkStack<E> {
         let dhcp = sockets.add(dhcpv4::Socket::new());
         let dns = sockets.add(dns::Socket::new(&[], storage.dns_queries.as_mut_slice()));
         let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(storage.tcp_receive.as_mut_slice()),
-            tcp::SocketBuffer::new(storage.tcp_transmit.as_mut_slice()),
+            tcp::SocketBuffer::new(buffers.tcp_receive.as_mut_slice()),
+            tcp::SocketBuffer::new(buffers.tcp_transmit.as_mut_slice()),
         );
         socket.set_timeout(Some(TCP_TIMEOUT));
         // Frames are small and written whole: waiting for more would only add a round trip.

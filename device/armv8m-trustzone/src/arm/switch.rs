@@ -106,7 +106,7 @@ const CALLEE_WORDS: usize = 10;
 
 /// External interrupts of the application that may be active at once; more cannot nest, since each needs a priority
 /// of its own and the board gives the application fewer lines than this.
-const ACTIVE_MAX: usize = 32;
+const ACTIVE_MAX: usize = 16;
 const CHAIN_WORDS: usize = ACTIVE_MAX * (FRAME_WORDS + CALLEE_WORDS);
 const IDLE_STACK_WORDS: usize = 64;
 const GATEWAY_STACK_WORDS: usize = 512;
