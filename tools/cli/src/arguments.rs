@@ -30,10 +30,13 @@ pub(crate) enum Command {
     Logout,
     /// Show who is logged in.
     Whoami,
-    /// List, show, claim and command devices.
+    /// Make and show the key that signs your bundles.
+    #[command(subcommand)]
+    Key(Key),
+    /// Make, list, show, claim, run and command devices.
     #[command(subcommand)]
     Device(Device),
-    /// List, push and fetch application bundles.
+    /// Make, push, list and fetch application bundles.
     #[command(subcommand)]
     App(App),
     /// Set what a device shall run, and watch it get there.
@@ -76,6 +79,10 @@ pub(crate) struct Login {
 pub(crate) enum Device {
     /// List devices.
     Ls,
+    /// Make a virtual device: keys, non-volatile memory, registration (the factory step).
+    New(NewDevice),
+    /// Run a virtual device in QEMU; Ctrl-C cuts its power.
+    Run(RunDevice),
     /// Show one device in full.
     Show {
         /// Id or name.
@@ -121,8 +128,137 @@ pub(crate) enum Device {
     },
 }
 
+#[derive(Args)]
+pub(crate) struct NewDevice {
+    /// Name, unique on the server.
+    pub(crate) name: String,
+    /// Where to write its non-volatile memory; by default in the configuration folder, under its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) memory: Option<PathBuf>,
+    /// Public key (text or file) whose bundles it shall accept; may be given more than once. By default your own.
+    #[arg(long = "signing-key", value_name = "KEY")]
+    pub(crate) signing_keys: Vec<String>,
+    /// Host of the server as the device sees it; the default is this machine, seen from QEMU's user network.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) device_host: Option<String>,
+    /// Port of the server's device gateway; asked of the server by default.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) device_port: Option<u16>,
+    /// Claim it at once for your account.
+    #[arg(long)]
+    pub(crate) claim: bool,
+    /// Overwrite the file of another device, whose keys are then lost.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RunDevice {
+    /// Name given to `device new`, or a file with its non-volatile memory.
+    pub(crate) device: String,
+    /// Hypervisor to run; by default the one that `cargo xtask image mps2-an505` built.
+    #[arg(long, value_name = "ELF")]
+    pub(crate) image: Option<PathBuf>,
+    /// Append the hypervisor's console to a file instead of showing it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) console: Option<PathBuf>,
+    /// Append the application's own serial line to a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) application_console: Option<PathBuf>,
+    /// Let a debugger attach to the whole machine on this port of the loopback.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) gdb: Option<u16>,
+    /// Wait for that debugger before the first instruction.
+    #[arg(long, requires = "gdb")]
+    pub(crate) wait: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Key {
+    /// Make the key that signs your bundles.
+    Generate {
+        /// Where to write it; by default in the configuration folder.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
+    /// Show the public half of a key.
+    Show {
+        /// The key file; by default the one in the configuration folder.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct MakeBundle {
+    /// The program: ELF, Intel HEX, or bare bytes.
+    pub(crate) program: PathBuf,
+    /// Where to write the bundle; by default beside the program.
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Name of the application; by default that of the file.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Version of the application.
+    #[arg(long, default_value = "0.0.0")]
+    pub(crate) version: String,
+    /// Number that rises with each release; by default the seconds since 1970.
+    #[arg(long)]
+    pub(crate) sequence: Option<u64>,
+    /// Security counter; devices never go back behind the highest they ran.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) security_counter: u32,
+    /// System call ABIs that the application works with, such as 1 or 1..3.
+    #[arg(long, default_value = "1", value_parser = revisions)]
+    pub(crate) abi: (u32, u32),
+    /// Board revisions that it is for, such as 1 or 1..3.
+    #[arg(long, default_value = "1", value_parser = revisions)]
+    pub(crate) board_revisions: (u32, u32),
+    /// Longest time that the application may postpone an update, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) postpone_max: Option<u32>,
+    /// Description of the board; by default that of the virtual board.
+    #[arg(long, value_name = "BOARD.TOML")]
+    pub(crate) board: Option<PathBuf>,
+    /// How to read the program; by default by its first bytes.
+    #[arg(long, default_value = "detect")]
+    pub(crate) format: ProgramFormat,
+    /// Address of the first byte of a bare program; by default the start of the application's flash.
+    #[arg(long, value_parser = address)]
+    pub(crate) address: Option<u32>,
+    /// Key that signs; by default the one in the configuration folder.
+    #[arg(long)]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// How a program file is to be read.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum ProgramFormat {
+    Detect,
+    Elf,
+    Hex,
+    Bin,
+}
+
+/// Reads `1` or `1..3`, both ends included.
+fn revisions(text: &str) -> Result<(u32, u32), String> {
+    let (least, greatest) = text.split_once("..").unwrap_or((text, text));
+    match (least.parse(), greatest.parse()) {
+        (Ok(least), Ok(greatest)) if least <= greatest => Ok((least, greatest)),
+        _ => Err("give a number, or a range such as 1..3".into()),
+    }
+}
+
+/// Reads a decimal or `0x` hexadecimal address.
+fn address(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0x").map(|digits| u32::from_str_radix(&digits.replace('_', ""), 16));
+    digits.unwrap_or_else(|| text.parse()).map_err(|_| "give an address such as 0x80000000".into())
+}
+
 #[derive(Subcommand)]
 pub(crate) enum App {
+    /// Make and sign a bundle from a program.
+    Bundle(MakeBundle),
     /// List bundles on the server.
     Ls,
     /// Push a bundle file to the server.

@@ -38,6 +38,7 @@ fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Login(login) => commands::login::login(&session, login),
         Command::Logout => commands::login::logout(&session),
         Command::Whoami => commands::login::who_am_i(&session),
+        Command::Key(command) => commands::key::run(&session, command),
         Command::Device(command) => commands::device::run(&session, command),
         Command::App(command) => commands::app::run(&session, command),
         Command::Deploy(deploy) => commands::deploy::run(&session, deploy),

@@ -10,7 +10,10 @@ use bulkhead_link_protocol::*;
 use bulkhead_link_session::{Closed, RefusalReason};
 use serde_json::{Value, json};
 
-fn push(server: &TestServer, recipe: &Recipe) -> (Value, Vec<u8>, Vec<(u32, Vec<u8>)>) {
+/// The bundle as the server shows it, its file, its images.
+type Pushed = (Value, Vec<u8>, Images);
+
+fn push(server: &TestServer, recipe: &Recipe) -> Pushed {
     let (file, images) = bundle(recipe);
     let pushed = server.ask_as(Some(&server.admin), "POST", "/api/v1/bundles", file.clone()).ok();
     (pushed, file, images)
@@ -31,7 +34,14 @@ fn device_gets_exactly_the_bytes_that_were_pushed_and_its_stages_are_seen() {
     let server = TestServer::start();
     let id = server.own(1);
     let (pushed, file, images) = push(&server, &Recipe::default());
-    let mut device = server.connect(1);
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+    device.expect("established", |said| matches!(said, Said::Established));
+    let before_us = bulkhead_cloud_api::Timestamp::now().0;
+    device.hello(None);
+    let said = device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
+    let Said::Welcome(welcome) = said else { panic!("{said:?}") };
+    let clock_us = i64::try_from(welcome.wall_clock_us).expect("this century");
+    assert!((before_us..before_us + 5_000_000).contains(&clock_us), "the server tells the time");
     let path = format!("/api/v1/devices/{id}");
     let shown = server.get(&path);
     assert_eq!((&shown["online"], &shown["reported"]["abi"]), (&json!(true), &json!(1)));
@@ -239,12 +249,15 @@ fn device_reads_only_its_own_target() {
     assert!(device.fetch(offer.manifest, FetchFrom::Area, images[1].0, beyond - 1).is_some());
 }
 
+/// What a device does that it must not.
+type Crime<'a> = &'a dyn Fn(&mut FakeDevice);
+
 #[test]
 fn device_that_breaks_the_protocol_is_cut_off_and_may_come_back() {
     let server = TestServer::start();
     let id = server.own(1);
     let fetch = |len| Fetch { manifest: [0; 32], from: FetchFrom::Area, area: 0, offset: 0, len };
-    let crimes: [(&str, &dyn Fn(&mut FakeDevice)); 5] = [
+    let crimes: [(&str, Crime<'_>); 5] = [
         ("forged frame", &|device| device.send_raw(&[[0, 32].as_slice(), &[7; 32]].concat())),
         ("impossible length", &|device| device.send_raw(&[0xFF; 64])),
         ("empty fetch", &|device| device.send(&DeviceMessage::Fetch(fetch(0)))),

@@ -3,17 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use bulkhead_cloud_api::{BUNDLE_FILE_LEN_MAX, Bundle, Timestamp};
+use bulkhead_board_description::{Board, MPS2_AN505};
+use bulkhead_bundle_builder::{BuildError, Format, Policy, Release, Revisions, build, read_image};
+use bulkhead_cloud_api::{BUNDLE_FILE_LEN_MAX, Bundle, ManifestDigest, Timestamp};
 use bulkhead_cloud_client::Client;
 use serde_json::json;
 
 use super::Session;
-use crate::arguments::App;
+use crate::arguments::{App, MakeBundle, ProgramFormat};
 use crate::failure::{ExitCode, Failure};
 use crate::output::{ago, harmless, table};
 
 pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
     match command {
+        App::Bundle(make) => bundle(session, make),
         App::Ls => list(session),
         App::Push { file } => {
             let bundle = push(&session.client()?, &file)?;
@@ -22,6 +25,58 @@ pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
         }
         App::Pull { bundle, output } => pull(session, &bundle, &output),
     }
+}
+
+fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
+    let read = |path: &Path| fs::read(path).map_err(|error| Failure::file("read", path, &error));
+    let board = match &make.board {
+        Some(path) => Board::parse(&String::from_utf8_lossy(&read(path)?)),
+        None => Board::parse(MPS2_AN505),
+    };
+    let board =
+        board.map_err(|error| Failure::new(ExitCode::File, error.to_string(), "mend the description"))?;
+    let format = match make.format {
+        ProgramFormat::Detect => Format::Detect,
+        ProgramFormat::Elf => Format::Elf,
+        ProgramFormat::Hex => Format::Hex,
+        ProgramFormat::Bin => Format::Bin,
+    };
+    let start = board.application.region.first().map_or(0, |region| region.base);
+    let image =
+        read_image(&read(&make.program)?, format, make.address.unwrap_or(start)).map_err(not_built)?;
+    let signer = super::key::load(make.key.as_deref())?;
+    let stem = make.program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = make.name.or(stem).unwrap_or_default();
+    let revisions = |(least, greatest): (u32, u32)| Revisions { least, greatest };
+    let release = Release {
+        name: &name,
+        version: &make.version,
+        sequence: make.sequence.unwrap_or_else(seconds_since_1970),
+        security_counter: make.security_counter,
+        abi: revisions(make.abi),
+        board_revisions: revisions(make.board_revisions),
+        policy: Policy { postpone_max_s: make.postpone_max },
+    };
+    let made = build(&board, &image, &release, &signer).map_err(not_built)?;
+    let output = make.output.unwrap_or_else(|| make.program.with_extension("bundle"));
+    fs::write(&output, &made.file).map_err(|error| Failure::file("write", &output, &error))?;
+    let manifest = ManifestDigest(made.manifest);
+    let document = json!({
+        "file": output, "len": made.file.len(), "manifest": manifest, "name": name,
+        "version": make.version, "sequence": release.sequence,
+    });
+    session.output.data(&document, || {
+        vec![format!("{} ({} B) {name} {} {manifest}", output.display(), made.file.len(), make.version)]
+    });
+    Ok(())
+}
+
+fn not_built(error: BuildError) -> Failure {
+    Failure::new(ExitCode::File, error.to_string(), "change the program or the options, and bundle it again")
+}
+
+fn seconds_since_1970() -> u64 {
+    u64::try_from(Timestamp::now().0 / 1_000_000).unwrap_or(1)
 }
 
 fn list(session: &Session<'_>) -> Result<(), Failure> {

@@ -16,6 +16,8 @@ use crate::output::{Tone, ago, harmless, table};
 pub(crate) fn run(session: &Session<'_>, command: Device) -> Result<(), Failure> {
     match command {
         Device::Ls => list(session),
+        Device::New(new) => super::virtual_device::new(session, new),
+        Device::Run(run) => super::virtual_device::run(session, run),
         Device::Show { device } => show(session, &device),
         Device::Claim { device, token, name } => claim(session, &device, token, name),
         Device::Rename { device, name } => {
@@ -42,7 +44,9 @@ pub(crate) fn run(session: &Session<'_>, command: Device) -> Result<(), Failure>
 fn list(session: &Session<'_>) -> Result<(), Failure> {
     let devices = session.client()?.devices()?;
     if devices.is_empty() {
-        session.output.note("no devices yet; claim one with `bulkhead device claim`");
+        session.output.note(
+            "no devices yet; make one with `bulkhead device new`, or claim one with `bulkhead device claim`",
+        );
     }
     let now = Timestamp::now();
     session.output.data(&devices, || {

@@ -4,10 +4,12 @@ pub(crate) mod app;
 pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod token;
 pub(crate) mod update;
+pub(crate) mod virtual_device;
 
 use bulkhead_cloud_client::Client;
 use clap::CommandFactory as _;

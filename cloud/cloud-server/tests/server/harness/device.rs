@@ -193,9 +193,8 @@ impl FakeDevice {
     pub(crate) fn wait_for_end(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            match self.next_within(Duration::from_millis(100)) {
-                Some(Said::Gone | Said::Closed(_)) => return,
-                _ => {}
+            if let Some(Said::Gone | Said::Closed(_)) = self.next_within(Duration::from_millis(100)) {
+                return;
             }
         }
         panic!("the server did not end the connection");

@@ -243,8 +243,11 @@ impl Default for Recipe {
     }
 }
 
-/// A bundle file with two areas, and their images by area id.
-pub(crate) fn bundle(recipe: &Recipe) -> (Vec<u8>, Vec<(u32, Vec<u8>)>) {
+/// Images by area id.
+pub(crate) type Images = Vec<(u32, Vec<u8>)>;
+
+/// A bundle file with two areas, and their images.
+pub(crate) fn bundle(recipe: &Recipe) -> (Vec<u8>, Images) {
     let fill = |len: usize, salt: u8| -> Vec<u8> {
         let byte = |n: usize| n.to_le_bytes()[0] ^ n.to_le_bytes()[1] ^ salt;
         (0..len).map(byte).collect()

@@ -1,0 +1,81 @@
+//! The key that signs an owner's bundles. It never leaves this machine.
+
+use std::path::{Path, PathBuf};
+
+use bulkhead_bundle_builder::{KeyError, Signer, generate_key, load_key, parse_public_key, write_public_key};
+use serde_json::json;
+
+use super::Session;
+use crate::arguments::Key;
+use crate::config::{home, make_private_folder};
+use crate::failure::{ExitCode, Failure};
+
+pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
+    match command {
+        Key::Generate { output } => generate(session, output),
+        Key::Show { key } => {
+            let path = path_or_default(key.as_deref())?;
+            show(session, &path, &load(Some(&path))?);
+            Ok(())
+        }
+    }
+}
+
+fn generate(session: &Session<'_>, output: Option<PathBuf>) -> Result<(), Failure> {
+    let path = path_or_default(output.as_deref())?;
+    if output.is_none() {
+        make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
+    }
+    let signer = generate_key(&path).map_err(failed)?;
+    session.output.note(&format!(
+        "signing key written to {}; keep a copy offline: devices accept bundles of this key alone",
+        path.display()
+    ));
+    show(session, &path, &signer);
+    Ok(())
+}
+
+fn show(session: &Session<'_>, path: &Path, signer: &Signer) {
+    let public = write_public_key(&signer.public_key());
+    session.output.data(&json!({ "file": path, "public_key": public }), || vec![public.clone()]);
+}
+
+/// The signing key in `path`, or in its usual place.
+pub(crate) fn load(path: Option<&Path>) -> Result<Signer, Failure> {
+    let chosen = path_or_default(path)?;
+    if path.is_none() && !chosen.exists() {
+        let what = format!("there is no signing key at {}", chosen.display());
+        return Err(Failure::new(ExitCode::File, what, "make one with `bulkhead key generate`"));
+    }
+    load_key(&chosen).map_err(failed)
+}
+
+/// A public key given as text or as a file that holds it; a private key file will do as well.
+pub(crate) fn public(text: &str) -> Result<[u8; 32], Failure> {
+    if let Some(key) = parse_public_key(text) {
+        return Ok(key);
+    }
+    let path = Path::new(text);
+    let held = std::fs::read_to_string(path).ok();
+    if let Some(key) = held.and_then(|held| parse_public_key(&held)) {
+        return Ok(key);
+    }
+    load_key(path).map(|signer| signer.public_key()).map_err(failed)
+}
+
+fn path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
+    match path {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(home()?.join("keys").join("signing.key")),
+    }
+}
+
+fn failed(error: KeyError) -> Failure {
+    let next = match &error {
+        KeyError::Exists(_) => "choose another file with --output, or use the key that is there",
+        KeyError::Readable(_) => "let nobody else read it, then try again",
+        KeyError::NotAKey { .. } => "give a file that `bulkhead key generate` wrote, or a public key",
+        KeyError::NoRandomness(_) | KeyError::Io { .. } => "check the path and its permissions",
+    };
+    Failure::new(ExitCode::File, error.to_string(), next)
+}
