@@ -33,7 +33,7 @@ pub(crate) fn footprint(path: &Path) -> Result<Footprint> {
         if !zeroed {
             sum.flash_bytes += section.size();
         }
-        if writable {
+        if writable || zeroed {
             sum.ram_bytes += section.size();
         }
     }
