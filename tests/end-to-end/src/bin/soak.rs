@@ -18,8 +18,8 @@ use bulkhead_end_to_end::fleet::{Fleet, UPDATED_WITHIN, describe, runs};
 
 /// Most kills before the device is left to recover.
 const NESTED_MAX: u64 = 3;
-/// Longest random delay behind a page, in microseconds: a few pages' time.
-const DELAY_US_MAX: u64 = 20_000;
+/// Longest random delay behind a page, in microseconds: about the time of two pages.
+const DELAY_US_MAX: u64 = 2_000;
 /// Longest time of one apply, as seen from outside.
 const APPLY_WITHIN: Duration = Duration::from_secs(60);
 
