@@ -10,7 +10,7 @@ use clap_complete::Shell;
 ///
 /// Begin with `bulkhead login URL`, then `bulkhead device ls`.
 #[derive(Parser)]
-#[command(name = "bulkhead", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "bulkhead", version, about, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Print data as JSON: one document, or one a line where a command follows something.
     #[arg(long, global = true)]
@@ -377,4 +377,25 @@ pub(crate) enum Token {
         /// Its id.
         id: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn definitions_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn revisions_and_addresses_are_read_as_people_write_them() {
+        assert_eq!(revisions("1..3"), Ok((1, 3)));
+        assert_eq!(revisions("2"), Ok((2, 2)));
+        assert!(["3..1", "", "1..", "x"].iter().all(|text| revisions(text).is_err()));
+        assert_eq!(address("0x8000_0000"), Ok(0x8000_0000));
+        assert!(["", "0x", "-1", "0x100000000"].iter().all(|text| address(text).is_err()));
+    }
 }
