@@ -57,7 +57,8 @@ impl<R: Rules> Engine<'_, R> {
             return self.dead("the journal's flash does not keep what is written to it");
         }
         let Mark { first, second } = record.mark;
-        self.phase = match second.checked_sub(1) {
+        let torn = self.target.and_then(|target| target.page_located(second));
+        self.phase = match torn {
             Some(torn) => Phase::Restore { page: torn, forced: true, then: first, attempt: 0 },
             None => Phase::Restore { page: first, forced: false, then: first.saturating_add(1), attempt: 0 },
         };
@@ -134,7 +135,10 @@ impl<R: Rules> Engine<'_, R> {
         if staging.open_page(mem.external, &slot, buffer, sealed, wanted, Self::authenticate()).is_err() {
             return Written::NotStaged;
         }
-        if !is_marked && R::WRITES_JOURNAL && self.journal.mark(mem.die, Mark::page(page)).is_err() {
+        if !is_marked
+            && R::WRITES_JOURNAL
+            && self.journal.mark(mem.die, Mark::page(page, place.location())).is_err()
+        {
             return Written::NotStaged;
         }
         let written = place.erase(mem, &self.layout).and_then(|()| place.program(mem, &self.layout, buffer));
@@ -156,7 +160,7 @@ impl<R: Rules> Engine<'_, R> {
             return self.dead("neither application could be made whole; the next offer repairs the device");
         };
         self.reason = Reason::of(format_args!("page {page} could not be written"));
-        let mark = Mark { first: 0, second: page.saturating_add(1) };
+        let mark = Mark::page(0, target.place(page).map_or(0, |place| place.location()));
         if self.intend(mem, State::Revert, target.digest, old.digest, mark).is_err() {
             return self.dead("the journal's flash does not keep what is written to it");
         }

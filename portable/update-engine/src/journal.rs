@@ -74,8 +74,8 @@ impl State {
 
 /// How far the work of a state has come. Its meaning depends on the state.
 ///
-/// `Apply`, `Revert`: `first` is the first page not known to be whole, `second` is one more than the page that
-/// may be torn, or 0. `Empty`, `Committed`: staging sectors `first..first + second` may be torn.
+/// `Apply`, `Revert`: `first` is the first page not known to be whole, `second` is the location of the page that may
+/// be torn, or 0: a location, so that the page can be made certain even if the manifest is lost. `Empty`, `Committed`: staging sectors `first..first + second` may be torn.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Mark {
     pub(crate) first: u32,
@@ -88,9 +88,9 @@ impl Mark {
     /// The spare manifest slot may be torn.
     pub(crate) const SLOT: Self = Self { first: u32::MAX, second: u32::MAX };
 
-    /// Page `page` of an apply or revert is about to be touched; all before it are whole.
-    pub(crate) const fn page(page: u32) -> Self {
-        Self { first: page, second: page.saturating_add(1) }
+    /// Page `page` of an apply or revert, at `location`, is about to be touched; all before it are whole.
+    pub(crate) const fn page(page: u32, location: u32) -> Self {
+        Self { first: page, second: location }
     }
 }
 

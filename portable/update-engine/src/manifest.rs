@@ -114,6 +114,17 @@ impl Manifest {
         })
     }
 
+    /// The page of this manifest at a journal's location.
+    pub(crate) fn page_located(&self, location: u32) -> Option<u32> {
+        let (medium, index) = split_location(location)?;
+        self.areas().find_map(|area| {
+            let base = area.base.checked_div(area.page_size)?;
+            let index =
+                index.checked_sub(base).filter(|index| *index < area.pages && area.medium == medium)?;
+            area.first_page.checked_add(index)
+        })
+    }
+
     /// The first code area on the die.
     pub(crate) fn entry(&self) -> Option<&Area> {
         self.areas().find(|area| area.medium == Medium::Die && area.kind == AreaKind::Code)
@@ -139,6 +150,16 @@ impl Place {
         };
         let fits = self.offset.checked_add(self.area.page_size).is_some_and(|end| end <= part.length);
         part.start.plus(self.offset).filter(|_| fits).ok_or(FlashError::OutOfRange)
+    }
+
+    /// How the journal names the page: one more than its number in its medium's application part, with the highest
+    /// bit set for external flash.
+    pub(crate) fn location(&self) -> u32 {
+        let number = self.offset.checked_div(self.area.page_size).unwrap_or(0);
+        match self.area.medium {
+            Medium::Die => number.saturating_add(1),
+            Medium::External => number.saturating_add(1) | EXTERNAL,
+        }
     }
 
     /// Reads the page into `page`.
@@ -186,6 +207,36 @@ impl Place {
     pub(crate) fn image_span(&self) -> Option<(u32, u32)> {
         let start = self.index.checked_mul(self.area.page_size)?;
         Some((start, self.area.length.checked_sub(start)?.min(self.area.page_size)))
+    }
+}
+
+/// Bit of a location that stands for external flash.
+const EXTERNAL: u32 = 1 << 31;
+
+fn split_location(location: u32) -> Option<(Medium, u32)> {
+    let medium = if location & EXTERNAL == 0 { Medium::Die } else { Medium::External };
+    Some((medium, (location & !EXTERNAL).checked_sub(1)?))
+}
+
+/// Erases the page at a journal's location, whatever manifest it belonged to.
+///
+/// # Errors
+/// The hardware failed, or the location is outside of the application's parts.
+pub(crate) fn erase_located<D: NorFlash, E: NorFlash>(
+    mem: &mut Memory<'_, D, E>,
+    layout: &Layout,
+    location: u32,
+) -> Result<(), FlashError> {
+    let Some((medium, number)) = split_location(location) else { return Ok(()) };
+    let (part, size) = match medium {
+        Medium::Die => (layout.die_application, mem.die.geometry().erase_size),
+        Medium::External => (layout.external_application, mem.external.geometry().erase_size),
+    };
+    let offset = number.checked_mul(size).filter(|offset| *offset < part.length);
+    let at = offset.and_then(|offset| part.start.plus(offset)).ok_or(FlashError::OutOfRange)?;
+    match medium {
+        Medium::Die => mem.die.erase(at),
+        Medium::External => mem.external.erase(at),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::api::StartCause;
 use crate::engine::{Download, Engine, Offered, Phase, Source, While};
 use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::{Layout, Memory};
-use crate::manifest::{Manifest, SLOT_HEADER_LEN, load, read_slot, slot_len, write_slot_page};
+use crate::manifest::{Manifest, SLOT_HEADER_LEN, erase_located, load, read_slot, slot_len, write_slot_page};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -148,16 +148,19 @@ impl<R: Rules> Engine<'_, R> {
         let record = *self.journal.record();
         let opened = match record.state {
             State::Apply | State::Revert => {
-                // An apply that could not be ended either way is given up for this offer.
+                // An apply that could not be ended either way is given up for this offer. The page that may be torn
+                // must not pass for one that is right.
                 self.committed = None;
                 let (state, mark) = (State::Empty, Mark::NONE);
-                self.journal
-                    .write(mem.die, Record { state, to: NO_MANIFEST, from: NO_MANIFEST, mark, ..record })
+                let empty = Record { state, to: NO_MANIFEST, from: NO_MANIFEST, mark, ..record };
+                self.open_session(mem, record)
+                    .and_then(|()| erase_located(mem, &self.layout, record.mark.second))
+                    .and_then(|()| self.journal.write(mem.die, empty))
             }
             State::Empty | State::Committed => self.open_session(mem, record),
         };
         if opened.is_err() {
-            return self.fail("the journal's flash does not keep what is written to it");
+            return self.fail("flash does not keep what is written to it");
         }
         let from = self.committed.map_or(NO_MANIFEST, |committed| committed.digest);
         self.seal_with(mem, &target.digest, &from);

@@ -190,6 +190,33 @@ fn no_cut_of_a_repair_after_total_loss_of_staging_leads_to_an_unsafe_start() {
     });
 }
 
+/// The manifests are gone half way, so nobody knows which pages there are; but the journal knows what may be torn.
+#[test]
+fn no_cut_of_a_repair_after_the_loss_of_the_manifests_leads_to_an_unsafe_start() {
+    let (old, new) = (old(), new());
+    for (name, operation) in [("lost-erase", 6), ("lost-program", 7), ("lost-external", 16)] {
+        let cut = Some(Cut { operation, moment: Moment::Inside(3) });
+        let device = Device { cut, ..Device::new(&[&old, &new]) };
+        let mut start = device.run::<Sound>(begun(&old, &new), |_| Reading::Before).world;
+        for slot in 0..2 {
+            start.die.tamper(
+                (LAYOUT.die_manifests.start.0 + slot * LAYOUT.die_manifests.length / 2) as usize,
+                &[0],
+            );
+        }
+        assert_eq!(offline(&start, &[&old, &new]), None);
+        assert_sound(&Claim {
+            name,
+            start,
+            known: vec![&old, &new],
+            server: Server::Offers(&new),
+            ends_in: vec![new.digest],
+            offline_ends_in: None,
+            may_revert: false,
+        });
+    }
+}
+
 /// I18: the owner changes their mind while another update is staged.
 #[test]
 fn no_cut_of_an_update_that_overtakes_another_leads_to_an_unsafe_start() {
