@@ -379,21 +379,26 @@ fn prepare_idle(unwinding: bool) {
     unsafe { *IDLE.get() = context };
 }
 
-/// `str r1, [r0]; bx r2`: the first two instructions of every start, in the application's own memory. They switch off
-/// the Non-secure SysTick, which no secure code can reach on every chip (`docs/errata.md`, E1), then jump on.
-const START_STUB: u32 = 0x4710_6001;
+/// The first instructions of every start, in the application's own memory, interrupts masked. They switch off the
+/// Non-secure SysTick and forget its request, which no secure code can do on every chip (`docs/errata.md`, E1): the
+/// application before may have left it running, and its tick must not meet an application that knows of none.
+///
+/// `str r1, [r0]` (SYST_CSR), `str.w r3, [r0, #0xCF4]` (ICSR), `cpsie i`, `bx r2`, `nop`.
+const START_STUB: [u32; 3] = [0xF8C0_6001, 0xB662_3CF4, 0xBF00_4710];
+const START_STUB_BYTES: u32 = 16;
+const _: () = assert!(ICSR - SYST_CSR == 0xCF4);
 
 /// Builds the application's first frame and makes it current.
 fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
     let frame_at = stack_pointer.wrapping_sub((FRAME_WORDS as u32) * 4);
-    let stub_at = frame_at.wrapping_sub(8);
+    let stub_at = frame_at.wrapping_sub(START_STUB_BYTES);
     // lr = 0xFFFFFFFF: debuggers end the unwind there.
-    let frame = [SYST_CSR, 0, entry | 1, 0, 0, 0xFFFF_FFFF, stub_at, XPSR_THUMB];
-    // SAFETY: the caller has checked that the stack pointer lies in the application's memory.
-    unsafe { core::ptr::write_volatile(stub_at as *mut u32, START_STUB) };
-    for (offset, word) in (0u32..).zip(frame) {
-        // SAFETY: as above.
-        unsafe { core::ptr::write_volatile(frame_at.wrapping_add(offset * 4) as *mut u32, word) };
+    let frame = [SYST_CSR, 0, entry | 1, ICSR_PENDSTCLR, 0, 0xFFFF_FFFF, stub_at, XPSR_THUMB];
+    let words = (0u32..).zip(START_STUB).map(|(index, word)| (stub_at.wrapping_add(index * 4), word));
+    let frame = (0u32..).zip(frame).map(|(index, word)| (frame_at.wrapping_add(index * 4), word));
+    for (address, word) in words.chain(frame) {
+        // SAFETY: the caller has checked that the stack below its pointer lies in the application's memory.
+        unsafe { core::ptr::write_volatile(address as *mut u32, word) };
     }
     scs::write(VTOR + NON_SECURE_ALIAS, vector_table);
     // SAFETY: sets the application's main stack pointer.
