@@ -1,0 +1,182 @@
+//! Claims about the bytes of the link's messages. Golden lines are never edited, only added.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use bulkhead_link_protocol::*;
+
+const FAULT: Fault = Fault {
+    kind: FaultKind::SecureAccess,
+    program_counter: 0x8000_0124,
+    address: Some(0x3800_0000),
+    count: 3,
+    restart_in_s: Some(4),
+};
+
+fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
+    use DeviceMessage as M;
+    let least = Hello {
+        hypervisor: "0.1.0",
+        device_class: "mps2-an505",
+        board_revision: 1,
+        abi: 1,
+        running: None,
+        boot_reason: BootReason::PowerOn,
+        application: ApplicationState::None,
+        connect_count: 1,
+        fault: None,
+        epitaph: None,
+        claim_token: None,
+    };
+    let full = Hello {
+        running: Some([0xAB; 32]),
+        boot_reason: BootReason::HypervisorFault,
+        application: ApplicationState::BackingOff,
+        connect_count: 70_000,
+        fault: Some(FAULT),
+        epitaph: Some("watchdog"),
+        claim_token: Some([0xCD; 16]),
+        ..least.clone()
+    };
+    let state = State {
+        application: ApplicationState::BackingOff,
+        running: Some([0xAB; 32]),
+        fault: Some(FAULT),
+        reason: Some("touched secure memory"),
+    };
+    let progress = Progress {
+        manifest: [0xAB; 32],
+        stage: UpdateStage::Refused,
+        pages_done: 0,
+        pages_total: 300,
+        reason: Some("the signature is wrong"),
+    };
+    vec![
+        ("hello-least", M::Hello(least)),
+        ("hello-full", M::Hello(full)),
+        ("state", M::State(state)),
+        ("ping", M::Ping(Ping { token: 7 })),
+        ("pong", M::Pong(Ping { token: u32::MAX })),
+        ("command-done", M::CommandDone(CommandDone { id: 5, accepted: true })),
+        (
+            "fetch",
+            M::Fetch(Fetch {
+                manifest: [0xAB; 32],
+                from: FetchFrom::Area,
+                area: 1,
+                offset: 65536,
+                len: 8192,
+            }),
+        ),
+        ("progress", M::Progress(progress)),
+        (
+            "log",
+            M::Log(Log {
+                source: LogSource::Application,
+                level: 2,
+                uptime_us: 5_000_000_000,
+                sequence: 9,
+                lost: 1,
+                text: "hello, world",
+            }),
+        ),
+    ]
+}
+
+fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
+    use ServerMessage as M;
+    let chunk = Chunk { from: FetchFrom::Area, area: 1, offset: 65536, bytes: (&[1, 2, 3][..]).into() };
+    vec![
+        (
+            "welcome",
+            M::Welcome(Welcome { wall_clock_us: 1_700_000_000_000_000, keepalive_max_s: 600, log_level: 2 }),
+        ),
+        ("server-ping", M::Ping(Ping { token: 7 })),
+        ("server-pong", M::Pong(Ping { token: 7 })),
+        ("go-away", M::GoAway(GoAway { reconnect_in_s: 30 })),
+        ("command", M::Command(Command { id: 5, kind: CommandKind::ApplyNow })),
+        ("offer", M::Offer(Offer { manifest: [0xAB; 32], envelope_len: 1234, forced: false })),
+        ("chunk", M::Chunk(chunk)),
+        ("unavailable", M::Unavailable(Unavailable { manifest: [0xAB; 32] })),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn encoded<'b, M: Wire<'b>>(message: &M) -> Vec<u8> {
+    let mut out = [0; PLAINTEXT_LEN_MAX];
+    let len = encode(message, &mut out).unwrap();
+    out[..len].to_vec()
+}
+
+#[test]
+fn golden_bytes_of_every_message_never_change() {
+    let device = device_messages().into_iter().map(|(name, m)| format!("{name} {}", hex(&encoded(&m))));
+    let server = server_messages().into_iter().map(|(name, m)| format!("{name} {}", hex(&encoded(&m))));
+    let lines: Vec<_> = device.chain(server).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/messages-1.txt");
+    let golden = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(lines, golden.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_message_comes_back_as_it_was_sent() {
+    for (name, message) in device_messages() {
+        let bytes = encoded(&message);
+        assert_eq!(decode(&bytes), Ok(Frame::Known(message)), "{name}");
+    }
+    for (name, message) in server_messages() {
+        let bytes = encoded(&message);
+        assert_eq!(decode(&bytes), Ok(Frame::Known(message)), "{name}");
+    }
+}
+
+#[test]
+fn keys_kinds_and_lanes_of_later_versions_are_skipped() {
+    // Ping with a key 9 that holds a nested array.
+    let later = [0x00, 0x03, 0xA2, 0x00, 0x07, 0x09, 0x82, 0x01, 0x61, b'x'];
+    assert_eq!(decode(&later), Ok(Frame::Known(DeviceMessage::Ping(Ping { token: 7 }))));
+    for (lane, kind) in [(0, 0x7F), (6, 0x01), (0xFF, 0xFF)] {
+        assert_eq!(decode::<DeviceMessage<'_>>(&[lane, kind, 0xA0]), Ok(Frame::Unknown { lane, kind }));
+        assert_eq!(decode::<ServerMessage<'_>>(&[lane, kind]), Ok(Frame::Unknown { lane, kind }));
+    }
+}
+
+#[test]
+fn cut_messages_are_refused_and_named() {
+    for (name, message) in device_messages() {
+        let bytes = encoded(&message);
+        for len in 0..bytes.len() {
+            let refused = decode::<DeviceMessage<'_>>(&bytes[..len]).unwrap_err();
+            let (lane, kind) = (bytes[0], bytes[1]);
+            let expected = if len < 2 { FrameError::Length(len) } else { FrameError::Body { lane, kind } };
+            assert_eq!(refused, expected, "{name}, {len} bytes");
+        }
+    }
+    let long = [0; PLAINTEXT_LEN_MAX + 1];
+    assert_eq!(decode::<DeviceMessage<'_>>(&long), Err(FrameError::Length(1025)));
+}
+
+#[test]
+fn a_message_that_does_not_fit_is_not_written() {
+    let text = "x".repeat(PLAINTEXT_LEN_MAX);
+    let log = |text| {
+        let source = LogSource::Application;
+        DeviceMessage::Log(Log { source, level: 0, uptime_us: 0, sequence: 0, lost: 0, text })
+    };
+    let mut out = [0; 2 * PLAINTEXT_LEN_MAX];
+    assert_eq!(encode(&log(&text), &mut out), Err(FrameError::DoesNotFit));
+    assert!(encode(&log(&text[..LOG_TEXT_LEN_MAX]), &mut out).is_ok());
+    let bytes = encoded(&log("abc"));
+    for len in 0..bytes.len() {
+        assert_eq!(encode(&log("abc"), &mut out[..len]), Err(FrameError::DoesNotFit));
+    }
+}
+
+#[test]
+fn the_largest_chunk_fits_a_frame() {
+    let bytes = [0xEE; CHUNK_LEN_MAX];
+    let chunk =
+        Chunk { from: FetchFrom::Envelope, area: u32::MAX, offset: u32::MAX, bytes: (&bytes[..]).into() };
+    assert!(encoded(&ServerMessage::Chunk(chunk)).len() <= PLAINTEXT_LEN_MAX);
+}
