@@ -263,6 +263,14 @@ impl Running {
         self.child.try_wait().map_err(io_error("could not wait for", "qemu-system-arm"))
     }
 
+    /// Fails if QEMU has ended, with what it said.
+    ///
+    /// # Errors
+    /// [`Error::Ended`], [`Error::Io`].
+    pub fn still_runs(&mut self) -> Result<(), Error> {
+        self.try_wait()?.map_or(Ok(()), |status| Err(self.ended(status)))
+    }
+
     /// The application's console.
     ///
     /// # Errors
