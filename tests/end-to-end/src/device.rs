@@ -1,26 +1,19 @@
 //! A virtual device: provisioned, under power, and without.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_cloud_api::ServerInfo;
-use bulkhead_device_identity::{DeviceId, Identity, ServerKeys};
-use bulkhead_virtual_device::{
-    HOST_AS_SEEN_BY_GUEST, Overwrite, Provisioning, Qemu, Running, Serial, provision,
-};
+use bulkhead_virtual_device::{Qemu, Running, Serial};
 
 /// A device and its file.
 #[derive(Debug)]
 pub struct Device {
     /// Its id.
-    pub id: DeviceId,
-    /// The one-time token that claims it.
-    pub claim_token: String,
+    pub id: String,
     /// Its non-volatile memory.
     pub memory: PathBuf,
     /// What the hypervisor wrote to its console, all runs.
@@ -32,52 +25,11 @@ pub struct Device {
 }
 
 impl Device {
-    /// The factory: writes the memory of a new device that belongs to the server described by `info`, reached at
-    /// `gateway`, and believes `owner`.
-    ///
-    /// # Errors
-    /// The folder is not writable, or the system has no randomness.
-    pub fn make(
-        folder: &Path,
-        name: &str,
-        image: &Path,
-        info: &ServerInfo,
-        gateway: SocketAddr,
-        owner: [u8; 32],
-    ) -> Result<Self> {
-        let memory = folder.join(format!("{name}.nvm"));
-        let claim_token: [u8; 16] = random()?;
-        let mut keys = info.server_public_keys.iter().map(|text| unhex::<32>(text));
-        let identity = Identity {
-            device_private_key: random()?,
-            storage_root: random()?,
-            entropy_seed: random()?,
-            realm_id: unhex(&info.realm_id)?,
-            server_keys: ServerKeys {
-                current: keys.next().context("the server names no key")??,
-                next: keys.next().transpose()?,
-            },
-            server_host: HOST_AS_SEEN_BY_GUEST,
-            server_port: gateway.port(),
-            signing_keys: &[owner],
-            claim_token,
-        };
-        let id = provision(&memory, &Provisioning { identity, overwrite: Overwrite::Never })?;
-        Self::adopt(folder, name, image, memory, id, hex(&claim_token))
-    }
-
-    /// A device that somebody else provisioned.
+    /// The device in `memory`, which `bulkhead device new` provisioned.
     ///
     /// # Errors
     /// The folder is not writable.
-    pub fn adopt(
-        folder: &Path,
-        name: &str,
-        image: &Path,
-        memory: PathBuf,
-        id: DeviceId,
-        claim_token: String,
-    ) -> Result<Self> {
+    pub fn new(folder: &Path, name: &str, image: &Path, memory: PathBuf, id: String) -> Result<Self> {
         let pipe = folder.join(format!("{name}.uart1"));
         let typed = Arc::default();
         for end in ["in", "out"] {
@@ -89,7 +41,7 @@ impl Device {
         }
         listen(pipe.with_added_extension("out"), Arc::clone(&typed))?;
         let console = folder.join(format!("{name}.console"));
-        Ok(Self { id, claim_token, memory, console, image: image.into(), pipe, typed, power: None })
+        Ok(Self { id, memory, console, image: image.into(), pipe, typed, power: None })
     }
 
     /// Power on.
@@ -171,20 +123,4 @@ fn listen(path: PathBuf, into: Arc<Mutex<String>>) -> Result<()> {
         }
     });
     Ok(())
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the system has no randomness: {error}"))?;
-    Ok(bytes)
-}
-
-fn unhex<const N: usize>(text: &str) -> Result<[u8; N]> {
-    bulkhead_cloud_api::from_hex(text)
-        .ok()
-        .with_context(|| format!("`{text}` is not {N} bytes in hexadecimal"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bulkhead_cloud_api::to_hex(bytes)
 }

@@ -1,15 +1,16 @@
 //! A server with its administrator logged in, an owner, and devices.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use bulkhead_bundle_builder::Bundle;
-use bulkhead_cloud_api::{ApplicationState, Device as Seen, FaultKind, Timestamp, Update};
-use bulkhead_cloud_client::{Client, ClientError};
+use anyhow::{Context, Result, bail};
+use bulkhead_cloud_api::{ApplicationState, Device as Seen, FaultKind, Timestamp};
+use bulkhead_cloud_client::Client;
+use serde_json::Value;
 
 use crate::device::Device;
 use crate::folder::Folder;
-use crate::owner::{Owner, save};
+use crate::owner::{Bundle, Owner};
 use crate::programs::Programs;
 use crate::server::Server;
 use crate::tool::Tool;
@@ -48,7 +49,8 @@ impl Fleet {
         let tool = Tool::new(&programs.tool, &folder.path().join("home"));
         tool.run(&["login", &server.url, "--token", &server.token])?;
         let api = Client::new(&server.url, Some(server.token.clone()));
-        Ok(Self { folder, programs, server, tool, api, owner: Owner::new([0x42; 32]) })
+        let owner = Owner::new(tool.clone(), folder.path())?;
+        Ok(Self { folder, programs, server, tool, api, owner })
     }
 
     /// Makes a device and claims it under `name`; it has no power yet.
@@ -56,22 +58,32 @@ impl Fleet {
     /// # Errors
     /// The factory or the server refused.
     pub fn new_device(&self, name: &str) -> Result<Device> {
-        let info = self.api.info()?;
-        let gateway = self.server.devices;
-        let owner = self.owner.public_key();
-        let device = Device::make(self.folder.path(), name, &self.programs.image, &info, gateway, owner)?;
-        self.tool.run(&["device", "claim", &device.id.to_string(), &device.claim_token, "--name", name])?;
-        Ok(device)
+        self.new_device_behind(name, self.server.devices)
     }
 
-    /// Signs the application called `app` and pushes it with the tool.
+    /// As [`Self::new_device`]; the device connects to `gateway`, which relays to the server.
+    ///
+    /// # Errors
+    /// The factory or the server refused.
+    pub fn new_device_behind(&self, name: &str, gateway: SocketAddr) -> Result<Device> {
+        let memory = self.folder.path().join(format!("{name}.nvm"));
+        let port = gateway.port().to_string();
+        let file = memory.to_string_lossy();
+        let made = self.tool.json(&["device", "new", name, "--memory", &file, "--device-port", &port])?;
+        let word = |key: &str| {
+            made.get(key).and_then(Value::as_str).with_context(|| format!("no `{key}` was named"))
+        };
+        self.tool.run(&["device", "claim", name, word("claim_token")?])?;
+        Device::new(self.folder.path(), name, &self.programs.image, memory.clone(), word("id")?.to_owned())
+    }
+
+    /// Signs the application called `app` and pushes it.
     ///
     /// # Errors
     /// It was not built, or the server refused.
     pub fn push(&mut self, app: &str, name: &str, version: &str) -> Result<Bundle> {
-        let bundle = self.owner.sign(&self.programs.app(app)?, name, version, crate::owner::Flaw::None)?;
-        let path = save(self.folder.path(), &format!("{name}-{version}.bundle"), &bundle.file)?;
-        self.tool.run(&["app", "push", &path.to_string_lossy()])?;
+        let bundle = self.owner.sign(&self.programs.app(app)?, name, version, &[])?;
+        self.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
         Ok(bundle)
     }
 
@@ -80,7 +92,7 @@ impl Fleet {
     /// # Errors
     /// The server does not answer.
     pub fn look(&self, device: &Device) -> Result<Seen> {
-        Ok(self.api.device(&device.id.to_string())?)
+        Ok(self.api.device(&device.id)?)
     }
 
     /// Waits until `wanted` holds of the device; `what` is for the failure.
@@ -96,14 +108,7 @@ impl Fleet {
     ) -> Result<Seen> {
         until(what, at_most, || {
             let console = device.console_tail();
-            let seen = match self.api.device(&device.id.to_string()) {
-                Ok(seen) => seen,
-                // Claimed beforehand, a device is known from its first connection on.
-                Err(ClientError::Problem(problem)) if problem.status == 404 => {
-                    return Ok(Look::NotYet(format!("{problem}\nconsole:\n{console}")));
-                }
-                Err(error) => return Err(error.into()),
-            };
+            let seen = self.look(device)?;
             if wanted(&seen) {
                 return Ok(Look::Answer(seen));
             }
@@ -133,10 +138,9 @@ impl Fleet {
     ///
     /// # Errors
     /// The server refused.
-    pub fn order(&self, device: &Device, bundle: &Bundle) -> Result<Update> {
-        let digest = bulkhead_cloud_api::to_hex(&bundle.manifest);
-        let target = bulkhead_cloud_api::SetTarget { bundle: digest, forced: false };
-        Ok(self.api.set_target(&device.id.to_string(), &target)?)
+    pub fn order(&self, device: &Device, bundle: &Bundle) -> Result<()> {
+        self.tool.run(&["deploy", "--no-wait", "--device", &device.id, &bundle.manifest])?;
+        Ok(())
     }
 
     /// Cuts the power and waits until the server noticed.
@@ -196,8 +200,7 @@ impl Fleet {
 /// True if the device runs exactly `bundle` and its application is up.
 pub fn runs(seen: &Seen, bundle: &Bundle) -> bool {
     let running = seen.reported.as_ref().and_then(|reported| reported.running);
-    let wanted = bulkhead_cloud_api::to_hex(&bundle.manifest);
-    seen.online && running.is_some_and(|digest| digest.to_string() == wanted) && is_running(seen)
+    seen.online && running.is_some_and(|digest| digest.to_string() == bundle.manifest) && is_running(seen)
 }
 
 fn is_running(seen: &Seen) -> bool {

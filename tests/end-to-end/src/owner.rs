@@ -1,72 +1,54 @@
-//! The owner of the fleet: signs bundles, good ones and such as a device must refuse.
+//! Bundles, good ones and such as must be refused, made with the tool.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bulkhead_board_description::{Board, MPS2_AN505};
-use bulkhead_bundle_builder::{Bundle, Format, Policy, Release, Revisions, Signer, build, read_image};
+use serde_json::Value;
 
-/// Somebody with a signing key.
+use crate::tool::Tool;
+
+/// A signed bundle in a file.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The file.
+    pub path: PathBuf,
+    /// Digest of its manifest, 64 hexadecimal digits.
+    pub manifest: String,
+}
+
+/// The owner of a fleet: signs with the key in the tool's folder, each bundle newer than the one before.
+#[derive(Debug)]
 pub struct Owner {
-    signer: Signer,
+    tool: Tool,
+    folder: PathBuf,
     sequence: u64,
 }
 
-/// What is wrong with a bundle, on purpose.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Flaw {
-    /// Nothing.
-    None,
-    /// It is for another class of device.
-    Class,
-    /// It wants system calls that no hypervisor has yet.
-    Abi,
-}
-
 impl Owner {
-    /// An owner with the key that follows from `secret`.
-    pub fn new(secret: [u8; 32]) -> Self {
-        Self { signer: Signer::from_secret(&secret), sequence: 0 }
-    }
-
-    /// The key that devices shall believe.
-    pub fn public_key(&self) -> [u8; 32] {
-        self.signer.public_key()
-    }
-
-    /// Signs the program in `elf`; each bundle is newer than the one before.
+    /// Makes a signing key with `tool`; bundles are written to `folder`.
     ///
     /// # Errors
-    /// The file cannot be read or is no program for the board.
-    pub fn sign(&mut self, elf: &Path, name: &str, version: &str, flaw: Flaw) -> Result<Bundle> {
-        self.sequence += 1;
-        let mut board = Board::parse(MPS2_AN505)?;
-        if flaw == Flaw::Class {
-            board.device_class = "another-class".into();
-        }
-        let abi = if flaw == Flaw::Abi { 900 } else { 1 };
-        let bytes = std::fs::read(elf).with_context(|| format!("failed to read {}", elf.display()))?;
-        let image = read_image(&bytes, Format::Detect, 0)?;
-        let one = Revisions { least: 1, greatest: 1 };
-        let release = Release {
-            name,
-            version,
-            sequence: self.sequence,
-            security_counter: 0,
-            abi: Revisions { least: abi, greatest: abi },
-            board_revisions: one,
-            policy: Policy::default(),
-        };
-        Ok(build(&board, &image, &release, &self.signer)?)
+    /// The tool refused.
+    pub fn new(tool: Tool, folder: &Path) -> Result<Self> {
+        tool.run(&["key", "generate"])?;
+        Ok(Self { tool, folder: folder.into(), sequence: 0 })
     }
-}
 
-/// Writes a bundle to `folder/NAME` and returns the path.
-///
-/// # Errors
-/// The folder is not writable.
-pub fn save(folder: &Path, name: &str, file: &[u8]) -> Result<PathBuf> {
-    let path = folder.join(name);
-    std::fs::write(&path, file).with_context(|| format!("failed to write {}", path.display()))?;
-    Ok(path)
+    /// Signs `program` as `name` `version`; `more` are further options of `app bundle`.
+    ///
+    /// # Errors
+    /// The tool refused.
+    pub fn sign(&mut self, program: &Path, name: &str, version: &str, more: &[&str]) -> Result<Bundle> {
+        self.sequence += 1;
+        let path = self.folder.join(format!("{name}-{version}.bundle"));
+        let (program, output) = (program.to_string_lossy(), path.to_string_lossy());
+        let sequence = self.sequence.to_string();
+        let mut arguments = vec!["app", "bundle", &program, "--output", &output, "--name", name];
+        arguments.extend(["--version", version, "--sequence", &sequence]);
+        arguments.extend(more);
+        let document = self.tool.json(&arguments)?;
+        let manifest =
+            document.get("manifest").and_then(Value::as_str).context("no manifest was named")?.into();
+        Ok(Bundle { path, manifest })
+    }
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use bulkhead_bundle_builder::Bundle;
 use bulkhead_cloud_api::{FaultKind, Timestamp};
 
 use crate::device::Device;
 use crate::flash::{Image, Memory};
 use crate::fleet::{Fleet, UPDATED_WITHIN, runs};
+use crate::owner::Bundle;
 use crate::story::Story;
 
 /// Crimes of the demo: what is typed, what the device must report, and what it is.
@@ -27,7 +27,7 @@ const LOG_WITHIN: Duration = Duration::from_secs(60);
 /// # Errors
 /// It did not come.
 pub fn log_line(fleet: &Fleet, device: &Device, text: &str) -> Result<String> {
-    let mut logs = fleet.tool.follow(&["logs", "-f", "-n", "20", &device.id.to_string()])?;
+    let mut logs = fleet.tool.follow(&["logs", "-f", "-n", "20", &device.id])?;
     logs.wait_for(&format!("a log line with `{text}`"), LOG_WITHIN, |line| {
         line.contains(text).then(|| line.to_owned())
     })
@@ -106,7 +106,7 @@ pub fn play(story: &mut Story) -> Result<(Fleet, Device)> {
     let v1 = fleet.push("hello-c-v1", "hello", "1")?;
     let v2 = fleet.push("hello-c-v2", "hello", "2")?;
     story.claim("the empty device is given version 1 and runs it", || {
-        fleet.order(&device, &v1)?;
+        fleet.tool.run(&["deploy", "--device", "demo", "hello@1"])?;
         fleet.wait_running(&device, &v1)
     })?;
     let line = story.claim("its log arrives live", || log_line(&fleet, &device, "hello v1 second"))?;

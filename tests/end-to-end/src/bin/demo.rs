@@ -32,14 +32,15 @@ fn main() -> ExitCode {
 
 /// Keeps everything up until QEMU or the person ends it.
 fn stay(fleet: &Fleet, mut device: Device) {
-    let id = device.id;
+    let id = &device.id;
     let home = fleet.tool.home().display();
-    println!("\nEverything stays up; Ctrl-C ends it. In another terminal:\n");
+    println!("\nEverything stays up; Ctrl-C ends it. In another terminal, in this folder:\n");
     println!("  export BULKHEAD_HOME={home} PATH=\"{}:$PATH\"", tool_folder(fleet));
-    println!("  bulkhead device show demo          what the server knows of {id}");
-    println!("  bulkhead logs -f demo              its log, live");
-    println!("  bulkhead deploy -d demo hostile@1  the application that attacks");
-    println!("  bulkhead deploy -d demo hello@2.1  and back");
+    println!("  bulkhead device show demo                      what the server knows of {id}");
+    println!("  bulkhead logs -f demo                          its log, live");
+    println!("  bulkhead app bundle target/apps/hello-c-v1.elf --name hello --version 3 -o hello-3.bundle");
+    println!("  bulkhead deploy -d demo ./hello-3.bundle       sign and deploy version 1 as a new release");
+    println!("  bulkhead device restart demo --hypervisor      all of the device");
     println!("  curl -s {}/api/v1/info", fleet.server.url);
     println!("\nserver   {}", fleet.server.url);
     println!("device   {}, console in {}", device.memory.display(), device.console.display());

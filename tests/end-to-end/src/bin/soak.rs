@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_bundle_builder::Bundle;
 use bulkhead_cloud_api::Timestamp;
 use bulkhead_end_to_end::device::Device;
 use bulkhead_end_to_end::flash::{Image, Memory};
 use bulkhead_end_to_end::fleet::{Fleet, UPDATED_WITHIN, describe, runs};
+use bulkhead_end_to_end::owner::Bundle;
 
 /// Most kills before the device is left to recover.
 const NESTED_MAX: u64 = 3;
@@ -129,7 +129,7 @@ fn await_page(
             let seen = fleet.look(device)?;
             bail!(
                 "the update to {} did not get to page {wanted}: {}\nconsole:\n{}",
-                bulkhead_cloud_api::to_hex(&next.manifest),
+                next.manifest,
                 describe(&seen),
                 device.console_tail()
             );
