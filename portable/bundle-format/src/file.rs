@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ENVELOPE_LEN_MAX;
 use crate::envelope::{Envelope, PublicKey};
-use crate::manifest::{Area, Manifest, page_digest};
+use crate::manifest::{Area, AreaKind, Manifest, page_digest};
 use crate::refused::{FileFault, Refused};
 
 /// First bytes of a bundle file.
@@ -146,6 +146,9 @@ fn check_image(area: &Area<'_>, image: &[u8]) -> Result<(), Refused> {
         if area.page_digest(page) != Some(&page_digest(bytes, area.page_size)) {
             return Err(Refused::File(FileFault::PageDigest { area: area.id, page }));
         }
+    }
+    if area.kind == AreaKind::Fill && image.iter().any(|byte| *byte != 0xFF) {
+        return Err(Refused::File(FileFault::NotErased(area.id)));
     }
     let digest: [u8; 32] = Sha256::digest(image).into();
     if digest != *area.digest {

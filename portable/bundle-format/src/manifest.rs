@@ -192,6 +192,9 @@ impl<'a> Area<'a> {
         if u64::try_from(self.page_digests.len()) != Ok(digests) {
             return Err(ManifestFault::DigestCount(self.id));
         }
+        if self.kind == AreaKind::ApplicationOwned && *self.digest != [0; DIGEST_LEN] {
+            return Err(ManifestFault::DigestOfNothing(self.id));
+        }
         Ok(())
     }
 

@@ -47,6 +47,8 @@ pub enum ManifestFault {
     PageSize(u32),
     /// An area has more or fewer digests than pages.
     DigestCount(u32),
+    /// An application-owned area, which has no image, has a digest.
+    DigestOfNothing(u32),
     /// Two areas share a page.
     AreasOverlap(u32, u32),
     /// The lower end of a range lies above its upper end.
@@ -101,6 +103,8 @@ pub enum FileFault {
     },
     /// The image of an area does not have the digest that the manifest names; holds the area id.
     ImageDigest(u32),
+    /// The image of a fill area has a byte that is not 0xFF; holds the area id.
+    NotErased(u32),
     /// A page of an image does not have the digest that the manifest names.
     PageDigest {
         /// Area id.
@@ -150,6 +154,7 @@ impl fmt::Display for ManifestFault {
             Self::AreaWraps(id) => write!(f, "area {id} ends beyond the last address"),
             Self::PageSize(id) => write!(f, "area {id} has an impossible page size"),
             Self::DigestCount(id) => write!(f, "area {id} does not have one digest a page"),
+            Self::DigestOfNothing(id) => write!(f, "area {id} has no image and yet a digest"),
             Self::AreasOverlap(a, b) => write!(f, "areas {a} and {b} share a page"),
             Self::EmptyRange => write!(f, "a range of revisions is empty"),
             Self::Sequence => write!(f, "the sequence is 0 or too large"),
@@ -182,6 +187,7 @@ impl fmt::Display for FileFault {
                 write!(f, "the file is too long: {found} bytes where {expected} belong")
             }
             Self::ImageDigest(area) => write!(f, "the image of area {area} is damaged"),
+            Self::NotErased(area) => write!(f, "fill area {area} has bytes other than 0xFF"),
             Self::PageDigest { area, page } => write!(f, "page {page} of area {area} has another digest"),
         }
     }

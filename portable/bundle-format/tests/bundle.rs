@@ -341,6 +341,26 @@ fn an_application_owned_area_has_no_page_to_write() {
     assert_eq!(read.manifest.area(3).unwrap().page_count(), 0);
     assert_eq!(read.image(3), Some(&[][..]));
     assert_eq!(difference(None, &read.manifest).count(), 1);
+    // A digest of an image that is not there would be a second spelling.
+    let mut payload = encode_manifest(&fields(&areas)).unwrap();
+    let zeros = payload.windows(32).rposition(|w| w == [0; 32]).unwrap();
+    payload[zeros] = 1;
+    let fault = ManifestFault::DigestOfNothing(3);
+    assert_eq!(Manifest::parse(&payload), Err(Refused::Contradiction(fault)));
+}
+
+#[test]
+fn a_fill_area_is_erased_bytes_and_nothing_else() {
+    let (erased, code) = (vec![0xFF; 5000], image(100, 1));
+    let fill = |bytes| AreaImage { kind: AreaKind::Fill, ..external(2, 0, bytes) };
+    let file = bundle(&[die(0, 0, &code), fill(&erased)]);
+    assert!(BundleFile::verify(&file, &[public()]).is_ok());
+    let mut bytes = erased.clone();
+    bytes[4999] = 0;
+    let areas = [die(0, 0, &code), AreaImage { kind: AreaKind::Fill, ..external(2, 0, &bytes) }];
+    let payload = encode_manifest(&fields(&areas)).unwrap();
+    let refused = write_bundle(&payload, &areas, &Signer::from_secret(&SECRET)).unwrap_err();
+    assert_eq!(refused, Refused::File(FileFault::NotErased(2)));
 }
 
 #[test]
