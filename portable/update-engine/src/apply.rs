@@ -5,10 +5,10 @@ use bulkhead_nor_flash::{FlashError, NorFlash};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{StartCause, Step};
-use crate::engine::{Engine, Phase, Source, While};
+use crate::engine::{Engine, Phase, While};
 use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::Memory;
-use crate::manifest::{Manifest, Place, erase_slot};
+use crate::manifest::{Manifest, Place};
 use crate::reason::Reason;
 use crate::rules::Rules;
 use crate::staging::Direction;
@@ -302,11 +302,7 @@ impl<R: Rules> Engine<'_, R> {
     fn begin_mending<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let record = *self.journal.record();
         // The next record no longer says what an earlier session may have torn.
-        let spare = self.spare_slot();
-        if self.suspect == Mark::SLOT {
-            let _ = erase_slot(mem.die, &self.layout, spare);
-        }
-        let certain = self.make_certain(mem, Source::Server);
+        let certain = self.erase_suspect(mem);
         self.committed = self.find(mem, &record.from);
         let intended =
             certain.and_then(|()| self.intend(mem, State::Apply, record.to, record.from, Mark::NONE));

@@ -9,7 +9,9 @@ use crate::api::StartCause;
 use crate::engine::{Download, Engine, Offered, Phase, Source, While};
 use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::{Layout, Memory};
-use crate::manifest::{Manifest, SLOT_HEADER_LEN, erase_located, load, read_slot, slot_len, write_slot_page};
+use crate::manifest::{
+    Manifest, SLOT_HEADER_LEN, erase_located, erase_slot, load, read_slot, slot_len, write_slot_page,
+};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -193,24 +195,43 @@ impl<R: Rules> Engine<'_, R> {
         mem: &mut Memory<'_, D, E>,
         source: Source,
     ) -> Result<(), FlashError> {
-        let suspect = core::mem::replace(&mut self.suspect, Mark::NONE);
-        if suspect == Mark::SLOT || suspect.second == 0 || !R::REWRITES_WHAT_MAY_BE_TORN {
-            return Ok(());
+        if !R::REWRITES_WHAT_MAY_BE_TORN {
+            self.suspect = Mark::NONE;
         }
-        let Some(staging) = &self.staging else { return Ok(()) };
-        if matches!(source, Source::Slot(_))
-            && let Some(slot) = self.slot_at(suspect)
+        match source {
+            // The spare slot is written next, all of it; until that is done it stays suspect.
+            Source::Server if self.suspect == Mark::SLOT => return Ok(()),
+            Source::Server => return self.erase_suspect(mem),
+            Source::Slot(_) => {}
+        }
+        if let Some(staging) = &self.staging
+            && let Some(slot) = self.slot_at(self.suspect)
             && let Some(digest) = self.staged_digest(mem, &slot)
         {
             let (page, sealed, _) = self.work.split();
             let opened = staging.open_page(mem.external, &slot, page, sealed, &digest, Self::authenticate());
             if opened.is_ok() {
+                // Suspect until the last record of it is written.
                 let Slot { page, direction, .. } = slot;
                 self.phase = Phase::Seal { page, direction, record: 0, attempt: 0, then: 0 };
                 return Ok(());
             }
         }
-        staging.erase(mem.external, suspect.first, suspect.second)
+        self.erase_suspect(mem)
+    }
+
+    /// Erases whatever an earlier session may have torn in staging or in the spare slot.
+    pub(crate) fn erase_suspect<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+    ) -> Result<(), FlashError> {
+        if self.suspect == Mark::SLOT {
+            erase_slot(mem.die, &self.layout, self.spare_slot())?;
+        } else if let Some(staging) = &self.staging {
+            staging.erase(mem.external, self.suspect.first, self.suspect.second)?;
+        }
+        self.suspect = Mark::NONE;
+        Ok(())
     }
 
     /// What the page in `slot` must hash to.
@@ -273,7 +294,10 @@ impl<R: Rules> Engine<'_, R> {
         let written =
             marked.and_then(|()| write_slot_page(mem.die, &self.layout, target.slot, page, envelope));
         self.phase = match written {
-            Ok(true) => Phase::Scan { page: 0, application: While::Running },
+            Ok(true) => {
+                self.suspect = Mark::NONE;
+                Phase::Scan { page: 0, application: While::Running }
+            }
             Ok(false) => Phase::Store { page: page.saturating_add(1), len },
             Err(_) => return self.fail("die flash does not keep the manifest"),
         };
@@ -407,7 +431,10 @@ impl<R: Rules> Engine<'_, R> {
         let (buffer, sealed, back) = self.work.split();
         let next_record = record.saturating_add(1);
         self.phase = match staging.write(mem.external, &slot, record, buffer, [sealed, back]) {
-            Ok(()) if next_record == records => Phase::Scan { page: then, application: While::Running },
+            Ok(()) if next_record == records => {
+                self.suspect = Mark::NONE;
+                Phase::Scan { page: then, application: While::Running }
+            }
             Ok(()) => Phase::Seal { page, direction, record: next_record, attempt: 0, then },
             Err(_) if attempt.saturating_add(1) < SEAL_ATTEMPTS_MAX => {
                 Phase::Seal { page, direction, record, attempt: attempt.saturating_add(1), then }

@@ -22,14 +22,21 @@ pub struct Claim<'b> {
     pub start: World,
     /// Bundles that may be on it.
     pub known: Vec<&'b Bundle>,
-    /// The server in every session.
-    pub server: Server<'b>,
+    /// The server in each session; the last one goes on for ever.
+    pub servers: Vec<Server<'b>>,
     /// What runs at the end of a session without a cut, one of these.
     pub ends_in: Vec<Digest>,
     /// What runs at the end of a session in which the server is silent; `None` leaves that unchecked.
     pub offline_ends_in: Option<Vec<Digest>>,
     /// Whether going back to the old application is right; otherwise it is a fault, for nothing was lost.
     pub may_revert: bool,
+}
+
+impl<'b> Claim<'b> {
+    fn server(&self, session: u32) -> Server<'b> {
+        let session = self.servers.get(session as usize).or(self.servers.last());
+        session.copied().unwrap_or(Server::Silent)
+    }
 }
 
 /// What an exploration looks for.
@@ -183,7 +190,8 @@ impl<R: Rules> Search<'_, '_, R> {
         let session = u32::try_from(state.path.len()).expect("few cuts");
         for readings in readings(&state.world, self.limits.mixtures) {
             let cuts = state.world.cuts();
-            let device = Device { server: claim.server, session, record, ..Device::new(&claim.known) };
+            let device =
+                Device { server: claim.server(session), session, record, ..Device::new(&claim.known) };
             let outcome = device.run::<R>(state.world.clone(), |cut| reading_of(&cuts, &readings, cut));
             self.judge(state, &readings, &outcome, &claim.ends_in, "");
             if let Some(ends_in) = &claim.offline_ends_in {
@@ -200,7 +208,7 @@ impl<R: Rules> Search<'_, '_, R> {
                 if recorded.cut.moment == bulkhead_flash_simulator::Moment::After {
                     world = left.clone();
                 }
-                if self.seen.lock().expect("no thread died").insert(left.fingerprint()) {
+                if self.seen.lock().expect("no thread died").insert(self.key(&left, session + 1)) {
                     let mut path = state.path.clone();
                     path.push((readings.clone(), recorded.cut));
                     found.push(State { world: left, path });
@@ -208,6 +216,12 @@ impl<R: Rules> Search<'_, '_, R> {
             }
         }
         found
+    }
+
+    /// What makes a state worth exploring once: the same cells before the same server.
+    fn key(&self, world: &World, session: u32) -> u128 {
+        let server = (session as usize).min(self.claim.servers.len().saturating_sub(1));
+        world.fingerprint().wrapping_add(server as u128)
     }
 
     fn judge(&self, state: &State, readings: &[Reading], outcome: &Outcome, ends_in: &[Digest], when: &str) {
@@ -336,12 +350,13 @@ pub fn replay<R: Rules>(claim: &Claim<'_>, id: &str) -> Result<Option<String>, S
         let (readings, cut) = step.split_once('.').ok_or_else(wrong)?;
         let (readings, cut) = (parse_readings(readings).ok_or_else(wrong)?, cut.parse()?);
         let cuts = world.cuts();
-        let device = Device { server: claim.server, session, cut: Some(cut), ..Device::new(&claim.known) };
+        let device =
+            Device { server: claim.server(session), session, cut: Some(cut), ..Device::new(&claim.known) };
         world = device.run::<R>(world, |cut| reading_of(&cuts, &readings, cut)).world;
     }
     let cuts = world.cuts();
     let session = u32::try_from(steps.len()).map_err(|_| wrong())?;
-    let device = Device { server: claim.server, session, ..Device::new(&claim.known) };
+    let device = Device { server: claim.server(session), session, ..Device::new(&claim.known) };
     let outcome = device.run::<R>(world.clone(), |cut| reading_of(&cuts, &last, cut));
     if let Some(what) = verdict(&outcome, &claim.ends_in, claim.may_revert) {
         return Ok(Some(what));

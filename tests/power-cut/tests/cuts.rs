@@ -87,7 +87,7 @@ fn update_claim<'b>(old: &'b Bundle, new: &'b Bundle) -> Claim<'b> {
         name: "update",
         start: Device::with(old),
         known: vec![old, new],
-        server: Server::Offers(new),
+        servers: vec![Server::Offers(new)],
         ends_in: vec![new.digest],
         offline_ends_in: Some(vec![old.digest, new.digest]),
         may_revert: false,
@@ -106,7 +106,7 @@ fn apply_claim<'b>(old: &'b Bundle, new: &'b Bundle) -> Claim<'b> {
         name: "apply",
         start: ready(old, new),
         known: vec![old, new],
-        server: Server::Offers(new),
+        servers: vec![Server::Offers(new)],
         ends_in: vec![new.digest],
         offline_ends_in: Some(vec![old.digest, new.digest]),
         may_revert: false,
@@ -127,7 +127,7 @@ fn an_apply_that_was_begun_is_never_lost_even_offline() {
         name: "begun",
         start: begun(&old, &new),
         known: vec![&old, &new],
-        server: Server::Silent,
+        servers: vec![Server::Silent],
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
@@ -141,7 +141,7 @@ fn no_cut_of_a_first_installation_leads_to_an_unsafe_start() {
         name: "first",
         start: Device::blank(),
         known: vec![&new],
-        server: Server::Offers(&new),
+        servers: vec![Server::Offers(&new)],
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
@@ -162,7 +162,7 @@ fn no_cut_of_a_revert_ever_leads_to_an_unsafe_start() {
             name,
             start,
             known: vec![&old, &new],
-            server: Server::Silent,
+            servers: vec![Server::Silent],
             ends_in: vec![old.digest],
             offline_ends_in: None,
             may_revert: true,
@@ -183,7 +183,7 @@ fn no_cut_of_a_repair_after_total_loss_of_staging_leads_to_an_unsafe_start() {
         name: "repair",
         start,
         known: vec![&old, &new],
-        server: Server::Offers(&new),
+        servers: vec![Server::Offers(&new)],
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
@@ -209,7 +209,7 @@ fn no_cut_of_a_repair_after_the_loss_of_the_manifests_leads_to_an_unsafe_start()
             name,
             start,
             known: vec![&old, &new],
-            server: Server::Offers(&new),
+            servers: vec![Server::Offers(&new)],
             ends_in: vec![new.digest],
             offline_ends_in: None,
             may_revert: false,
@@ -225,11 +225,29 @@ fn no_cut_of_an_update_that_overtakes_another_leads_to_an_unsafe_start() {
         name: "overtake",
         start: ready(&old, &new),
         known: vec![&old, &new, &other],
-        server: Server::Offers(&other),
+        servers: vec![Server::Offers(&other)],
         ends_in: vec![other.digest],
         offline_ends_in: Some(vec![old.digest, other.digest]),
         may_revert: false,
     });
+}
+
+/// The owner cannot decide, and each time power fails twice; no torn page is taken for a staged one.
+#[test]
+fn no_cut_while_offers_alternate_leads_to_an_unsafe_start_or_a_lost_apply() {
+    let page = |sequence, fill| bundle(sequence, &[AreaOf::code(&[fill])], |_| ());
+    let (old, new, other) = (page(1, 1), page(2, 2), page(2, 3));
+    let claim = Claim {
+        name: "alternate",
+        start: Device::with(&old),
+        known: vec![&old, &new, &other],
+        servers: vec![Server::Offers(&new), Server::Offers(&other), Server::Offers(&new)],
+        ends_in: vec![new.digest, other.digest],
+        offline_ends_in: Some(vec![old.digest, new.digest, other.digest]),
+        may_revert: false,
+    };
+    let seen = run::<Sound>(&claim, Limits { cuts: 3, mixtures: 1, ..EXHAUSTIVE });
+    assert!(seen.faults.is_empty(), "{}", seen.faults[0]);
 }
 
 fn assert_caught<R: Rules>(faults_are: FaultsAre, claim: &Claim<'_>) {
