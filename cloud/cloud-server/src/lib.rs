@@ -205,6 +205,8 @@ pub async fn make_admin_token(root: &Path) -> Result<CreatedToken, StartError> {
     }
     let store = Store::open(&database).await?;
     let made = admin_token(&store).await?;
+    let id = &made.token.id;
+    store.append_audit("server", "-", "make-admin-token", id, Timestamp::now()).await?;
     store.close().await;
     Ok(made)
 }

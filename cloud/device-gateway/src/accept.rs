@@ -9,24 +9,30 @@ use bulkhead_fleet_store::Admission;
 use bulkhead_link_protocol::LINK_VERSION;
 use bulkhead_link_session::RefusalReason;
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerSession, refusal};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Shared, device_id, link};
 
 /// Pause after the system refused to accept, most likely because all descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a peer that was sent away has to close its end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a device that may become welcome soon stays away.
 const RETRY_SHORT_S: u32 = 10;
 /// How long a device that is not known or barred stays away.
 pub(crate) const RETRY_LONG_S: u32 = 60;
 
 pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    let pending = Arc::new(Semaphore::new(shared.limits.handshakes_pending_max));
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
+                // Without a permit there is no time for words: the device comes back by its own back-off.
+                let Ok(permit) = pending.clone().try_acquire_owned() else { continue };
                 let shared = shared.clone();
-                tokio::spawn(async move { connection(shared, stream, address).await });
+                tokio::spawn(async move { connection(shared, stream, address, permit).await });
             }
             Err(error) => {
                 tracing::warn!(%error, "a device's connection could not be accepted");
@@ -36,12 +42,18 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn connection(shared: Arc<Shared>, mut stream: TcpStream, address: SocketAddr) {
+async fn connection(
+    shared: Arc<Shared>,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    pending: OwnedSemaphorePermit,
+) {
     // Frames are small and each is awaited by somebody.
     let _ = stream.set_nodelay(true);
     let timeout = shared.limits.handshake_timeout;
     match tokio::time::timeout(timeout, handshake(&shared, &mut stream)).await {
         Ok(Some((device_key, admission, session))) => {
+            drop(pending);
             link::run(shared, stream, session, address, device_key, admission).await;
         }
         Ok(None) => {}
@@ -99,6 +111,12 @@ async fn handshake(shared: &Shared, stream: &mut TcpStream) -> Option<([u8; 32],
             return None;
         }
     }
+    if let Err(wait) = shared.directory.may_connect(id) {
+        tracing::info!(device_id = %id, "a device that connects too often was told to wait");
+        let wait = u32::try_from(wait.as_secs()).unwrap_or(RETRY_LONG_S);
+        refuse(stream, RefusalReason::Busy, RETRY_SHORT_S.saturating_add(wait)).await;
+        return None;
+    }
     let (answer, session) = asked.accept().ok()?;
     stream.write_all(&answer).await.ok()?;
     Some((device_key, admission, session))
@@ -108,9 +126,14 @@ async fn handshake(shared: &Shared, stream: &mut TcpStream) -> Option<([u8; 32],
 async fn refuse(stream: &mut TcpStream, reason: RefusalReason, retry_in_s: u32) {
     let _ = stream.write_all(&refusal(reason, retry_in_s)).await;
     let _ = stream.shutdown().await;
-    // What the device sent meanwhile is read and forgotten: closing with unread bytes would reset the
-    // connection and could destroy the refusal before the device reads it.
+    read_to_end(stream).await;
+}
+
+/// Reads and forgets what a peer still sends, for a moment.
+///
+/// Closing with unread bytes would reset the connection and could destroy our last word before the peer reads it.
+pub(crate) async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) {
     let mut rest = [0; 256];
     let drain = async { while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {} };
-    let _ = tokio::time::timeout(Duration::from_secs(2), drain).await;
+    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, drain).await;
 }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, LinkStatus, Timestamp};
 use bulkhead_link_protocol::CommandKind;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
-use crate::limits::DayBudget;
+use crate::limits::{DayBudget, Limits, TokenBucket};
 
 /// Messages from the API that may wait for a link's task.
 const INBOX_MAX: usize = 32;
@@ -65,6 +67,8 @@ struct Inner {
     links: HashMap<DeviceId, Entry>,
     /// Log bytes of the day, kept over reconnections.
     budgets: HashMap<DeviceId, DayBudget>,
+    /// Connects of each device that ever proved to be there, so at most one entry a device of the fleet.
+    connects: HashMap<DeviceId, TokenBucket>,
 }
 
 /// Links by device.
@@ -79,10 +83,26 @@ impl Directory {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long a device that connects too often has to stay away.
+    ///
+    /// Only proven connects count ([`Self::enter`]), so that replayed handshakes cannot lock a device out.
+    pub(crate) fn may_connect(&self, id: DeviceId) -> Result<(), Duration> {
+        self.lock().connects.get_mut(&id).map_or(Ok(()), |bucket| bucket.peek(Instant::now()))
+    }
+
     /// Enters a link and ends an older one of the same device.
-    pub(crate) fn enter(&self, id: DeviceId, counters: Arc<Counters>) -> (u64, mpsc::Receiver<ToLink>) {
+    pub(crate) fn enter(
+        &self,
+        id: DeviceId,
+        counters: Arc<Counters>,
+        limits: &Limits,
+    ) -> (u64, mpsc::Receiver<ToLink>) {
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         let mut inner = self.lock();
+        let now = Instant::now();
+        let fresh = || TokenBucket::new(limits.connects_per_s, limits.connect_burst, now);
+        // Two at once may both have been let in by the last token; the second then costs nothing.
+        let _ = inner.connects.entry(id).or_insert_with(fresh).take(now);
         inner.epoch += 1;
         let epoch = inner.epoch;
         if let Some(older) = inner.links.insert(id, Entry { epoch, inbox, counters }) {

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::convert;
-use crate::link::{End, Link, PROGRESS_PERIOD};
+use crate::link::{Due, End, Link, PROGRESS_PERIOD};
 
 /// Log level asked of every device: information and graver.
 const LOG_LEVEL_WANTED: u8 = 2;
@@ -102,15 +102,30 @@ impl Link {
         }
         reported.reason = state.reason.map(str::to_owned);
         reported.reported_at = now;
-        let reported = reported.clone();
+        self.state_changed = true;
+        self.flush(Due::IfAllowed).await
+    }
+
+    /// Writes what waits: progress first, since it led to the state.
+    pub(crate) async fn flush(&mut self, due: Due) -> Result<(), End> {
+        self.flush_progress(due).await?;
+        if !self.state_changed || !self.may_store(due) {
+            return Ok(());
+        }
+        self.state_changed = false;
+        let Some(reported) = self.reported.clone() else { return Ok(()) };
         let store = self.shared.store.clone();
         store.record_reported(self.id, &reported).await?;
         let data = json!({
             "application": reported.application, "running": reported.running,
-            "fault": state.fault.map(convert::fault), "reason": reported.reason,
+            "fault": reported.fault, "reason": reported.reason,
         });
-        store.append_event("device-state", Some(self.id), data, now).await?;
+        store.append_event("device-state", Some(self.id), data, Timestamp::now()).await?;
         self.settle_if_target_runs().await
+    }
+
+    fn may_store(&mut self, due: Due) -> bool {
+        due == Due::Now || self.stored_changes.take(Instant::now()).is_ok()
     }
 
     /// A device that runs its target has ended its update, whatever messages were lost on the way.
@@ -123,7 +138,7 @@ impl Link {
         if update.manifest != running || update.stage == UpdateStage::Committed {
             return Ok(());
         }
-        self.flush_progress(true).await?;
+        self.flush_progress(Due::Now).await?;
         let total = update.pages_total;
         self.progress = Some(ProgressReport {
             manifest: running,
@@ -132,7 +147,7 @@ impl Link {
             pages_total: total,
             reason: None,
         });
-        self.flush_progress(true).await
+        self.flush_progress(Due::Now).await
     }
 
     /// Offers the target if the device runs something else and has not finally refused it.
@@ -179,13 +194,11 @@ impl Link {
     /// The bytes that a fetch asks for; `None` if there are none.
     async fn span(&mut self, fetch: &Fetch) -> Result<Option<Vec<u8>>, End> {
         // A device may read what it was offered, and nothing else: bundles of others are not its business.
-        let allowed = match self.shared.store.latest_update(self.id).await? {
-            Some(update) if self.offered != Some(fetch.manifest) => update.manifest.0 == fetch.manifest,
-            Some(_) => true,
-            None => false,
-        };
-        if !allowed {
-            return Ok(None);
+        if self.offered != Some(fetch.manifest) {
+            let target = self.shared.store.latest_update(self.id).await?.map(|update| update.manifest.0);
+            if target != Some(fetch.manifest) {
+                return Ok(None);
+            }
         }
         if self.bundle.as_ref().is_none_or(|(manifest, _)| *manifest != fetch.manifest) {
             let found = self.shared.store.bundle_objects(ManifestDigest(fetch.manifest)).await?;
@@ -217,19 +230,22 @@ impl Link {
             pages_total: progress.pages_total,
             reason: progress.reason.map(str::to_owned),
         };
-        // Pages within a stage are many and cheap to forget; a new stage is written at once.
-        let same_stage = self.progress.as_ref().is_some_and(|last| last.stage == stage);
+        // Pages within a stage are many and cheap to forget; what a stage came to is written before the next.
+        let same_stage = self.progress.as_ref().is_none_or(|last| last.stage == stage);
         if !same_stage {
-            self.flush_progress(true).await?;
+            self.flush_progress(Due::IfAllowed).await?;
         }
         let within = matches!(stage, UpdateStage::Staging | UpdateStage::Applying) && report.pages_done > 0;
         self.progress = Some(report);
-        self.flush_progress(!within).await
+        if within && self.progress_written_at.elapsed() < PROGRESS_PERIOD {
+            return Ok(());
+        }
+        self.flush_progress(Due::IfAllowed).await
     }
 
-    /// Writes waiting progress if it is `due` or has waited long enough.
-    pub(crate) async fn flush_progress(&mut self, due: bool) -> Result<(), End> {
-        if !due && self.progress_written_at.elapsed() < PROGRESS_PERIOD {
+    /// Writes waiting progress if its time has come.
+    async fn flush_progress(&mut self, due: Due) -> Result<(), End> {
+        if self.progress.is_none() || !self.may_store(due) {
             return Ok(());
         }
         let Some(report) = self.progress.take() else { return Ok(()) };

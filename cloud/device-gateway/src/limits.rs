@@ -13,6 +13,16 @@ pub struct Limits {
     pub handshake_burst: u32,
     /// Links at once.
     pub links_max: usize,
+    /// Connections at once whose handshake has not ended.
+    pub handshakes_pending_max: usize,
+    /// Connects a second of one device in the long run; further ones are told to come back.
+    pub connects_per_s: u32,
+    /// Connects of one device at once before the rate above counts.
+    pub connect_burst: u32,
+    /// Changes of state and progress of one device that are stored in a second; of faster ones only the last is.
+    pub stored_changes_per_s: u32,
+    /// Changes stored at once before the rate above counts.
+    pub stored_change_burst: u32,
     /// Longest time from accepting a connection to its `Hello`.
     pub handshake_timeout: Duration,
     /// Frames a second of one device in the long run; faster ones wait.
@@ -37,6 +47,11 @@ impl Default for Limits {
             handshakes_per_s: 200,
             handshake_burst: 400,
             links_max: 50_000,
+            handshakes_pending_max: 2_000,
+            connects_per_s: 1,
+            connect_burst: 60,
+            stored_changes_per_s: 4,
+            stored_change_burst: 32,
             handshake_timeout: Duration::from_secs(15),
             frames_per_s: 500,
             frame_burst: 1000,
@@ -66,14 +81,17 @@ impl TokenBucket {
 
     /// Takes one token, or says how long until there is one.
     pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.peek(now)?;
+        self.level -= 1.0;
+        Ok(())
+    }
+
+    /// Whether there is a token to take; if not, how long until there is one.
+    pub(crate) fn peek(&mut self, now: Instant) -> Result<(), Duration> {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.level = (self.level + passed * self.per_s).min(self.capacity);
         self.at = now;
-        if self.level >= 1.0 {
-            self.level -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::from_secs_f64((1.0 - self.level) / self.per_s))
+        if self.level >= 1.0 { Ok(()) } else { Err(Duration::from_secs_f64((1.0 - self.level) / self.per_s)) }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
 use crate::Shared;
+use crate::accept::read_to_end;
 use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
 use crate::outbox::{Full, Outbox};
@@ -29,6 +30,15 @@ pub(crate) const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(250);
 /// Commands whose outcome is awaited at once.
 const COMMANDS_MAX: usize = 16;
+
+/// When something is to be written to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Due {
+    /// At once, whatever the limits.
+    Now,
+    /// As soon as the device's limit allows; until then newer words replace older ones.
+    IfAllowed,
+}
 
 /// Why a link ended.
 #[derive(Debug)]
@@ -93,8 +103,12 @@ pub(crate) struct Link {
     /// Set by `Hello`; nothing else is understood before it.
     pub(crate) reported: Option<bulkhead_cloud_api::ReportedState>,
     pub(crate) outbox: Outbox,
-    /// Progress within a stage that is not yet written to the store.
+    /// Progress that is not yet written to the store.
     pub(crate) progress: Option<ProgressReport>,
+    /// Whether `reported` changed since it was last written to the store.
+    pub(crate) state_changed: bool,
+    /// Bounds what one device may make the store write.
+    pub(crate) stored_changes: TokenBucket,
     pub(crate) progress_written_at: Instant,
     pub(crate) bundle: Option<([u8; 32], Arc<bulkhead_fleet_store::BundleObjects>)>,
     pub(crate) offered: Option<[u8; 32]>,
@@ -126,6 +140,12 @@ pub(crate) async fn run(
         reported: None,
         outbox: Outbox::default(),
         progress: None,
+        state_changed: false,
+        stored_changes: TokenBucket::new(
+            shared.limits.stored_changes_per_s,
+            shared.limits.stored_change_burst,
+            now,
+        ),
         progress_written_at: now,
         bundle: None,
         offered: None,
@@ -199,6 +219,7 @@ impl Link {
                     counters.frames_out.fetch_add(1, Ordering::Relaxed);
                 } else if let Some(why) = self.ending {
                     let _ = write.shutdown().await;
+                    read_to_end(&mut read).await;
                     return End::SentAway(why);
                 }
             }
@@ -230,7 +251,7 @@ impl Link {
                 }
                 () = wake => {}
                 _ = tick.tick() => {
-                    if let Err(end) = self.flush_progress(false).await {
+                    if let Err(end) = self.flush(Due::IfAllowed).await {
                         return end;
                     }
                     let now = Instant::now();
@@ -260,7 +281,7 @@ impl Link {
     /// Only once a sealed frame was opened: the first handshake message can be replayed by anybody who saw it,
     /// and must not be able to end the device's true link.
     pub(crate) fn enter_directory(&mut self) {
-        let (epoch, inbox) = self.shared.directory.enter(self.id, self.counters.clone());
+        let (epoch, inbox) = self.shared.directory.enter(self.id, self.counters.clone(), &self.shared.limits);
         (self.epoch, self.inbox) = (Some(epoch), Some(inbox));
     }
 
@@ -297,8 +318,8 @@ impl Link {
 
     async fn farewell(&mut self, end: &End, was_current: bool) {
         let last_heard = Timestamp(self.counters.last_heard_at.load(Ordering::Relaxed));
-        if let Err(error) = self.flush_progress(true).await {
-            tracing::error!(device_id = %self.id, reason = %error, "progress could not be written");
+        if let Err(error) = self.flush(Due::Now).await {
+            tracing::error!(device_id = %self.id, reason = %error, "state or progress could not be written");
         }
         match end {
             End::Store(error) => {

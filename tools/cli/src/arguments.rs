@@ -10,7 +10,7 @@ use clap_complete::Shell;
 ///
 /// Begin with `bulkhead login URL`, then `bulkhead device ls`.
 #[derive(Parser)]
-#[command(name = "bulkhead", version, about, arg_required_else_help = true)]
+#[command(name = "bulkhead", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Print data as JSON: one document, or one a line where a command follows something.
     #[arg(long, global = true)]

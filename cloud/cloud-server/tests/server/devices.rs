@@ -328,6 +328,43 @@ fn flood_of_frames_waits_and_is_counted() {
 }
 
 #[test]
+fn device_that_connects_too_often_is_told_to_wait_but_replays_do_not_count() {
+    let limits = Limits { connect_burst: 3, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    server.own(1);
+    for _ in 0..6 {
+        let mut replay = FakeDevice::connect(server.device_address(), &server.keys(1));
+        replay.expect("established", |said| matches!(said, Said::Established));
+    }
+    for _ in 0..3 {
+        server.connect(1);
+    }
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+    let said = device.expect("refusal", |said| matches!(said, Said::Closed(_) | Said::Established));
+    assert!(matches!(said, Said::Closed(Closed::Refused { reason: RefusalReason::Busy, .. })), "{said:?}");
+}
+
+#[test]
+fn device_that_changes_its_state_in_a_frenzy_is_stored_seldom_and_ends_with_its_last_word() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    for number in 0..300_u32 {
+        let application =
+            if number % 2 == 0 { ApplicationState::Stopped } else { ApplicationState::BackingOff };
+        let reason = format!("change {number}");
+        let state = State { application, running: None, fault: None, reason: Some(&reason) };
+        device.send(&DeviceMessage::State(state));
+    }
+    let path = format!("/api/v1/devices/{id}");
+    server.wait_for("last word", &path, |device| device["reported"]["reason"] == "change 299");
+    let events = server.get(&format!("/api/v1/events?device={id}&limit=500"));
+    let changes = events["items"].as_array().expect("items");
+    let count = changes.iter().filter(|event| event["kind"] == "device-state").count();
+    assert!((1..60).contains(&count), "{count} changes stored");
+}
+
+#[test]
 fn silent_device_is_pinged_and_then_given_up() {
     let limits = Limits {
         keepalive: Duration::from_millis(600),
