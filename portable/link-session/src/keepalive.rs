@@ -9,20 +9,29 @@ const LEAST_MS: u64 = 30_000;
 /// Longest interval: 110 minutes, below the two hours that careful middleboxes keep TCP.
 const GREATEST_MS: u64 = 110 * 60_000;
 
+/// Answers in a row at the ceiling after which it is forgotten: what died may have been the server, not the network.
+const ANSWERS_AT_CEILING: u8 = 8;
+
 /// Adaptive interval of keepalives. Outlives a session: keep one a network.
 ///
 /// Each answered ping after a full silent interval lets it grow by half, each death in silence steps back, and grows
-/// no further than what last died.
+/// no further than what last died, until it held there for long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Keepalive {
     interval_ms: u64,
     ceiling_ms: u64,
     server_limit_ms: u64,
+    answers_at_ceiling: u8,
 }
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { interval_ms: START_MS, ceiling_ms: GREATEST_MS, server_limit_ms: GREATEST_MS }
+        Self {
+            interval_ms: START_MS,
+            ceiling_ms: GREATEST_MS,
+            server_limit_ms: GREATEST_MS,
+            answers_at_ceiling: 0,
+        }
     }
 }
 
@@ -41,9 +50,17 @@ impl Keepalive {
     /// A ping after a full interval was answered.
     pub fn answered(&mut self) {
         // What the server's limit kept from being tried proves nothing about a longer silence.
-        if self.interval_ms <= self.server_limit_ms {
-            self.interval_ms = (self.interval_ms + self.interval_ms / 2).min(self.ceiling_ms);
+        if self.interval_ms > self.server_limit_ms {
+            return;
         }
+        if self.interval_ms == self.ceiling_ms {
+            self.answers_at_ceiling = self.answers_at_ceiling.saturating_add(1);
+            if self.answers_at_ceiling >= ANSWERS_AT_CEILING {
+                self.ceiling_ms = GREATEST_MS;
+                self.answers_at_ceiling = 0;
+            }
+        }
+        self.interval_ms = (self.interval_ms + self.interval_ms / 2).min(self.ceiling_ms);
     }
 
     /// A ping after a full interval was not answered.
@@ -51,6 +68,7 @@ impl Keepalive {
         let died_at = self.interval_ms();
         self.interval_ms = (died_at * 2 / 3).max(LEAST_MS);
         self.ceiling_ms = (died_at * 5 / 6).max(LEAST_MS);
+        self.answers_at_ceiling = 0;
     }
 }
 
@@ -72,14 +90,21 @@ mod tests {
     }
 
     #[test]
-    fn a_death_steps_back_for_good_and_never_below_the_least() {
+    fn a_death_steps_back_and_is_only_forgotten_after_long_success() {
         let mut keepalive = Keepalive::default();
         keepalive.answered();
         let died_at = keepalive.interval_ms();
         keepalive.died();
         assert!(keepalive.interval_ms() < died_at);
+        (0..8).for_each(|_| keepalive.answered());
+        assert!(keepalive.interval_ms() < died_at, "tried again too soon");
         (0..20).for_each(|_| keepalive.answered());
-        assert!(keepalive.interval_ms() < died_at);
+        assert_eq!(keepalive.interval_ms(), GREATEST_MS, "one outage costs data for ever");
+    }
+
+    #[test]
+    fn deaths_in_a_row_end_at_the_least_interval() {
+        let mut keepalive = Keepalive::default();
         (0..50).for_each(|_| keepalive.died());
         assert_eq!(keepalive.interval_ms(), LEAST_MS);
     }
