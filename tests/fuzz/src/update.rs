@@ -1,0 +1,312 @@
+//! A small device with an update on its way, stopped at every step.
+
+use std::sync::OnceLock;
+
+use bulkhead_bundle_format::{
+    AreaImage, AreaKind, Manifest, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
+};
+use bulkhead_link_protocol::{Digest, FetchFrom};
+use bulkhead_nor_flash::{Geometry, Rewrite};
+use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Rules, Sound, Step, Workspace};
+
+use crate::RamFlash;
+
+/// Page of the die in bytes.
+pub const DIE_PAGE: u32 = 256;
+
+const SECTOR: u32 = 512;
+
+const LAYOUT: Layout = Layout {
+    die_application: Part::new(0, 4 * DIE_PAGE),
+    die_journal: Part::new(4 * DIE_PAGE, 4 * DIE_PAGE),
+    die_manifests: Part::new(8 * DIE_PAGE, 6 * DIE_PAGE),
+    external_application: Part::new(0, 2 * SECTOR),
+    external_staging: Part::new(2 * SECTOR, 16 * SECTOR),
+};
+
+/// Steps after which an engine counts as hanging.
+const STEPS_MAX: usize = 20_000;
+
+/// Offers and wrong answers that a hostile server has in one run.
+const SERVED_MAX: usize = 64;
+
+/// What is left of a device when power is off.
+#[derive(Clone)]
+pub struct World {
+    /// Flash on the die.
+    pub die: RamFlash,
+    /// Flash beside the chip.
+    pub external: RamFlash,
+}
+
+impl World {
+    fn blank() -> Self {
+        let die = Geometry {
+            erase_size: DIE_PAGE,
+            program_unit: 16,
+            size: 14 * DIE_PAGE,
+            erased_byte: 0xFF,
+            rewrite: Rewrite::Never,
+        };
+        let external = Geometry {
+            erase_size: SECTOR,
+            program_unit: 1,
+            size: 18 * SECTOR,
+            erased_byte: 0xFF,
+            rewrite: Rewrite::ClearsBits,
+        };
+        Self { die: RamFlash::new(die), external: RamFlash::new(external) }
+    }
+
+    /// Makes the CRC of both copies of the record in journal page `page` right again, so that what is behind it is
+    /// looked at.
+    pub fn mend_journal(&mut self, page: u32) {
+        let start = (LAYOUT.die_journal.start.0 + page % 4 * DIE_PAGE) as usize;
+        let crc = crc32(&self.die.bytes[start..start + 92]).to_le_bytes();
+        self.die.damage(start + 92, &crc);
+        let record = self.die.bytes[start..start + 96].to_vec();
+        self.die.damage(start + 96, &record);
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 },
+        )
+    })
+}
+
+struct Release {
+    digest: Digest,
+    envelope: Vec<u8>,
+    code: Vec<u8>,
+    constants: Vec<u8>,
+}
+
+fn owner() -> Signer {
+    Signer::from_secret(&[0x42; 32])
+}
+
+fn release(sequence: u64, code: &[u8], constants: &[u8]) -> Release {
+    let pages = |fills: &[u8], len: u32| -> Vec<u8> {
+        fills.iter().flat_map(|fill| vec![*fill; len as usize]).collect()
+    };
+    let (code, constants) = (pages(code, DIE_PAGE), pages(constants, SECTOR));
+    let area = |id, medium, kind, page_size, image| AreaImage {
+        id,
+        medium,
+        base: 0,
+        length: <[u8]>::len(image) as u32,
+        kind,
+        page_size,
+        image,
+    };
+    let areas = [
+        area(1, Medium::Die, AreaKind::Code, DIE_PAGE, &code),
+        area(2, Medium::External, AreaKind::Constant, SECTOR, &constants),
+    ];
+    let payload = encode_manifest(&ManifestFields {
+        update_id: [sequence as u8; 16],
+        sequence,
+        security_counter: 1,
+        device_class: "tiny",
+        board_revisions: Revisions { least: 1, greatest: 1 },
+        abi: Revisions { least: 1, greatest: 1 },
+        name: "n",
+        version: "v",
+        areas: &areas,
+        policy: Policy::default(),
+    })
+    .expect("the fields agree");
+    let digest = Manifest::parse(&payload).expect("just encoded").digest();
+    Release { digest, envelope: owner().sign(&payload), code, constants }
+}
+
+fn releases() -> &'static [Release; 2] {
+    static RELEASES: OnceLock<[Release; 2]> = OnceLock::new();
+    RELEASES.get_or_init(|| [release(1, &[1, 2, 3], &[4]), release(2, &[1, 7, 8, 9], &[5, 6])])
+}
+
+/// What the server does.
+pub enum Served<'a> {
+    /// Offers a good release and sends what is asked for.
+    Honest(usize),
+    /// Sends these bytes, whatever is asked for.
+    Hostile(&'a [u8]),
+}
+
+/// Every state of flash on the way from a blank device over the first release to the second.
+pub fn snapshots() -> &'static [World] {
+    static SNAPSHOTS: OnceLock<Vec<World>> = OnceLock::new();
+    SNAPSHOTS.get_or_init(|| {
+        let mut world = World::blank();
+        let mut all = Vec::new();
+        for n in 0..2 {
+            boot::<Sound>(&mut world, &Served::Honest(n), Some(&mut all));
+        }
+        all
+    })
+}
+
+/// Powers a device on and runs it until it rests. Panics if it hangs or starts what is not a whole release.
+pub fn boot<R: Rules>(world: &mut World, served: &Served<'_>, mut record: Option<&mut Vec<World>>) {
+    let mut work = Workspace::new();
+    let keys = [owner().public_key()];
+    let facts = DeviceFacts {
+        device_class: "tiny",
+        board_revision: 1,
+        abi: 1,
+        owner_keys: &keys,
+        storage_root: [9; 32],
+    };
+    let mut engine = Engine::<R>::with_rules(LAYOUT, facts, &mut work);
+    let mut hostile = Hostile::new(served);
+    let mut mem = Memory { die: &mut world.die, external: &mut world.external };
+    engine.boot(&mut mem).expect("the layout is right");
+    let mut offered = false;
+    for _ in 0..STEPS_MAX {
+        let step = engine.step(&mut mem);
+        if let Some(all) = record.as_deref_mut() {
+            let changed = all.last().is_none_or(|last| {
+                last.die.bytes != mem.die.bytes || last.external.bytes != mem.external.bytes
+            });
+            if changed {
+                all.push(World { die: mem.die.clone(), external: mem.external.clone() });
+            }
+        }
+        match step {
+            Step::Working => {}
+            Step::ReadyToApply => engine.allow_apply(),
+            Step::StartApplication(digest, _) => assert_whole(&digest, mem.die, mem.external),
+            Step::Idle | Step::NoApplication => {
+                let went_on = match served {
+                    Served::Honest(n) => serve(&mut engine, &releases()[*n], &mut offered),
+                    Served::Hostile(_) => hostile.serve(&mut engine),
+                };
+                if !went_on {
+                    return;
+                }
+            }
+        }
+    }
+    panic!("no rest after {STEPS_MAX} steps");
+}
+
+fn assert_whole(digest: &Digest, die: &RamFlash, external: &RamFlash) {
+    let release =
+        releases().iter().find(|r| r.digest == *digest).expect("an unknown application was started");
+    assert!(die.bytes.starts_with(&release.code), "started with other code");
+    assert!(external.bytes.starts_with(&release.constants), "started with other constants");
+}
+
+fn serve<R: Rules>(engine: &mut Engine<'_, R>, release: &Release, offered: &mut bool) -> bool {
+    if let Some(fetch) = engine.wanted() {
+        let bytes = match (fetch.from, fetch.area) {
+            (FetchFrom::Envelope, _) => &release.envelope,
+            (FetchFrom::Area, 1) => &release.code,
+            (FetchFrom::Area, _) => &release.constants,
+        };
+        let span = bytes.get(fetch.offset as usize..(fetch.offset + fetch.len) as usize);
+        engine.chunk(fetch.from, fetch.area, fetch.offset, span.expect("the engine asks within the area"));
+        return true;
+    }
+    !std::mem::replace(offered, true) && {
+        engine.offer(release.digest, release.envelope.len() as u32, false);
+        true
+    }
+}
+
+struct Hostile<'a> {
+    bytes: &'a [u8],
+    rounds: usize,
+}
+
+impl<'a> Hostile<'a> {
+    fn new(served: &Served<'a>) -> Self {
+        let bytes = if let Served::Hostile(bytes) = served { *bytes } else { &[] };
+        Self { bytes, rounds: 0 }
+    }
+
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.bytes.split_at(len.min(self.bytes.len()));
+        self.bytes = rest;
+        taken
+    }
+
+    fn number(&mut self) -> usize {
+        self.take(2).iter().fold(0, |n, byte| n << 8 | usize::from(*byte))
+    }
+
+    fn serve<R: Rules>(&mut self, engine: &mut Engine<'_, R>) -> bool {
+        self.rounds += 1;
+        if self.bytes.is_empty() || self.rounds > SERVED_MAX {
+            return false;
+        }
+        let wanted = engine.wanted();
+        match (self.number() % 8, wanted) {
+            (0, _) => engine.offer([self.rounds as u8; 32], self.number() as u32 * 4, false),
+            (1, _) => {
+                let release = &releases()[self.number() % 2];
+                engine.offer(release.digest, release.envelope.len() as u32, false);
+            }
+            (2, _) => _ = engine.cancel(),
+            (3, Some(fetch)) => engine.unavailable(fetch.manifest),
+            // Out of turn: another place than the one asked for.
+            (4, _) => {
+                let (area, offset, len) = (self.number(), self.number(), self.number() % 1200);
+                engine.chunk(FetchFrom::Area, area as u32, offset as u32, self.take(len));
+            }
+            (5, Some(fetch)) => {
+                let len = self.number().min(fetch.len as usize);
+                let bytes = self.take(len);
+                engine.chunk(fetch.from, fetch.area, fetch.offset, bytes);
+            }
+            // What the right server would send, one byte of it changed or none.
+            (_, Some(fetch)) => {
+                if let Some(release) = releases().iter().find(|r| r.digest == fetch.manifest) {
+                    let mut release = Release {
+                        digest: release.digest,
+                        envelope: release.envelope.clone(),
+                        code: release.code.clone(),
+                        constants: release.constants.clone(),
+                    };
+                    let (at, change) = (self.number(), self.number() as u8);
+                    for bytes in [&mut release.envelope, &mut release.code, &mut release.constants] {
+                        let len = bytes.len();
+                        bytes[at % len] ^= change;
+                    }
+                    serve(engine, &release, &mut true);
+                }
+            }
+            (_, None) => {}
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use bulkhead_update_engine::seeded_bugs::HeaderTrusted;
+
+    use super::*;
+
+    /// Boots from every state of the update with one byte of the application changed.
+    fn starts_a_damaged_application<R: Rules>() -> bool {
+        snapshots().iter().any(|world| {
+            let mut world = world.clone();
+            world.die.damage(5, &[0x77]);
+            catch_unwind(move || boot::<R>(&mut world, &Served::Hostile(&[]), None)).is_err()
+        })
+    }
+
+    #[test]
+    fn an_engine_that_trusts_headers_is_caught() {
+        assert!(snapshots().len() > 20, "{}", snapshots().len());
+        assert!(!starts_a_damaged_application::<Sound>());
+        assert!(starts_a_damaged_application::<HeaderTrusted>());
+    }
+}
