@@ -34,16 +34,20 @@ impl<R: Rules> Engine<'_, R> {
         if self.running() == Some(offered.manifest) {
             return;
         }
-        if let Some((_, stage, reason)) = self.refused.filter(|(digest, ..)| *digest == offered.manifest) {
+        let known = self.refused.filter(|(digest, ..)| *digest == offered.manifest && !offered.forced);
+        if let Some((_, stage, reason)) = known {
             return self.give_up(stage, reason);
         }
         if let Some(slot) = self.slot_holding(mem, &offered.manifest) {
             self.phase = Phase::Admit { slot };
             return;
         }
+        self.ask_for_envelope(offered.envelope_len);
+    }
+
+    fn ask_for_envelope(&mut self, len: u32) {
         let room = slot_len(&self.layout).saturating_sub(SLOT_HEADER_LEN);
         let longest = u32::try_from(self.work.whole().len()).unwrap_or(u32::MAX).min(room);
-        let len = offered.envelope_len;
         if len == 0 || len > longest {
             return self.refuse(Refusal::EnvelopeLen { len, longest });
         }
@@ -91,12 +95,16 @@ impl<R: Rules> Engine<'_, R> {
         };
         self.download = None;
         let Some(len) = len.and_then(|len| usize::try_from(len).ok()) else {
-            return self.fail("the manifest's slot cannot be read any more");
+            return self.ask_for_envelope(self.offered.map_or(0, |offered| offered.envelope_len));
         };
         match self.judge(mem, len, slot) {
             Ok(target) => {
                 self.target = Some(target);
                 self.phase = Phase::Prepare { source, len };
+            }
+            // The payload is the one that was offered, but the envelope around it is damaged: the server has another.
+            Err(Refusal::Bundle(_)) if source != Source::Server => {
+                self.ask_for_envelope(self.offered.map_or(0, |offered| offered.envelope_len));
             }
             Err(refusal) => self.refuse(refusal),
         }

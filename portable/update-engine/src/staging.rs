@@ -92,17 +92,19 @@ impl Staging {
         sectors_of(page_len, self.sector_len)
     }
 
-    /// Erases `count` sectors from `first`.
+    /// Erases `count` sectors from `first`; sectors that do not exist need no erasing.
     ///
     /// # Errors
-    /// The hardware failed, or a sector is outside of staging.
+    /// The hardware failed.
     pub(crate) fn erase<E: NorFlash>(
         &self,
         external: &mut E,
         first: u32,
         count: u32,
     ) -> Result<(), FlashError> {
-        for sector in (first..).take(usize::try_from(count).unwrap_or(0)) {
+        let sector_len = u32::try_from(self.sector_len).unwrap_or(u32::MAX);
+        let sectors = self.part.length.checked_div(sector_len).unwrap_or(0);
+        for sector in first.min(sectors)..first.saturating_add(count).min(sectors) {
             external.erase(self.sector_address(sector)?)?;
         }
         Ok(())

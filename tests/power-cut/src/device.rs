@@ -136,6 +136,8 @@ pub enum Interruption<'b> {
     LoseLink,
     /// The owner wants something else.
     Offer(&'b Bundle),
+    /// The owner insists.
+    Force(&'b Bundle),
     /// A debugger, or the application, overwrites this page of the application on the die.
     WritePage(u32),
 }
@@ -232,6 +234,7 @@ impl<'b> Device<'b> {
             started: Vec::new(),
             fetched: Vec::new(),
             cancelled: None,
+            forced: false,
             steps: 0,
         };
         let rested = session.run(&power, &mut die, &mut external).expect("the layout is right");
@@ -273,6 +276,7 @@ struct Session<'s, 'b, 'w, R: Rules> {
     fetched: Vec<(FetchFrom, u32, u32)>,
     cancelled: Option<bool>,
     steps: u32,
+    forced: bool,
 }
 
 impl<'b, R: Rules> Session<'_, 'b, '_, R> {
@@ -321,7 +325,8 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
         match interruption {
             Interruption::Cancel => self.cancelled = Some(self.engine.cancel()),
             Interruption::LoseLink => self.engine.link_lost(),
-            Interruption::Offer(bundle) => {
+            Interruption::Offer(bundle) | Interruption::Force(bundle) => {
+                self.forced = matches!(interruption, Interruption::Force(_));
                 self.server = Server::Offers(bundle);
                 self.offered = false;
                 self.serve();
@@ -342,7 +347,7 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
         if !self.offered {
             self.offered = true;
             let len = u32::try_from(bundle.envelope.len()).expect("envelopes are small");
-            self.engine.offer(bundle.digest, len, false);
+            self.engine.offer(bundle.digest, len, self.forced);
             return true;
         }
         let Some(fetch) = self.engine.wanted() else { return false };

@@ -464,9 +464,13 @@ fn a_page_that_cannot_hold_the_new_application_is_put_back_and_the_update_is_not
         && back.cause == StartCause::Reverted));
     assert!(outcome.world.holds(&old));
     assert_eq!(outcome.page_erases, [0, 4, 0, 0, 0, 0], "three attempts, then the old page");
-    let again = Device { interruption: Some((outcome.steps, Interruption::Offer(&new))), ..device };
-    let outcome = run(&again, start);
+    let at_rest = outcome.steps;
+    let again = Device { interruption: Some((at_rest, Interruption::Offer(&new))), ..device };
+    let outcome = run(&again, start.clone());
     assert_eq!((outcome.stage, outcome.page_erases[1]), (Some(UpdateStage::Reverted), 4));
+    let insist = Device { interruption: Some((at_rest, Interruption::Force(&new))), ..again };
+    let outcome = run(&insist, Device::with(&old));
+    assert_eq!((outcome.stage, outcome.page_erases[1]), (Some(UpdateStage::Reverted), 8), "tried again");
 }
 
 #[test]
