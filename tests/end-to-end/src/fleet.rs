@@ -87,6 +87,14 @@ impl Fleet {
         Ok(bundle)
     }
 
+    /// Kills the server and starts it again on the same ports and data.
+    ///
+    /// # Errors
+    /// It did not come up again.
+    pub fn restart_server(&mut self) -> Result<()> {
+        self.server.restart(&self.programs.server)
+    }
+
     /// What the server knows of a device.
     ///
     /// # Errors

@@ -31,11 +31,7 @@ impl Server {
     /// It did not come up, or did not print what a person needs.
     pub fn start(program: &Path, folder: &Path) -> Result<Self> {
         let data = folder.join("server");
-        let mut command = Command::new(program);
-        command.arg("--data-dir").arg(&data);
-        command.args(["--listen", "127.0.0.1:0", "--device-listen", "127.0.0.1:0"]);
-        command.env("BULKHEAD_LOG", "info,sqlx=warn");
-        let mut running = Running::start("bulkhead-server", &mut command)?;
+        let mut running = run(program, &data, "127.0.0.1:0", "127.0.0.1:0")?;
         let word_after = |name: &'static str| {
             move |line: &str| {
                 line.strip_prefix(name).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned)
@@ -50,6 +46,18 @@ impl Server {
         Ok(Self { running, data, url, devices, token })
     }
 
+    /// Ends it at once, without a word to anybody, and starts it again on the same ports and data.
+    ///
+    /// # Errors
+    /// It did not come up again.
+    pub fn restart(&mut self, program: &Path) -> Result<()> {
+        self.running.kill();
+        let api = self.url.trim_start_matches("http://");
+        self.running = run(program, &self.data, api, &self.devices.to_string())?;
+        self.running
+            .wait_for("the server's return", START_WITHIN, |line| line.starts_with("API").then_some(()))
+    }
+
     /// What it wrote so far, for failures.
     pub fn log(&self) -> Vec<String> {
         self.running.lines()
@@ -59,4 +67,12 @@ impl Server {
     pub fn data(&self) -> &Path {
         &self.data
     }
+}
+
+fn run(program: &Path, data: &Path, api: &str, devices: &str) -> Result<Running> {
+    let mut command = Command::new(program);
+    command.arg("--data-dir").arg(data);
+    command.args(["--listen", api, "--device-listen", devices]);
+    command.env("BULKHEAD_LOG", "info,sqlx=warn");
+    Running::start("bulkhead-server", &mut command)
 }
