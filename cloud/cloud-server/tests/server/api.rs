@@ -257,6 +257,15 @@ fn streams_end_when_the_server_stops() {
 }
 
 #[test]
+fn server_comes_back_at_the_same_address() {
+    let mut server = TestServer::start();
+    let address = server.url("");
+    server.restart_at(address.trim_start_matches("http://").parse().expect("address"));
+    assert_eq!(server.url(""), address);
+    server.get("/api/v1/info");
+}
+
+#[test]
 fn list_is_paged_without_gap_or_repetition() {
     let server = TestServer::start();
     for device in 1..=5 {

@@ -82,6 +82,13 @@ impl TestServer {
         self.server = Some(start(&self.data_dir, self.limits).expect("starts again"));
     }
 
+    /// As `restart`, with the API at a given address.
+    pub(crate) fn restart_at(&mut self, api: std::net::SocketAddr) {
+        self.stop();
+        let config = Config { listen: api, ..config(&self.data_dir, self.limits) };
+        self.server = Some(runtime().block_on(Server::start(config)).expect("starts again"));
+    }
+
     pub(crate) fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             runtime().block_on(server.stop());
@@ -203,9 +210,12 @@ impl Drop for TestServer {
 }
 
 fn start(data_dir: &std::path::Path, limits: Limits) -> Result<Server, bulkhead_cloud_server::StartError> {
+    runtime().block_on(Server::start(config(data_dir, limits)))
+}
+
+fn config(data_dir: &std::path::Path, limits: Limits) -> Config {
     let loopback = ([127, 0, 0, 1], 0).into();
-    let config = Config { data_dir: data_dir.to_owned(), listen: loopback, device_listen: loopback, limits };
-    runtime().block_on(Server::start(config))
+    Config { data_dir: data_dir.to_owned(), listen: loopback, device_listen: loopback, limits }
 }
 
 /// A stream of server-sent events.

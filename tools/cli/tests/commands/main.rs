@@ -1,0 +1,12 @@
+//! The tool as a person or a script runs it, against a real server and a fake device.
+
+#[cfg(test)]
+#[expect(dead_code, reason = "shared with the server's own tests, which use all of it")]
+#[path = "../../../../cloud/cloud-server/tests/server/harness/mod.rs"]
+mod harness;
+
+#[cfg(test)]
+mod tool;
+
+#[cfg(test)]
+mod claims;
