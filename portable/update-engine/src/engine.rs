@@ -490,3 +490,15 @@ impl<'w, R: Rules> Engine<'w, R> {
         Phase::Check { page: 0, cause }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_and_workspace_stay_within_20_kib_of_ram() {
+        assert_eq!(size_of::<Workspace>(), 16 * 1024);
+        // On a 64-bit host; a little less on the chip.
+        assert!(size_of::<Engine<'_>>() <= 2560, "{}", size_of::<Engine<'_>>());
+    }
+}

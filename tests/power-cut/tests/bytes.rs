@@ -61,6 +61,32 @@ fn the_journal_holds_the_bytes_of_the_specification() {
     assert_eq!(newest, (4, 2));
 }
 
+/// I10.
+#[test]
+fn the_security_counter_rises_with_the_commit_and_not_before() {
+    let (old, new) = (old(), new());
+    let counter_of_newest = |world: &World| {
+        let raw = world.die.raw();
+        let pages = slice(&raw, LAYOUT.die_journal).chunks(DIE_PAGE as usize);
+        let page = pages.filter(|page| page[0] != 0xFF).max_by_key(|page| word(page, 4)).expect("a record");
+        (page[3], word(page, 80))
+    };
+    let start = ready(&old, &new);
+    let run = |cut| {
+        let device = Device { server: Server::Offers(&new), cut, ..Device::new(&[&old, &new]) };
+        device.run::<Sound>(start.clone(), |_| Reading::Before)
+    };
+    let whole = run(None);
+    assert_eq!(counter_of_newest(&whole.world), (2, 8));
+    let mut applying = 0;
+    for operation in 0..whole.operations {
+        let (state, counter) = counter_of_newest(&run(Some(Cut { operation, moment: Moment::After })).world);
+        applying += u32::from(state == 3);
+        assert!(counter == 7 || (state == 2 && operation + 8 > whole.operations), "operation {operation}");
+    }
+    assert!(applying > 10);
+}
+
 #[test]
 fn the_journal_names_intent_and_place_in_the_middle_of_an_apply() {
     let (old, new) = (old(), new());

@@ -1,6 +1,6 @@
 //! Every cut, nested two deep, of staging, apply, revert and repair.
 //!
-//! `CUTS=3` in the environment nests deeper. Each fault prints a replay id for [`replay`].
+//! `CUTS=3` in the environment nests deeper. Each fault prints a replay id; `REPLAY=id` walks that one way only.
 
 #![expect(
     clippy::expect_used,
@@ -76,9 +76,15 @@ fn run<R: Rules>(claim: &Claim<'_>, limits: Limits) -> Exploration {
 }
 
 fn assert_sound(claim: &Claim<'_>) {
+    if let Some(id) = std::env::var("REPLAY").ok().filter(|id| id.starts_with(&format!("{}:", claim.name))) {
+        assert_eq!(replay::<Sound>(claim, &id), Ok(None), "{id}");
+        return;
+    }
     let cuts = std::env::var("CUTS").ok().and_then(|n| n.parse().ok()).unwrap_or(EXHAUSTIVE.cuts);
     let seen = run::<Sound>(claim, Limits { cuts, ..EXHAUSTIVE });
-    assert!(seen.faults.is_empty(), "{}", seen.faults[0]);
+    if let Some(fault) = seen.faults.first() {
+        panic!("{fault}\nREPLAY='{}' cargo test -p bulkhead-power-cut --test cuts", fault.id);
+    }
     assert!(seen.unsafe_starts == 0 && seen.states > 50);
 }
 

@@ -487,3 +487,20 @@ fn a_page_that_holds_neither_application_leaves_the_device_online_without_one() 
     let repaired = update(outcome.world, &known, &new);
     assert_eq!(repaired.running, Some(new.digest));
 }
+
+#[test]
+fn a_worn_page_of_the_journal_is_passed_over() {
+    let (old, new) = (old(), new());
+    for page in 0..4 {
+        for byte in [0, 4, 95, 96, 190] {
+            let stuck = Some((LAYOUT.die_journal.start.0 + page * DIE_PAGE + byte, 0xFF));
+            let device = Device { server: Server::Offers(&new), stuck, ..Device::new(&[&old, &new]) };
+            let outcome = device.run::<Sound>(Device::with(&old), |_| Reading::Before);
+            assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}: {:?}", outcome.reason);
+            assert!(outcome.started.iter().all(|started| started.safe));
+            let again = Device { stuck, ..Device::new(&[&old, &new]) };
+            let outcome = again.run::<Sound>(outcome.world, |_| Reading::Before);
+            assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}, next boot");
+        }
+    }
+}
