@@ -12,7 +12,8 @@ use crate::handshake::{Handshake, HandshakeDone, HandshakeJob, LinkKeys, Outcome
 use crate::keepalive::Keepalive;
 use crate::lane_queue::LaneQueue;
 use crate::{
-    CONTROL_QUEUE_LEN, FRAME_LEN_MAX, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
+    CONTROL_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS,
+    UPDATE_QUEUE_LEN,
 };
 
 /// Shortest ciphertext of a frame: lane, kind and tag.
@@ -72,6 +73,7 @@ pub struct DeviceSession {
     closed: Option<Closed>,
     deadline_ms: u64,
     last_received_ms: u64,
+    frame_began_ms: u64,
     ping: Option<PingOut>,
     ping_token: u32,
     frames_sent: u64,
@@ -120,6 +122,7 @@ impl DeviceSession {
             closed: None,
             deadline_ms: now_ms.saturating_add(HANDSHAKE_TIMEOUT_MS),
             last_received_ms: now_ms,
+            frame_began_ms: now_ms,
             ping: None,
             ping_token: 0,
             frames_sent: 0,
@@ -181,11 +184,11 @@ impl DeviceSession {
             if self.receiving.is_complete(self.is_established()) {
                 break;
             }
+            if self.receiving.have == 0 {
+                self.frame_began_ms = now_ms;
+            }
             self.receiving.push(*byte);
             taken += 1;
-        }
-        if taken > 0 {
-            self.last_received_ms = now_ms;
         }
         taken
     }
@@ -218,7 +221,9 @@ impl DeviceSession {
                 }
             }
             let Some(len) = self.open_frame() else { continue };
-            if self.is_shown(len, now_ms) {
+            // Only what is authentic counts as a sign of life: bytes that drip in forever do not hold a device.
+            self.last_received_ms = now_ms;
+            if self.is_shown(len) {
                 // Decoded once more, now to be lent out: the borrow checker cannot follow the loop otherwise.
                 let plaintext = self.receiving.plaintext(len);
                 return match decode::<ServerMessage<'_>>(plaintext) {
@@ -274,10 +279,13 @@ impl DeviceSession {
     pub fn poll_timeout(&self) -> Option<u64> {
         match &self.state {
             State::Closed => None,
-            State::Established { .. } => Some(match &self.ping {
-                Some(ping) => ping.sent_ms.saturating_add(PING_TIMEOUT_MS),
-                None => self.last_received_ms.saturating_add(self.keepalive.interval_ms()),
-            }),
+            State::Established { .. } => {
+                let keepalive = match &self.ping {
+                    Some(ping) => ping.sent_ms.saturating_add(PING_TIMEOUT_MS),
+                    None => self.last_received_ms.saturating_add(self.keepalive.interval_ms()),
+                };
+                Some(keepalive.min(self.frame_due_ms().unwrap_or(u64::MAX)))
+            }
             State::FirstJob { .. } | State::JobOut | State::AwaitSecond(_) | State::SecondJob { .. } => {
                 Some(self.deadline_ms)
             }
@@ -291,6 +299,8 @@ impl DeviceSession {
         }
         if !self.is_established() {
             self.close(Closed::HandshakeTimeout);
+        } else if self.frame_due_ms().is_some_and(|due| due <= now_ms) {
+            self.close(Closed::Silent);
         } else if self.ping.is_none() {
             self.ping_token = self.ping_token.wrapping_add(1);
             let token = self.ping_token;
@@ -316,6 +326,12 @@ impl DeviceSession {
     /// The keepalive as learned so far; hand it to the next session on the same network.
     pub fn keepalive(&self) -> Keepalive {
         self.keepalive
+    }
+
+    /// When the frame that has begun to arrive has to be whole.
+    fn frame_due_ms(&self) -> Option<u64> {
+        let begun = self.receiving.have > 0 && !self.receiving.is_complete(true);
+        begun.then(|| self.frame_began_ms.saturating_add(FRAME_TIMEOUT_MS))
     }
 
     fn close(&mut self, closed: Closed) {
@@ -374,15 +390,22 @@ impl DeviceSession {
     }
 
     /// Deals with what the session answers itself; whether the plaintext in the buffer is to be shown.
-    fn is_shown(&mut self, len: usize, now_ms: u64) -> bool {
+    fn is_shown(&mut self, len: usize) -> bool {
         let message = match decode::<ServerMessage<'_>>(self.receiving.plaintext(len)) {
             Ok(Frame::Known(message)) => message,
-            Ok(Frame::Unknown { .. }) => return false,
+            Ok(Frame::Unknown { .. }) => {
+                self.ping = None;
+                return false;
+            }
             Err(error) => {
                 self.close(Closed::FrameMalformed(error));
                 return false;
             }
         };
+        if !matches!(message, ServerMessage::Pong(_)) {
+            // Whatever was authentic shows that the server lives; only the answer itself lets the interval grow.
+            self.ping = None;
+        }
         match message {
             ServerMessage::Ping(ping) => {
                 // A full lane means that the server pings faster than it reads: its own doing.
@@ -392,7 +415,6 @@ impl DeviceSession {
             ServerMessage::Pong(pong) => {
                 if self.ping.take_if(|ping| ping.token == pong.token).is_some() {
                     self.keepalive.answered();
-                    self.last_received_ms = now_ms;
                 }
                 false
             }

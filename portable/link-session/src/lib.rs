@@ -51,3 +51,6 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 30_000;
 
 /// Longest time a server may take to answer a keepalive.
 pub const PING_TIMEOUT_MS: u64 = 20_000;
+
+/// Longest time from the first byte of a frame to its last: what stalls longer is dead.
+pub const FRAME_TIMEOUT_MS: u64 = 60_000;

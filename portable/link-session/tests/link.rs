@@ -380,6 +380,40 @@ fn a_silent_link_is_pinged_then_given_up() {
 }
 
 #[test]
+fn bytes_that_drip_in_do_not_keep_a_dead_link() {
+    let (mut device, mut server) = connected();
+    let frame = sealed(&mut server, &[welcome(0), welcome(0)]);
+    let (first, second) = frame.split_at(frame.len() / 2);
+    assert_eq!(deliver(&mut device, first, 1000).len(), 1);
+    // The second frame stalls after one byte, and one more comes each second.
+    let mut now_ms = 2000;
+    for byte in second.iter().chain(&[0; 100]) {
+        deliver(&mut device, &[*byte], now_ms);
+        if device.poll_timeout().is_none() {
+            break;
+        }
+        now_ms += 4000;
+        device.handle_timeout(now_ms);
+        if let Some(event) = device.poll_event(now_ms) {
+            assert_eq!(event, Event::Closed(Closed::Silent));
+            assert_eq!(now_ms, 2000 + FRAME_TIMEOUT_MS);
+            return;
+        }
+    }
+    panic!("a dripping link was kept");
+}
+
+#[test]
+fn any_authentic_frame_answers_a_ping() {
+    let (mut device, mut server) = connected();
+    let due = device.poll_timeout().unwrap();
+    device.handle_timeout(due);
+    assert_eq!(device.poll_timeout(), Some(due + PING_TIMEOUT_MS));
+    deliver(&mut device, &sealed(&mut server, &[welcome(0)]), due + 5);
+    assert_eq!(device.poll_timeout(), Some(due + 5 + 240_000));
+}
+
+#[test]
 fn the_server_is_answered_and_obeyed() {
     let (mut device, mut server) = connected();
     let bytes = sealed(&mut server, &[welcome(60), ServerMessage::Ping(Ping { token: 9 })]);
