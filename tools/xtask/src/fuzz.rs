@@ -33,7 +33,8 @@ pub(crate) fn run(workspace: &Workspace, seconds: u32) -> Result<()> {
         command.args(["run", "--fuzz-dir", FOLDER, target]);
         // What is found is kept in `corpus`, which git ignores; `seeds` holds valid inputs to start from.
         let corpus = format!("{FOLDER}/corpus/{target}");
-        std::fs::create_dir_all(workspace.path(&corpus)).with_context(|| format!("failed to create {corpus}"))?;
+        std::fs::create_dir_all(workspace.path(&corpus))
+            .with_context(|| format!("failed to create {corpus}"))?;
         command.arg(corpus);
         let seeds = format!("{FOLDER}/seeds/{target}");
         if workspace.path(&seeds).is_dir() {
