@@ -196,6 +196,43 @@ fn no_cut_of_a_repair_after_total_loss_of_staging_leads_to_an_unsafe_start() {
     });
 }
 
+/// Pages rot; staging still holds what was installed, so nobody has to be asked.
+#[test]
+fn no_cut_while_a_device_mends_itself_leads_to_an_unsafe_start() {
+    let old = old();
+    let mut start = Device::with(&old);
+    start.die.tamper(10, &[0; 4]);
+    start.external.tamper(10, &[0; 4]);
+    assert_sound(&Claim {
+        name: "mend",
+        start,
+        known: vec![&old],
+        servers: vec![Server::Silent],
+        ends_in: vec![old.digest],
+        offline_ends_in: None,
+        may_revert: false,
+    });
+}
+
+/// Pages rot, and staging holds something else: the manifest that runs is applied over itself.
+#[test]
+fn no_cut_of_a_repair_by_the_same_manifest_leads_to_an_unsafe_start() {
+    let (old, new) = (old(), new());
+    let mut start = ready(&old, &new);
+    start.die.tamper(10, &[0; 4]);
+    start.external.tamper(10, &[0; 4]);
+    assert_eq!(offline(&start, &[&old, &new]), None);
+    assert_sound(&Claim {
+        name: "again",
+        start,
+        known: vec![&old, &new],
+        servers: vec![Server::Offers(&old)],
+        ends_in: vec![old.digest],
+        offline_ends_in: None,
+        may_revert: false,
+    });
+}
+
 /// The manifests are gone half way, so nobody knows which pages there are; but the journal knows what may be torn.
 #[test]
 fn no_cut_of_a_repair_after_the_loss_of_the_manifests_leads_to_an_unsafe_start() {
