@@ -38,6 +38,8 @@ pub use openapi::document as openapi_document;
 const FIRST_ACCOUNT: &str = "admin";
 /// How long requests in flight may take to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer each link may take to be sent away.
+const SHUTDOWN_TIMEOUT_PER_LINK: Duration = Duration::from_millis(4);
 /// Seconds that devices stay away while the server restarts.
 const RECONNECT_IN_S: u32 = 5;
 /// How often old logs and events are deleted.
@@ -182,7 +184,9 @@ impl Server {
             self.gateway.drain(RECONNECT_IN_S).await;
             let _ = (&mut self.api).await;
         };
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, draining).await.is_err() {
+        let links = u32::try_from(self.gateway.link_count()).unwrap_or(u32::MAX);
+        let timeout = SHUTDOWN_TIMEOUT + SHUTDOWN_TIMEOUT_PER_LINK * links;
+        if tokio::time::timeout(timeout, draining).await.is_err() {
             tracing::warn!("requests or links did not end in time; they are cut off");
         }
         self.devices.abort();

@@ -65,10 +65,18 @@ struct Entry {
 struct Inner {
     epoch: u64,
     links: HashMap<DeviceId, Entry>,
+    /// Links that left and still write their last words to the store.
+    leaving: usize,
     /// Log bytes of the day, kept over reconnections.
     budgets: HashMap<DeviceId, DayBudget>,
     /// Connects of each device that ever proved to be there, so at most one entry a device of the fleet.
     connects: HashMap<DeviceId, TokenBucket>,
+}
+
+impl Inner {
+    fn is_quiet(&self) -> bool {
+        self.links.is_empty() && self.leaving == 0
+    }
 }
 
 /// Links by device.
@@ -112,17 +120,24 @@ impl Directory {
         (epoch, receiver)
     }
 
-    /// Removes a link; `false` if a newer one of the same device took its place.
+    /// Removes a link; `false` if a newer one of the same device took its place. [`Self::left`] must follow.
     pub(crate) fn leave(&self, id: DeviceId, epoch: u64) -> bool {
         let mut inner = self.lock();
+        inner.leaving += 1;
         let own = inner.links.get(&id).is_some_and(|entry| entry.epoch == epoch);
         if own {
             inner.links.remove(&id);
-            if inner.links.is_empty() {
-                self.emptied.notify_waiters();
-            }
         }
         own
+    }
+
+    /// The last words of a link that left are written.
+    pub(crate) fn left(&self) {
+        let mut inner = self.lock();
+        inner.leaving = inner.leaving.saturating_sub(1);
+        if inner.is_quiet() {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// Hands a message to a link's task; `false` if there is none or it is overwhelmed.
@@ -141,7 +156,7 @@ impl Directory {
     pub(crate) async fn wait_until_empty(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.len() == 0 {
+            if self.lock().is_quiet() {
                 return;
             }
             emptied.await;

@@ -13,6 +13,7 @@ mod inbound;
 mod limits;
 mod link;
 mod outbox;
+mod pipe;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,32 +2,28 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, Timestamp};
 use bulkhead_fleet_store::{Admission, ProgressReport, StoreError};
-use bulkhead_link_protocol::{Command, GoAway, LENGTH_PREFIX_LEN, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
+use bulkhead_link_protocol::{Command, GoAway, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
 use bulkhead_link_session::server::{ServerSession, SessionError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::accept::read_to_end;
 use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
 use crate::outbox::{Full, Outbox};
+use crate::pipe::{Pipe, Received};
 
-/// Bytes read from the socket at once.
-const READ_LEN: usize = 2048;
 /// Longest wait before progress within a stage is written to the store.
 pub(crate) const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
-/// How often the task looks at its clocks.
-const TICK: Duration = Duration::from_millis(250);
 /// Commands whose outcome is awaited at once.
 const COMMANDS_MAX: usize = 16;
 
@@ -119,6 +115,15 @@ pub(crate) struct Link {
     /// Set once the link is in the directory.
     epoch: Option<u64>,
     inbox: Option<mpsc::Receiver<ToLink>>,
+    /// When state or progress that waits is to be written.
+    store_at: Option<Instant>,
+}
+
+/// What the task waits for next.
+struct Turn {
+    reading: bool,
+    sending: bool,
+    wake_at: Instant,
 }
 
 pub(crate) async fn run(
@@ -155,93 +160,44 @@ pub(crate) async fn run(
         counters,
         epoch: None,
         inbox: None,
+        store_at: None,
     };
     let end = link.drive(stream, session).await;
-    let was_current = link.epoch.is_some_and(|epoch| shared.directory.leave(id, epoch));
+    let Some(epoch) = link.epoch else {
+        tracing::info!(device_id = %id, reason = %end, "a link ended before its hello");
+        return;
+    };
+    let was_current = shared.directory.leave(id, epoch);
     link.farewell(&end, was_current).await;
+    shared.directory.left();
 }
 
 impl Link {
-    async fn drive(&mut self, mut stream: TcpStream, mut session: ServerSession) -> End {
-        let counters = self.counters.clone();
-        let mut inbox = None;
-        let limits = self.shared.limits;
-        let started = Instant::now();
-        let mut bucket = TokenBucket::new(limits.frames_per_s, limits.frame_burst, started);
-        let mut throttled_until: Option<Instant> = None;
+    async fn drive(&mut self, mut stream: TcpStream, session: ServerSession) -> End {
+        let mut pipe = Pipe::new(session, &self.shared.limits, Instant::now());
         let (mut read, mut write) = stream.split();
-        let (mut wire_in, mut wire_out) = (Vec::with_capacity(READ_LEN), Vec::with_capacity(READ_LEN));
-        let (mut written, mut plaintext) = (0, [0; PLAINTEXT_LEN_MAX]);
-        let (mut heard, mut pinged, mut write_began) = (started, false, started);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut inbox = None;
         loop {
-            // Everything whole that came is handled, as fast as its device may speak and we can answer.
-            let held = loop {
-                if throttled_until.is_some_and(|until| Instant::now() < until) {
-                    break true;
-                }
-                if !self.outbox.has_room_for_span() {
-                    break true;
-                }
-                let frame = match whole_frame(&wire_in) {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) => break false,
-                    Err(error) => return error.into(),
-                };
-                if let Err(wait) = bucket.take(Instant::now()) {
-                    counters.frames_throttled.fetch_add(1, Ordering::Relaxed);
-                    throttled_until = Some(Instant::now() + wait);
-                    break true;
-                }
-                throttled_until = None;
-                counters.frames_in.fetch_add(1, Ordering::Relaxed);
-                let ciphertext = wire_in.get(frame.clone()).unwrap_or_default();
-                let opened = session.open(ciphertext, &mut plaintext);
-                let received = match opened {
-                    Ok(frame) => self.receive(frame).await,
-                    Err(error) => Err(error.into()),
-                };
-                if let Err(end) = received {
-                    return end;
-                }
-                wire_in.drain(..frame.end);
-                inbox = inbox.or_else(|| self.inbox.take());
+            let turn = match self.turn(&mut pipe).await {
+                Ok(turn) => turn,
+                Err(end) => return end,
             };
-            if written == wire_out.len() {
-                wire_out.clear();
-                written = 0;
-                if let Some(sealed) = self.outbox.pop(|message| session.seal(message, &mut wire_out)) {
-                    if let Err(error) = sealed {
-                        return error.into();
-                    }
-                    write_began = Instant::now();
-                    counters.frames_out.fetch_add(1, Ordering::Relaxed);
-                } else if let Some(why) = self.ending {
-                    let _ = write.shutdown().await;
-                    read_to_end(&mut read).await;
-                    return End::SentAway(why);
-                }
+            if let (Turn { sending: false, .. }, Some(why)) = (&turn, self.ending) {
+                let _ = write.shutdown().await;
+                read_to_end(&mut read).await;
+                return End::SentAway(why);
             }
-            let wake: Sleep =
-                tokio::time::sleep_until(throttled_until.unwrap_or(started + Duration::from_secs(1 << 30)));
+            inbox = inbox.or_else(|| self.inbox.take());
+            let (wire_in, wire_out) = pipe.buffers();
             tokio::select! {
                 // A device that may not speak now is simply not read: TCP makes it wait.
-                count = read.read_buf(&mut wire_in), if !held => match count {
+                count = read.read_buf(wire_in), if turn.reading => match count {
                     Ok(0) | Err(_) => return End::Closed,
-                    Ok(count) => {
-                        (heard, pinged) = (Instant::now(), false);
-                        counters.last_heard_at.store(Timestamp::now().0, Ordering::Relaxed);
-                        add(&counters.bytes_in, count);
-                    }
+                    Ok(count) => pipe.heard(count, &self.counters),
                 },
-                count = write.write(wire_out.get(written..).unwrap_or_default()), if written < wire_out.len() => match count {
+                count = write.write(wire_out), if turn.sending => match count {
                     Ok(0) | Err(_) => return End::Closed,
-                    Ok(count) => {
-                        written += count;
-                        write_began = Instant::now();
-                        add(&counters.bytes_out, count);
-                    }
+                    Ok(count) => pipe.wrote(count, &self.counters),
                 },
                 message = next_message(&mut inbox) => {
                     let Some(message) = message else { return End::Replaced };
@@ -249,31 +205,81 @@ impl Link {
                         return end;
                     }
                 }
-                () = wake => {}
-                _ = tick.tick() => {
-                    if let Err(end) = self.flush(Due::IfAllowed).await {
-                        return end;
-                    }
-                    let now = Instant::now();
-                    if self.reported.is_none() && now > started + limits.handshake_timeout {
-                        return End::Protocol("no hello in time");
-                    }
-                    if written < wire_out.len() && now > write_began + limits.write_timeout {
-                        return End::Stuck;
-                    }
-                    let silence = now.saturating_duration_since(heard);
-                    if !held && silence > limits.keepalive + limits.pong_timeout {
-                        return End::Silent;
-                    }
-                    if !held && silence > limits.keepalive && !pinged {
-                        pinged = true;
-                        if let Err(full) = self.outbox.push_control(ServerMessage::Ping(Ping { token: 0 })) {
-                            return full.into();
-                        }
-                    }
-                }
+                () = sleep_until(turn.wake_at) => {}
             }
         }
+    }
+
+    /// Handles all that came, fills what is to go, looks at the clocks; says what to wait for.
+    async fn turn(&mut self, pipe: &mut Pipe) -> Result<Turn, End> {
+        let mut wake = None;
+        let reading = loop {
+            // Spans that wait to be sent are memory; a device gets no more of it by asking on.
+            if !self.outbox.has_room_for_span() {
+                break false;
+            }
+            match pipe.received(&self.counters)? {
+                Received::Incomplete => break true,
+                Received::Throttled(until) => {
+                    wake = Some(until);
+                    break false;
+                }
+                Received::Whole(span) => {
+                    let mut plaintext = [0; PLAINTEXT_LEN_MAX];
+                    let frame = pipe.open(span, &mut plaintext)?;
+                    self.receive(frame).await?;
+                }
+            }
+        };
+        self.write_what_is_due().await?;
+        let deadline = self.check_clocks(pipe, reading)?;
+        let sending = pipe.fill(&mut self.outbox, &self.counters)?;
+        let stuck_at = pipe.stuck_at(&self.shared.limits);
+        let times = [wake, stuck_at, self.store_at].into_iter().flatten();
+        Ok(Turn { reading, sending, wake_at: times.fold(deadline, Instant::min) })
+    }
+
+    /// Writes state and progress that waited long enough.
+    async fn write_what_is_due(&mut self) -> Result<(), End> {
+        if !self.state_changed && self.progress.is_none() {
+            self.store_at = None;
+            return Ok(());
+        }
+        let now = Instant::now();
+        if *self.store_at.get_or_insert(now + PROGRESS_PERIOD) <= now {
+            self.flush(Due::IfAllowed).await?;
+            self.store_at = Some(now + PROGRESS_PERIOD);
+        }
+        Ok(())
+    }
+
+    /// Pings or gives up a device that is silent for too long; returns when to look again.
+    fn check_clocks(&mut self, pipe: &mut Pipe, reading: bool) -> Result<Instant, End> {
+        let (now, limits) = (Instant::now(), self.shared.limits);
+        if pipe.stuck_at(&limits).is_some_and(|at| at <= now) {
+            return Err(End::Stuck);
+        }
+        if self.reported.is_none() {
+            let hello_by = pipe.started + limits.handshake_timeout;
+            return if hello_by <= now { Err(End::Protocol("no hello in time")) } else { Ok(hello_by) };
+        }
+        if !reading {
+            // Silence is our own doing.
+            pipe.heard = now;
+        }
+        let ping_at = pipe.heard + limits.keepalive;
+        if now < ping_at {
+            return Ok(ping_at);
+        }
+        let silent_at = ping_at + limits.pong_timeout;
+        if silent_at <= now {
+            return Err(End::Silent);
+        }
+        if !pipe.pinged {
+            pipe.pinged = true;
+            self.outbox.push_control(ServerMessage::Ping(Ping { token: 0 }))?;
+        }
+        Ok(silent_at)
     }
 
     /// Puts the link into the directory, where it replaces an older one of the same device.
@@ -330,9 +336,6 @@ impl Link {
             }
             _ => tracing::info!(device_id = %self.id, reason = %end, "link ended"),
         }
-        if self.reported.is_none() {
-            return;
-        }
         let store = &self.shared.store;
         let written = async {
             store.record_last_seen(self.id, last_heard).await?;
@@ -355,15 +358,4 @@ async fn next_message(inbox: &mut Option<mpsc::Receiver<ToLink>>) -> Option<ToLi
         Some(inbox) => inbox.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// Where the first ciphertext of `wire` lies; `None` while it is not whole.
-fn whole_frame(wire: &[u8]) -> Result<Option<Range<usize>>, SessionError> {
-    let Some(prefix) = wire.first_chunk::<LENGTH_PREFIX_LEN>() else { return Ok(None) };
-    let end = LENGTH_PREFIX_LEN + ServerSession::ciphertext_len(*prefix)?;
-    Ok((wire.len() >= end).then_some(LENGTH_PREFIX_LEN..end))
-}
-
-fn add(counter: &AtomicU64, count: usize) {
-    counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
