@@ -21,6 +21,7 @@ pub struct Device {
     image: PathBuf,
     pipe: PathBuf,
     typed: Arc<Mutex<String>>,
+    count_instructions: bool,
     power: Option<Running>,
 }
 
@@ -41,7 +42,21 @@ impl Device {
         }
         listen(pipe.with_added_extension("out"), Arc::clone(&typed))?;
         let console = folder.join(format!("{name}.console"));
-        Ok(Self { id, memory, console, image: image.into(), pipe, typed, power: None })
+        Ok(Self {
+            id,
+            memory,
+            console,
+            image: image.into(),
+            pipe,
+            typed,
+            count_instructions: false,
+            power: None,
+        })
+    }
+
+    /// Lets the device's time count instructions, one a nanosecond, from the next start on.
+    pub fn count_instructions(&mut self) {
+        self.count_instructions = true;
     }
 
     /// Power on.
@@ -49,9 +64,12 @@ impl Device {
     /// # Errors
     /// QEMU cannot be started.
     pub fn power_on(&mut self) -> Result<()> {
-        let qemu = Qemu::new(&self.image, &self.memory)
+        let mut qemu = Qemu::new(&self.image, &self.memory)
             .console(Serial::File(self.console.clone()))
             .application_console(Serial::Pipe(self.pipe.clone()));
+        if self.count_instructions {
+            qemu = qemu.count_instructions();
+        }
         self.power = Some(qemu.start()?);
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 pub mod child;
 pub mod device;
+pub mod figures;
 pub mod flash;
 pub mod fleet;
 pub mod folder;

@@ -27,16 +27,16 @@ use crate::workspace::Workspace;
 const USAGE: &str = "\
 Developer commands of Bulkhead. Usage: cargo xtask COMMAND
 
-  doctor                   say what is missing and the command that installs it
-  setup                    install what is missing (Debian packages, through apt)
-  demo [--once]            the whole loop on an emulated device; --once ends by itself
-  test                     everything that must hold before a change goes in (alias: ci)
-  tidy                     check the rules of ARCHITECTURE.md and STYLE.md
-  image BOARD              build the hypervisor image of a board (mps2-an505)
-  apps [NAME]              build the C applications under apps/
-  bench footprint|link     measure, compare, write target/bench/NAME.json
-  soak update [--kills N]  cut the power N times (50) at random moments of an update
-  fuzz [--seconds N]       every fuzz target for N seconds (60); needs a nightly compiler
+  doctor                        say what is missing and the command that installs it
+  setup                         install what is missing (Debian packages, through apt)
+  demo [--once]                 the whole loop on an emulated device; --once ends by itself
+  test                          everything that must hold before a change goes in (alias: ci)
+  tidy                          check the rules of ARCHITECTURE.md and STYLE.md
+  image BOARD                   build the hypervisor image of a board (mps2-an505)
+  apps [NAME]                   build the C applications under apps/
+  bench footprint|link|device   measure, compare, write target/bench/NAME.json
+  soak update [--kills N]       cut the power N times (50) at random moments of an update
+  fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler
 ";
 
 const SOAK_KILLS: u32 = 50;

@@ -4,20 +4,17 @@
 //! IP are added by a stated rule: 40 bytes a segment, a segment for each flush, and an acknowledgement of its own for
 //! each segment, which is the worst case.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a command-line tool: standard output is its result")]
-
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_device_gateway::Limits;
 use bulkhead_device_identity::public_key;
+use bulkhead_end_to_end::figures::{Row, publish};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, DeviceMessage, Frame, Hello, LENGTH_PREFIX_LEN, PLAINTEXT_LEN_MAX,
     ServerMessage, Welcome,
 };
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerKeys, ServerSession};
 use bulkhead_link_session::{DeviceSession, Event, Keepalive, LinkKeys};
-use serde_json::json;
 
 /// Header bytes of one TCP segment over IPv4, without options.
 const SEGMENT_HEADERS: u64 = 40;
@@ -178,13 +175,6 @@ fn flush(device: &mut DeviceSession) -> Vec<u8> {
     out
 }
 
-struct Row {
-    name: &'static str,
-    value: u64,
-    peer: &'static str,
-    peer_value: u64,
-}
-
 const TLS: &str = "mutual TLS 1.3, P-256, published";
 const DTLS: &str = "DTLS, ping every 25 s, 9 MB a month, published";
 
@@ -194,8 +184,20 @@ fn measure() -> Result<Vec<Row>> {
     let limit_s = u32::try_from(Limits::default().keepalive.as_secs())?;
     let peer = TLS;
     Ok(vec![
-        Row { name: "connect, payload of TCP", value: connect.payload_bytes, peer, peer_value: 2_100 },
-        Row { name: "connect, with TCP/IPv4", value: connect.total() + tcp_open(), peer, peer_value: 2_100 },
+        Row {
+            name: "connect, payload of TCP",
+            value: connect.payload_bytes,
+            unit: "bytes",
+            peer,
+            peer_value: Some(2_100),
+        },
+        Row {
+            name: "connect, with TCP/IPv4",
+            value: connect.total() + tcp_open(),
+            unit: "bytes",
+            peer,
+            peer_value: Some(2_100),
+        },
         idle_hour("idle hour, server's default", limit_s)?,
         idle_hour("idle hour, left to the device", LEFT_TO_DEVICE_S)?,
     ])
@@ -207,33 +209,11 @@ fn idle_hour(name: &'static str, keepalive_max_s: u32) -> Result<Row> {
     let connect = link.wire.total();
     link.idle(HOURS_A_DAY * HOUR_MS)?;
     let value = (link.wire.total() - connect) / HOURS_A_DAY;
-    Ok(Row { name, value, peer: DTLS, peer_value: 12_500 })
+    Ok(Row { name, value, unit: "bytes", peer: DTLS, peer_value: Some(12_500) })
 }
 
 fn main() -> Result<()> {
-    let rows = measure()?;
-    let mut list = Vec::new();
-    println!("{:34} {:>8} {:6} {:>8} {:>6}  peer", "figure", "value", "unit", "peer's", "ratio");
-    for row in &rows {
-        #[expect(clippy::cast_precision_loss, reason = "both are far below 2^52")]
-        let ratio = row.value as f64 / row.peer_value as f64;
-        println!(
-            "{:34} {:>8} {:6} {:>8} {:>6.2}  {}",
-            row.name, row.value, "bytes", row.peer_value, ratio, row.peer
-        );
-        list.push(json!({
-            "name": row.name, "value": row.value, "unit": "bytes",
-            "peer": row.peer, "peer_value": row.peer_value, "ratio": ratio,
-        }));
-    }
-    let target = std::env::var_os("BULKHEAD_TARGET").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let folder = target.join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
-    let path = folder.join("link.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&list)?)
-        .with_context(|| format!("failed to write {}", path.display()))?;
-    println!("written to {}", path.display());
-    Ok(())
+    publish("link", &measure()?)
 }
 
 #[cfg(test)]

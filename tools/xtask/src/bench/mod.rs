@@ -28,7 +28,11 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
         "footprint" => publish(workspace, name, &footprint::measure(workspace)?),
         // Needs both ends of the link, so it lives with the whole-system tests; it writes the same file.
         "link" => system::run(workspace, "bench-link", &[]),
-        _ => bail!("no bench `{name}`; there are: footprint, link"),
+        "device" => {
+            system::prepare(workspace)?;
+            system::run(workspace, "bench-device", &[])
+        }
+        _ => bail!("no bench `{name}`; there are: footprint, link, device"),
     }
 }
 

@@ -1,0 +1,62 @@
+//! `cargo xtask bench device`: boot to online, and the price of a system call in instructions.
+#![forbid(unsafe_code)]
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use bulkhead_end_to_end::figures::{Row, publish};
+use bulkhead_end_to_end::fleet::Fleet;
+use bulkhead_end_to_end::scenes::log_line;
+
+/// Boots measured; the middle one is reported.
+const BOOTS: usize = 5;
+
+fn main() -> Result<()> {
+    let mut fleet = Fleet::start()?;
+    let mut device = fleet.new_device("bench")?;
+    let mut boots_ms = Vec::new();
+    for _ in 0..BOOTS {
+        let started = Instant::now();
+        fleet.power_on(&mut device)?;
+        boots_ms.push(u64::try_from(started.elapsed().as_millis())?);
+        fleet.cut_power(&mut device)?;
+    }
+    boots_ms.sort_unstable();
+    let boot_ms = *boots_ms.get(BOOTS / 2).context("no boot was measured")?;
+
+    device.count_instructions();
+    fleet.power_on(&mut device)?;
+    let bench = fleet.push("bench-c", "bench", "1")?;
+    fleet.order(&device, &bench)?;
+    fleet.wait_running(&device, &bench)?;
+    let line = log_line(&fleet, &device, "bench calls")?;
+    let number = |name: &str| -> Result<u64> {
+        let mut words = line.split_whitespace().skip_while(|word| *word != name);
+        let text = words.nth(1).with_context(|| format!("no `{name}` in: {line}"))?;
+        Ok(text.parse()?)
+    };
+    // A microsecond is 1,000 instructions here.
+    let calls = number("calls")?;
+    let function = number("function_us")? * 1000 / calls;
+    let system_call = number("system_call_us")? * 1000 / calls;
+    let peer = "none published for a like path";
+    publish(
+        "device",
+        &[
+            Row {
+                name: "boot to online, QEMU, wall clock",
+                value: boot_ms,
+                unit: "ms",
+                peer,
+                peer_value: None,
+            },
+            Row {
+                name: "empty system call, loop included",
+                value: system_call,
+                unit: "instructions",
+                peer: "an empty function in the same loop",
+                peer_value: Some(function),
+            },
+        ],
+    )
+}
