@@ -59,7 +59,7 @@ impl bulkhead_hardware_ports::Entropy for SeededEntropy {
 
 fn take_counter(flash: &mut impl NorFlash, first: FlashAddress) -> Result<u64, EntropyError> {
     let g = flash.geometry();
-    if g.program_unit as usize > RECORD_LEN || g.erase_size % 16 != 0 {
+    if g.program_unit as usize > RECORD_LEN || !g.erase_size.is_multiple_of(16) {
         return Err(EntropyError::Layout);
     }
     let second = first.plus(g.erase_size).ok_or(EntropyError::Layout)?;

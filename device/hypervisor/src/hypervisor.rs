@@ -107,6 +107,7 @@ pub struct Hypervisor<'w, E> {
     log_level: u8,
     reported_stage: Option<(Digest, UpdateStage, u32)>,
     reported_at_ms: u64,
+    told_stage: Option<(Digest, UpdateStage)>,
     pending_log: Option<LogRecord>,
     pending_done: Option<CommandDone>,
     pending_fetch: Option<Fetch>,
@@ -144,6 +145,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             log_level: 4,
             reported_stage: None,
             reported_at_ms: 0,
+            told_stage: None,
             pending_log: None,
             pending_done: None,
             pending_fetch: None,
@@ -169,6 +171,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.judge_application(&moment, mailbox, outside);
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
+        self.tell_outcome(moment.now_us, mailbox, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
             && self.link.flush(network)
@@ -416,6 +419,33 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 self.application.none();
             }
         }
+    }
+
+    /// Says once, in the device's log, why an update came to nothing.
+    fn tell_outcome(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        let Some(status) = self.engine.status() else { return };
+        let now = (status.manifest, status.stage);
+        if self.told_stage == Some(now) {
+            return;
+        }
+        let word = match status.stage {
+            UpdateStage::Refused => "refused",
+            UpdateStage::Failed => "failed",
+            UpdateStage::Reverted => "was reverted",
+            UpdateStage::Idle
+            | UpdateStage::Checking
+            | UpdateStage::Staging
+            | UpdateStage::Ready
+            | UpdateStage::Applying
+            | UpdateStage::Committed
+            | UpdateStage::Reverting => {
+                self.told_stage = Some(now);
+                return;
+            }
+        };
+        let (short, reason) = (Short(&now.0), status.reason.unwrap_or("no reason is known"));
+        self.say(now_us, 1, mailbox, outside, format_args!("update {short} {word}: {reason}"));
+        self.told_stage = Some(now);
     }
 
     /// Sends what is due, most important first, as far as there is room.

@@ -119,7 +119,6 @@ impl<E: EthernetController> NetworkStack<E> {
             tcp::SocketBuffer::new(buffers.tcp_receive.as_mut_slice()),
             tcp::SocketBuffer::new(buffers.tcp_transmit.as_mut_slice()),
         );
-        socket.set_timeout(Some(TCP_TIMEOUT));
         // Frames are small and written whole: waiting for more would only add a round trip.
         socket.set_nagle_enabled(false);
         let tcp = sockets.add(socket);
@@ -141,6 +140,10 @@ impl<E: EthernetController> NetworkStack<E> {
     /// Moves frames and timers. Call when a frame arrived and when [`Self::poll_in_ms`] is over.
     pub fn poll(&mut self, now_ms: u64) {
         self.bearer.controller.interrupt_acknowledge();
+        // smoltcp counts the timeout against an idle connection too; silence is the link's business, not TCP's.
+        let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp);
+        let waits = socket.send_queue() > 0 || !socket.may_send();
+        socket.set_timeout(waits.then_some(TCP_TIMEOUT));
         let _ = self.interface.poll(instant(now_ms), &mut self.bearer, &mut self.sockets);
         self.poll_dhcp();
         self.poll_opening(now_ms);
