@@ -81,14 +81,14 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 fn clippy_host(workspace: &Workspace) -> Result<()> {
     // Without a package named: the default members, which are all but the board images.
     let mut command = process::cargo(workspace.root());
-    command.args(["clippy", "--locked", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    command.args(["clippy", "--locked", "--all-targets", "--keep-going", "--quiet", "--", "-D", "warnings"]);
     process::run(&mut command)
 }
 
 fn clippy_chip(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::choose()?;
     let mut command = toolchain.cargo(workspace.root(), "clippy");
-    command.args(["--locked", "--quiet", "--package", &format!("bulkhead-board-{BOARD}")]);
+    command.args(["--locked", "--keep-going", "--quiet", "--package", &format!("bulkhead-board-{BOARD}")]);
     command.arg("--target-dir").arg(workspace.target().join("firmware-build").join(toolchain.name()));
     command.args(["--", "-D", "warnings"]);
     process::run(&mut command)
