@@ -58,7 +58,7 @@ pub fn assign_sram3(share: Sram3Share) -> bool {
     let mpc = unsafe { Registers::at(MPC_SRAM3) };
     let block_bytes = 1u32 << ((mpc.read(MPC_BLK_CFG) & 0xF) + 5);
     let Some(offset) = share.base.checked_sub(SRAM3_BASE) else { return false };
-    if offset % block_bytes != 0 || share.length % block_bytes != 0 {
+    if !offset.is_multiple_of(block_bytes) || !share.length.is_multiple_of(block_bytes) {
         return false;
     }
     mpc.write(MPC_CTRL, MPC_CTRL_BUS_ERROR);
