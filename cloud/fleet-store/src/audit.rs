@@ -31,8 +31,7 @@ impl Store {
         subject: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        // Immediate, because `bulkhead-server admin-token` may append from another process.
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
         let last = sqlx::query("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")
             .fetch_optional(&mut *transaction)
             .await?;

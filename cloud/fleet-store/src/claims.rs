@@ -116,7 +116,7 @@ impl Store {
         name: Option<&str>,
         now: Timestamp,
     ) -> Result<ClaimOutcome, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
         let sql = "INSERT INTO claim_requests (device_id, claim_token_sha256, account, name, requested_at) \
                    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET requested_at = excluded.requested_at";
         sqlx::query(sql)

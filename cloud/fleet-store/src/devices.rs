@@ -153,7 +153,7 @@ impl Store {
             .bind(reported.running.map(|digest| digest.0.to_vec()))
             .bind(reported.reported_at.0)
             .bind(id.0.to_vec())
-            .execute(&self.writer)
+            .execute(&self.reporter)
             .await?;
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Store {
         sqlx::query("UPDATE devices SET last_seen_at = ? WHERE id = ?")
             .bind(at.0)
             .bind(id.0.to_vec())
-            .execute(&self.writer)
+            .execute(&self.reporter)
             .await?;
         Ok(())
     }

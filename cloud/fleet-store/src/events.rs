@@ -21,13 +21,14 @@ impl Store {
         data: serde_json::Value,
         at: Timestamp,
     ) -> Result<(), StoreError> {
+        let _order = self.event_order.lock().await;
         let row =
             sqlx::query("INSERT INTO events (at, kind, device_id, data) VALUES (?, ?, ?, ?) RETURNING id")
                 .bind(at.0)
                 .bind(kind)
                 .bind(device_id.map(|id| id.0.to_vec()))
                 .bind(to_json(&data, "event")?)
-                .fetch_one(&self.writer)
+                .fetch_one(&self.reporter)
                 .await?;
         let event = Event { id: row.try_get("id")?, at, kind: kind.to_owned(), device_id, data };
         // Nobody listening is no failure.
@@ -72,9 +73,9 @@ impl Store {
     /// [`StoreError`].
     pub async fn prune(&self, before: Timestamp, logs_max: u32) -> Result<u64, StoreError> {
         let events =
-            sqlx::query("DELETE FROM events WHERE at < ?").bind(before.0).execute(&self.writer).await?;
+            sqlx::query("DELETE FROM events WHERE at < ?").bind(before.0).execute(&self.reporter).await?;
         let sql = "DELETE FROM logs WHERE received_at < ?1 OR id <= (SELECT max(id) FROM logs) - ?2";
-        let logs = sqlx::query(sql).bind(before.0).bind(i64::from(logs_max)).execute(&self.writer).await?;
+        let logs = sqlx::query(sql).bind(before.0).bind(i64::from(logs_max)).execute(&self.reporter).await?;
         Ok(events.rows_affected() + logs.rows_affected())
     }
 }

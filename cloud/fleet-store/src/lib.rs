@@ -1,7 +1,9 @@
 //! All SQL: devices, bundles, targets, tokens, logs, events.
 //!
-//! SQLite in write-ahead mode. One connection writes, so that writers queue here and never meet `SQLITE_BUSY`;
-//! several read. What was committed is published to subscribers afterwards, never before, so that a subscriber
+//! SQLite in write-ahead mode. Two connections write, each with a queue here: one for what somebody decided
+//! (tokens, claims, targets, bundles, audit), which is on disk before the answer leaves; one for what devices report
+//! (state, progress, events, logs), which a power cut of the server may take back by some moments, because devices
+//! report anew. Several connections read. What was committed is published to subscribers afterwards, never before, so that a subscriber
 //! who first subscribes and then reads the tables misses nothing.
 #![forbid(unsafe_code)]
 
@@ -24,7 +26,7 @@ use bulkhead_cloud_api::{Event, LogRecord};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast};
 
 pub use audit::AuditBroken;
 pub use bundles::{BundleObjects, ObjectSpan};
@@ -37,17 +39,26 @@ pub use updates::{NewUpdate, ProgressReport};
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
-/// How long a statement waits for another process that holds the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for the other connection, or another process, that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a write waits for those before it; when all devices connect at once that takes a while.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Starts a transaction that writes. One that began by reading could not wait for the other writer.
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Events and log records that a slow subscriber may fall behind before it misses some.
 const SUBSCRIBER_BACKLOG: usize = 1024;
 
 /// Everything that the server remembers. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    /// For decisions: each commit reaches the disk.
     writer: SqlitePool,
+    /// For reports: commits reach the disk together, a little later.
+    reporter: SqlitePool,
     reader: SqlitePool,
     events: broadcast::Sender<Arc<Event>>,
+    /// Held from an event's commit to its publication, so that subscribers see events in the order of their numbers.
+    event_order: Arc<Mutex<()>>,
     logs: broadcast::Sender<Arc<LogRecord>>,
     log_queue: logs::Queue,
 }
@@ -62,19 +73,24 @@ impl Store {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // FULL, so that a token revoked or a target set survives a power cut of the server.
-            .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let one_writer = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let writer = one_writer.connect_with(options.clone()).await?;
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(QUEUE_TIMEOUT)
+            .acquire_slow_threshold(QUEUE_TIMEOUT);
+        let durable = options.clone().synchronous(SqliteSynchronous::Full);
+        let writer = one.clone().connect_with(durable).await?;
         schema::migrate(&writer).await?;
+        let reporter = one.connect_with(options.clone().synchronous(SqliteSynchronous::Normal)).await?;
         let many_readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
         let reader = many_readers.connect_with(options.read_only(true).create_if_missing(false)).await?;
         let (events, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let (logs, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
-        let log_queue = logs::start_writer(writer.clone(), logs.clone());
-        Ok(Self { writer, reader, events, logs, log_queue })
+        let log_queue = logs::start_writer(reporter.clone(), logs.clone());
+        Ok(Self { writer, reporter, reader, events, event_order: Arc::default(), logs, log_queue })
     }
 
     /// Whether the tables answer.
@@ -90,6 +106,7 @@ impl Store {
     pub async fn close(&self) {
         self.flush_logs().await;
         self.reader.close().await;
+        self.reporter.close().await;
         self.writer.close().await;
     }
 

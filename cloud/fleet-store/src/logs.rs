@@ -104,7 +104,7 @@ async fn write_batch(writer: &SqlitePool, records: Vec<NewLog>) -> Result<Vec<Lo
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let mut transaction = writer.begin().await?;
+    let mut transaction = writer.begin_with(crate::BEGIN).await?;
     let mut written = Vec::with_capacity(records.len());
     let sql = "INSERT INTO logs (device_id, received_at, source, level, uptime_us, sequence, lost, text) \
                VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";

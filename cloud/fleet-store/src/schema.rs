@@ -18,7 +18,7 @@ pub(crate) async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
         if version <= found {
             continue;
         }
-        let mut transaction = writer.begin().await?;
+        let mut transaction = writer.begin_with(crate::BEGIN).await?;
         sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
         let mark = format!("PRAGMA user_version = {version}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(&mut *transaction).await?;

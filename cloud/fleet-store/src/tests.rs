@@ -230,3 +230,30 @@ async fn what_was_committed_is_there_after_a_restart() {
     let store = Store::open(&scratch.directory.join("fleet.sqlite")).await.expect("opens again");
     assert_eq!(store.device_named("pump").await.expect("reads"), Some(DeviceId([1; 16])));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_and_reports_written_at_once_are_all_kept() {
+    let scratch = Scratch::with_device().await;
+    let mut live = scratch.store.subscribe_events();
+    let mut tasks = Vec::new();
+    for number in 0..100_u8 {
+        let store = scratch.store.clone();
+        tasks.push(tokio::spawn(async move {
+            let at = Timestamp(i64::from(number));
+            store.append_event("device-state", None, serde_json::json!(number), at).await?;
+            store.append_audit("ada", "t1", "deploy", "x", at).await?;
+            store.set_target(&target(number), at).await?;
+            store.record_progress(DeviceId([1; 16]), &report(number, UpdateStage::Staging, 1), at).await
+        }));
+    }
+    for task in tasks {
+        task.await.expect("runs").expect("written");
+    }
+    let store = &scratch.store;
+    for event in store.events_after(0, None, 500).await.expect("reads") {
+        assert_eq!(*live.recv().await.expect("told"), event, "told in the order of their numbers");
+    }
+    assert_eq!(store.newest_event().await.expect("reads"), 100);
+    assert_eq!(store.updates(DeviceId([1; 16]), None, 500).await.expect("reads").len(), 100);
+    assert_eq!(store.verify_audit().await.expect("reads"), Ok(()));
+}

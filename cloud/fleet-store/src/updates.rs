@@ -51,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_target(&self, new: &NewUpdate, now: Timestamp) -> Result<Option<Update>, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
         let device = sqlx::query("UPDATE devices SET target = ? WHERE id = ? RETURNING running")
             .bind(new.manifest.0.to_vec())
             .bind(new.device_id.0.to_vec())
@@ -99,7 +99,7 @@ impl Store {
         report: &ProgressReport,
         now: Timestamp,
     ) -> Result<Option<Update>, StoreError> {
-        let mut transaction = self.writer.begin().await?;
+        let mut transaction = self.reporter.begin_with(crate::BEGIN).await?;
         let Some(mut update) = latest(&mut transaction, device_id).await? else { return Ok(None) };
         if update.manifest != report.manifest || update.stage == UpdateStage::Superseded {
             return Ok(None);
