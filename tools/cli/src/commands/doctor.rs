@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use bulkhead_cloud_client::ClientError;
+use bulkhead_virtual_device::find_image;
 use serde::Serialize;
 
 use super::Session;
@@ -47,6 +48,8 @@ pub(crate) fn run(session: &Session<'_>) -> Result<(), Failure> {
     let mut checks = vec![configuration()?];
     checks.extend(server(session)?);
     checks.push(program("qemu-system-arm", "apt install qemu-system-arm", "virtual devices"));
+    checks.push(image());
+    checks.push(signing_key()?);
     session.output.data(&checks, || checks.iter().flat_map(|check| lines(session, check)).collect());
     if checks.iter().any(|check| check.outcome == Outcome::Bad) {
         let next = "do what stands beside each bad line, then run `bulkhead doctor` again";
@@ -125,6 +128,28 @@ fn server(session: &Session<'_>) -> Result<Vec<Check>, Failure> {
 fn is_local(server: &str) -> bool {
     let host = server.trim_start_matches("http://");
     ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
+}
+
+fn image() -> Check {
+    match find_image(None) {
+        Ok(path) => Check::good("hypervisor image", path.display().to_string()),
+        Err(error) => {
+            let next = "needed for `device run` alone: build it, or name it with --image";
+            Check::not("hypervisor image", Outcome::Missing, error.to_string(), next)
+        }
+    }
+}
+
+fn signing_key() -> Result<Check, Failure> {
+    let path = super::key::path_or_default(None)?;
+    if !path.exists() {
+        let found = format!("{} does not exist", path.display());
+        return Ok(Check::not("signing key", Outcome::Missing, found, "run `bulkhead key generate`"));
+    }
+    Ok(match super::key::load(None) {
+        Ok(_) => Check::good("signing key", path.display().to_string()),
+        Err(failure) => Check::not("signing key", Outcome::Bad, failure.what, failure.next_step),
+    })
 }
 
 fn program(name: &'static str, install: &str, used_for: &str) -> Check {

@@ -63,7 +63,8 @@ pub(crate) fn public(text: &str) -> Result<[u8; 32], Failure> {
     load_key(path).map(|signer| signer.public_key()).map_err(failed)
 }
 
-fn path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
+/// Where the signing key is: `path`, or its usual place.
+pub(crate) fn path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
     match path {
         Some(path) => Ok(path.to_owned()),
         None => Ok(home()?.join("keys").join("signing.key")),
