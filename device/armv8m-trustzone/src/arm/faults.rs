@@ -78,9 +78,9 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
     let registers = take_status();
     if exc_return & EXC_RETURN_SECURE_STACK != 0 {
         let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
-        // SAFETY: the hardware has just pushed this frame to a secure stack; if that had failed, the stack limit
-        // would have led here with a frame that cannot be trusted, hence the range check.
         let program_counter = if in_secure_memory(stack) {
+            // SAFETY: the hardware has just pushed a frame to this stack. If that had failed, the stack limit would
+            // have led here with a pointer that cannot be trusted, hence the check above.
             unsafe { core::ptr::read_volatile(stack.wrapping_add(24) as *const u32) }
         } else {
             0

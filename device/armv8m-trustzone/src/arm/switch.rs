@@ -102,6 +102,7 @@ const INTEGRITY_SIGNATURE: u32 = 0xFEFA_125B;
 
 const XPSR_THUMB: u32 = 1 << 24;
 const FRAME_WORDS: usize = 8;
+const FRAME_BYTES: u32 = 32;
 const CALLEE_WORDS: usize = 10;
 
 /// External interrupts of the application that may be active at once; more cannot nest, since each needs a priority
@@ -187,7 +188,8 @@ pub fn pend_executor() {
 pub fn enter_idle() -> ! {
     prepare_idle(false);
     // SAFETY: called once from the start-up thread, before any exception used these.
-    let (psp, psplim) = unsafe { ((*IDLE.get()).psp, (*IDLE.get()).psplim) };
+    let idle = unsafe { &*IDLE.get() };
+    let (psp, psplim) = (idle.psp, idle.psplim);
     // The start-up thread has nothing left to save: its stack becomes the handlers' stack.
     // SAFETY: PSP points at memory reserved for the idle thread; the code after this needs no stack.
     unsafe {
@@ -207,8 +209,7 @@ pub fn enter_idle() -> ! {
 
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_execute(exc_return: u32) {
-    // SAFETY: executor only.
-    let running = unsafe { *bulkhead_current.get() } == APPLICATION.get();
+    let running = current() == APPLICATION.get();
     let order = bulkhead_poll(if running { interrupted(exc_return) } else { Interrupted::Stopped });
     let unwind_msp = match order {
         Order::Continue => 0,
@@ -221,14 +222,14 @@ extern "C" fn bulkhead_execute(exc_return: u32) {
             0
         }
     };
-    // SAFETY: executor only; the pointers are to statics.
-    unsafe { *bulkhead_next.get() = Next { context: *bulkhead_current.get(), unwind_msp } };
+    let next = Next { context: current(), unwind_msp };
+    // SAFETY: executor only.
+    unsafe { *bulkhead_next.get() = next };
 }
 
-/// Whether the application's context exists, running or interrupted.
-pub fn is_running() -> bool {
+fn current() -> *mut Context {
     // SAFETY: a word-sized read; only the executor changes it.
-    unsafe { *bulkhead_current.get() == APPLICATION.get() }
+    unsafe { *bulkhead_current.get() }
 }
 
 fn interrupted(exc_return: u32) -> Interrupted {
@@ -267,7 +268,7 @@ fn abandon(running: bool) -> u32 {
     unsafe { *bulkhead_current.get() = IDLE.get() };
     // Even without active handlers the secure main stack may hold frames of gateways that the application had
     // entered: with an MSP given, the idle thread puts it back.
-    let end = (CHAIN.get() as u32).wrapping_add((CHAIN_WORDS as u32) * 4);
+    let end = CHAIN.get().wrapping_add(1) as u32;
     if n_active == 0 { end } else { build_chain() }
 }
 
@@ -371,7 +372,7 @@ fn prepare_idle(unwinding: bool) {
     let context = Context {
         r4_r11: [0; 8],
         exc_return: if unwinding { RETURN_TO_HANDLER } else { RETURN_TO_IDLE },
-        psp: base.wrapping_add((at as u32) * 4),
+        psp: stack.as_ptr().wrapping_add(at) as u32,
         psplim: base,
         basepri: u32::from(partition::NON_SECURE_PRIORITY),
     };
@@ -390,7 +391,7 @@ const _: () = assert!(ICSR - SYST_CSR == 0xCF4);
 
 /// Builds the application's first frame and makes it current.
 fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
-    let frame_at = stack_pointer.wrapping_sub((FRAME_WORDS as u32) * 4);
+    let frame_at = stack_pointer.wrapping_sub(FRAME_BYTES);
     let stub_at = frame_at.wrapping_sub(START_STUB_BYTES);
     // lr = 0xFFFFFFFF: debuggers end the unwind there.
     let frame = [SYST_CSR, 0, entry | 1, ICSR_PENDSTCLR, 0, 0xFFFF_FFFF, stub_at, XPSR_THUMB];
@@ -410,7 +411,7 @@ fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
     let context = Context {
         r4_r11: [0; 8],
         exc_return: RETURN_TO_APPLICATION,
-        psp: base.wrapping_add((GATEWAY_STACK_WORDS as u32) * 4),
+        psp: GATEWAY_STACK.get().wrapping_add(1) as u32,
         psplim: base,
         basepri: 0,
     };
