@@ -365,6 +365,53 @@ fn device_that_changes_its_state_in_a_frenzy_is_stored_seldom_and_ends_with_its_
 }
 
 #[test]
+fn connection_that_says_nothing_or_no_hello_is_closed_in_time() {
+    use std::io::Read as _;
+    let limits = Limits { handshake_timeout: Duration::from_millis(400), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    server.own(1);
+    let mut mute = std::net::TcpStream::connect(server.device_address()).expect("connects");
+    mute.set_read_timeout(Some(PATIENCE)).expect("sets");
+    let mut answer = Vec::new();
+    mute.read_to_end(&mut answer).expect("ends");
+    assert!(answer.is_empty(), "no word to who says none");
+    let mut half = FakeDevice::connect(server.device_address(), &server.keys(1));
+    half.expect("established", |said| matches!(said, Said::Established));
+    half.wait_for_end();
+}
+
+#[test]
+fn garbage_from_anybody_costs_the_others_nothing() {
+    use std::io::Write as _;
+    const SEED: u64 = 0x5eed_cafe;
+    let server = TestServer::start();
+    server.own(1);
+    let mut state = SEED;
+    let mut next = || {
+        // SplitMix64; the seed alone decides.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).to_le_bytes()
+    };
+    for _ in 0..150 {
+        let mut stream = std::net::TcpStream::connect(server.device_address()).expect("connects");
+        let len = usize::from(next()[0]) * 8;
+        let mut bytes: Vec<u8> = std::iter::repeat_with(&mut next).flatten().take(len).collect();
+        if let Some(first) = bytes.first_mut() {
+            // Half of them get past the version.
+            *first = if *first < 128 { LINK_VERSION } else { *first };
+        }
+        // The server may have closed already.
+        let _ = stream.write_all(&bytes);
+    }
+    let mut device = server.connect(1);
+    device.log(1, "unharmed");
+    let good = |page: &Value| page["items"][0]["text"] == "unharmed";
+    server.wait_for("log (seed 0x5eedcafe)", "/api/v1/logs", good);
+}
+
+#[test]
 fn silent_device_is_pinged_and_then_given_up() {
     let limits = Limits {
         keepalive: Duration::from_millis(600),
