@@ -164,6 +164,9 @@ impl Link {
             tracing::error!(device_id = %self.id, manifest = %update.manifest, "target's bundle is not known");
             return Ok(());
         };
+        // A device remembers what it turned down and tries it again only by force. Whoever deploys the same
+        // manifest once more, perhaps signed anew, means just that.
+        let forced = update.forced || store.was_turned_down(self.id, update.manifest, update.id).await?;
         if self.offered != Some(update.manifest.0) {
             self.outbox.clear_spans();
         }
@@ -173,7 +176,7 @@ impl Link {
         self.outbox.push_update(ServerMessage::Offer(Offer {
             manifest: update.manifest.0,
             envelope_len,
-            forced: update.forced,
+            forced,
         }))?;
         Ok(())
     }

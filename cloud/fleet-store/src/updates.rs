@@ -122,6 +122,27 @@ impl Store {
         Ok(Some(update))
     }
 
+    /// Whether the device refused or took back `manifest` in an update before number `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn was_turned_down(
+        &self,
+        device_id: DeviceId,
+        manifest: ManifestDigest,
+        before: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM updates WHERE device_id = ? AND manifest = ? AND id < ? \
+                   AND stage IN ('refused', 'reverted') LIMIT 1";
+        let row = sqlx::query(sql)
+            .bind(device_id.0.to_vec())
+            .bind(manifest.0.to_vec())
+            .bind(before)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The newest update of a device.
     ///
     /// # Errors

@@ -120,6 +120,7 @@ fn reason_of_a_refusal_is_shown_and_the_bundle_is_not_offered_again_unasked() {
     let mut device = server.connect(1);
     deploy(&server, &id, &pushed);
     let offer = device.offer();
+    assert!(!offer.forced);
     device.progress(offer.manifest, UpdateStage::Refused, 0, Some("the signature is wrong"));
     let path = format!("/api/v1/devices/{id}/updates");
     let refused = server.wait_for("refusal", &path, |page| page["items"][0]["stage"] == "refused");
@@ -128,7 +129,9 @@ fn reason_of_a_refusal_is_shown_and_the_bundle_is_not_offered_again_unasked() {
     let mut device = server.connect(1);
     assert!(device.next_within(Duration::from_millis(300)).is_none());
     deploy(&server, &id, &pushed);
-    assert_eq!(device.offer().manifest, offer.manifest, "asked again, it is offered again");
+    let again = device.offer();
+    assert_eq!(again.manifest, offer.manifest, "asked again, it is offered again");
+    assert!(again.forced, "a device tries what it turned down only by force");
 }
 
 #[test]
