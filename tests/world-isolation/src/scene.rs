@@ -1,10 +1,13 @@
 //! A device with the real hypervisor, a server of its own, and the hostile application on it.
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::Signer;
 use bulkhead_device_identity::{Identity, ServerKeys};
 use bulkhead_virtual_device::{
@@ -29,6 +32,9 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// Crimes in a row before the power is cut: the back-off doubles with each, and only power-on or health resets it.
 const CRIMES_IN_A_ROW: u32 = 3;
+
+/// The device's non-volatile memory, in the scene's folder.
+const MEMORY: &str = "device.nvm";
 
 /// Set to keep the folders of the scenes, to look into after a failure.
 const KEEP_VARIABLE: &str = "BULKHEAD_KEEP";
@@ -65,7 +71,7 @@ impl Scene {
         let signer = Signer::from_secret(&owner.storage_root);
         let target = bundle(&image, app, 1, &signer)?;
         let gateway = Gateway::open(server.device_private_key, server.claim_token, target)?;
-        let memory = folder.path().join("device.nvm");
+        let memory = folder.path().join(MEMORY);
         let identity = Identity {
             device_private_key: secrets.device_private_key,
             storage_root: secrets.storage_root,
@@ -101,8 +107,7 @@ impl Scene {
     /// It was not contained, or the device ended; with the transcript.
     pub fn commit(&mut self, crime: &Crime) -> Result<()> {
         if self.n_crimes >= CRIMES_IN_A_ROW {
-            self.cut_power();
-            self.power_on(READY, BOOT)?;
+            self.restart()?;
         }
         self.n_crimes += 1;
         let limits = Limits::default();
@@ -121,16 +126,40 @@ impl Scene {
         Ok(())
     }
 
-    /// Gives the device another application and waits until it has said `ready`.
+    /// Gives the device another application and waits until it has written a line that satisfies `ready`.
     ///
     /// # Errors
-    /// It did not get so far in time.
-    pub fn replace(&mut self, app: &str, sequence: u64, ready: &str) -> Result<()> {
+    /// It did not get so far in time, or the link was lost on the way.
+    pub fn replace(&mut self, app: &str, sequence: u64, ready: impl Fn(&str) -> bool) -> Result<()> {
         let signer = Signer::from_secret(&self.signer);
         let target = bundle(&find_image(None)?, app, sequence, &signer)?;
         let from = self.events.len();
         self.gateway.set_target(target);
-        self.wait_for(&format!("application {app}"), INSTALL, from, |events| said(events, ready))
+        self.wait_for(&format!("line of {app}"), INSTALL, from, |events| {
+            events.iter().any(|e| matches!(&e.seen, Witness::Application(line) if ready(line)))
+        })?;
+        let lost = |event: &Event| matches!(event.seen, Witness::Closed(_) | Witness::Connected);
+        if self.events.get(from..).unwrap_or_default().iter().any(lost) {
+            bail!("the link was lost during the update\n{}", self.tail());
+        }
+        Ok(())
+    }
+
+    /// Cuts the power, overwrites the start of the application's own flash, and puts the power on again.
+    ///
+    /// On the virtual board that flash is plain memory, so that the application could have done it itself. Returns as
+    /// soon as the application runs again, which it only can if the device fetched it anew.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the device did not get so far.
+    pub fn ruin_application(&mut self) -> Result<()> {
+        self.cut_power();
+        let board = Board::parse(MPS2_AN505)?;
+        let mut memory = File::options().write(true).open(self.folder.path().join(MEMORY))?;
+        memory.seek(SeekFrom::Start(board.non_volatile.die.application.offset.into()))?;
+        memory.write_all(&[0; 256])?;
+        drop(memory);
+        self.power_on(READY, INSTALL)
     }
 
     /// Types one character into the application's console.
@@ -165,6 +194,15 @@ impl Scene {
             }
             thread::sleep(POLL);
         }
+    }
+
+    /// Cuts the power, puts it on again, and waits for the hostile application and the link.
+    ///
+    /// # Errors
+    /// The device did not get so far.
+    pub fn restart(&mut self) -> Result<()> {
+        self.cut_power();
+        self.power_on(READY, BOOT)
     }
 
     /// Cuts the power.

@@ -59,6 +59,21 @@ fn what_is_not_the_applications_to_ask_is_refused() -> Result<()> {
     contained(Crime::REFUSED)
 }
 
+/// In the middle of a crime that lasts, so that the application can neither hear of the update nor agree to it.
+#[test]
+fn the_owner_can_replace_an_application_that_does_not_let_go() -> Result<()> {
+    let mut scene = Scene::install(HOSTILE, READY)?;
+    scene.type_to_application('k')?;
+    scene.replace("hello-c-v1", 2, |line| line.starts_with("hello v1 starts"))?;
+    Ok(())
+}
+
+#[test]
+fn an_application_that_ruined_its_own_flash_is_fetched_again() -> Result<()> {
+    let mut scene = Scene::install(HOSTILE, READY)?;
+    scene.ruin_application()
+}
+
 /// The suite must be able to fail, with everything real: a crime that does nothing is not contained.
 #[test]
 fn a_crime_that_was_not_contained_is_noticed() -> Result<()> {

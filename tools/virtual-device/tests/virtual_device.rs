@@ -145,6 +145,7 @@ fn one_device_at_a_time_runs_on_a_memory_and_kill_frees_it() {
     assert!(matches!(qemu.start(), Err(Error::InUse(_))));
     let missing = first.wait_for_line("never said", Duration::from_millis(300)).unwrap_err();
     assert!(matches!(missing, Error::NotSeen { .. }), "{missing}");
+    first.still_runs().unwrap();
     assert!(first.try_wait().unwrap().is_none());
     first.kill();
     drop(qemu.start().unwrap());
@@ -163,6 +164,7 @@ fn what_qemu_says_before_it_ends_is_passed_on() {
     let mut running = Qemu::new(idle_image(folder.path()), &path).console(nowhere).start().unwrap();
     let ended = running.wait_for_line("anything", Duration::from_secs(10)).unwrap_err();
     assert!(matches!(&ended, Error::Ended { stderr, .. } if stderr.contains("none/console")), "{ended}");
+    assert!(matches!(running.still_runs(), Err(Error::Ended { .. })));
 }
 
 #[test]
