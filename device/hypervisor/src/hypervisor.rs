@@ -102,6 +102,7 @@ pub struct Hypervisor<'w, E> {
     claimed: bool,
     state_due: bool,
     engine_busy: bool,
+    engine_ready: bool,
     applying: bool,
     restart_at_ms: Option<u64>,
     log_level: u8,
@@ -140,6 +141,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             claimed: false,
             state_due: false,
             engine_busy: boot == Boot::Work,
+            engine_ready: false,
             applying: false,
             restart_at_ms: None,
             log_level: 4,
@@ -362,7 +364,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         if self.applying && moment.health != Health::Stopped {
             return; // The application is being stopped; nothing is written before that.
         }
-        let step = if self.engine_busy { self.engine.step(memory) } else { Step::Idle };
+        let step = if self.engine_busy || self.engine_ready { self.engine.step(memory) } else { Step::Idle };
+        // A staged update waits for its moment: that is looked at in every slice, but asks for none of its own.
+        self.engine_ready = step == Step::ReadyToApply && !self.applying;
+        self.engine_busy &= !self.engine_ready;
         match step {
             Step::Idle => self.engine_busy = false,
             Step::Working => {}
@@ -378,6 +383,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                     }
                     Moment::Apply => {
                         self.applying = true;
+                        self.engine_busy = true;
                         self.application.hold_for_update();
                         self.say(now_us, 2, mailbox, outside, format_args!("applying the update"));
                     }
