@@ -159,10 +159,7 @@ fn programs_that_would_not_run_are_refused_with_the_address() {
             that is `flash` (0x80000000 to 0x80100000) and `external` (0x80200000 to 0x80300000)",
         ),
         (elf(&[(0x8010_0000, &code)]), "at 0x80100000 lie outside"),
-        (
-            elf(&[(DIE, &code), (0x2820_0000, &code)]),
-            "100 bytes at 0x28200000 are to be loaded into `ram`",
-        ),
+        (elf(&[(DIE, &code), (0x2820_0000, &code)]), "100 bytes at 0x28200000 are to be loaded into `ram`"),
         (huge, "ends 1 bytes behind the end of `flash`"),
         (elf(&[(0x800F_FFF0, &code)]), "ends 84 bytes behind the end of `flash`"),
         (elf(&[(DIE + 0x2000, &code)]), "no vector table at 0x80000000: nothing is loaded there"),
