@@ -85,6 +85,7 @@ static void wild_pointers(void)
         0, 4, SECURE_CODE, SECURE_MEMORY, SECURE_UART, SECURE_UART_OTHER_ALIAS, SECURE_PART_OF_NVM, NOWHERE, 0xE000ED08u,
         BH_BOARD_RAM_BASE - 4u, BH_BOARD_RAM_BASE + BH_BOARD_RAM_LENGTH - 4u, 0xFFFFFFFCu, 0xFFFFFFF8u,
         BH_BOARD_FLASH_BASE + 64u, BH_BOARD_EXTERNAL_BASE, BH_BOARD_GATEWAYS,
+        BH_BOARD_UART1_BASE, BH_BOARD_UART1_BASE + 0xF00u, BH_BOARD_TIMER0_BASE, /* its own, but no memory */
     };
     int refused = 1;
     for (uint32_t i = 0; i < sizeof wild / sizeof *wild; i++) {

@@ -18,10 +18,11 @@ use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Workspac
 use static_cell::{ConstStaticCell, StaticCell};
 use world::critical::ExecutorCell;
 use world::interrupts::{InterruptLine, disable, enable, pend};
+use world::memory_check::Intent;
 use world::switch::Interrupted;
 
 use crate::gateway::TheMailbox;
-use crate::{board, console, epitaph, partition, provisioned};
+use crate::{board, console, epitaph, provisioned};
 
 /// Ticks between two slices when nothing happens.
 const IDLE_TICKS: u32 = 5;
@@ -254,7 +255,7 @@ fn start_order(machine: &mut Machine, offset: u32, length: u32) -> Option<world:
     let vector_table = board::DIE_BASE.checked_add(board::DIE_APPLICATION.0)?.checked_add(offset)?;
     let in_code = entry.checked_sub(vector_table).is_some_and(|at| at < length);
     let below = stack_pointer.checked_sub(START_FRAME_BYTES)?;
-    let in_memory = partition::is_writable(below, START_FRAME_BYTES);
+    let in_memory = world::memory_check::allowed(below, START_FRAME_BYTES, Intent::Write);
     if stack_pointer % 8 != 0 || entry & 1 == 0 || !in_code || !in_memory {
         return None;
     }

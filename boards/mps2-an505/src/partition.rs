@@ -49,6 +49,7 @@ pub(crate) fn divide() -> Result<(), &'static str> {
         lines.push(line).map_err(|_| "board.toml gives the application too many interrupt lines")?;
     }
     configure(&regions, &lines).map_err(|_| "board.toml has more regions than the SAU")?;
+    world::memory_check::set_memories(board::APPLICATION_REGIONS);
     let (first, length) = memory();
     world::faults::set_application_memory(first, first.saturating_add(length));
     world::start::refuse_application_reset();
@@ -65,13 +66,6 @@ pub(crate) fn divide() -> Result<(), &'static str> {
 pub(crate) fn memory() -> (u32, u32) {
     let writable = board::APPLICATION_REGIONS.iter().find(|(_, _, writable)| *writable);
     writable.map_or((0, 0), |(base, length, _)| (*base, *length))
-}
-
-/// Whether all of `[address, address + len)` is RAM of the application. Its flash and its external area are plain RAM
-/// on this board and closed to system calls by this check alone; on silicon a store there would fault.
-pub(crate) fn is_writable(address: u32, len: u32) -> bool {
-    let (base, length) = memory();
-    address.checked_sub(base).and_then(|offset| offset.checked_add(len)).is_some_and(|end| end <= length)
 }
 
 /// Whether the application owns this interrupt line.

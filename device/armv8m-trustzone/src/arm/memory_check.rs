@@ -1,4 +1,27 @@
-//! May the application touch this? Asked of the processor itself, for every pointer of a system call.
+//! May the application touch this? Asked of the board's table of memories and of the processor itself, for every pointer
+//! of a system call.
+//!
+//! The table keeps the hypervisor from ever touching a peripheral for the application: reads there have side effects, and
+//! one that faults would be the hypervisor's fault.
+
+use super::critical::Shared;
+
+/// A memory of the application: first address, length in bytes, writable.
+pub type MemoryRegion = (u32, u32, bool);
+
+static MEMORIES: Shared<&'static [MemoryRegion]> = Shared::new(&[]);
+
+/// Says which memories the application has; until then every check fails.
+pub fn set_memories(memories: &'static [MemoryRegion]) {
+    MEMORIES.with(|m| *m = memories);
+}
+
+fn in_memory(address: u32, len: u32, intent: Intent) -> bool {
+    MEMORIES.with(|m| *m).iter().any(|(base, length, writable)| {
+        let end = address.checked_sub(*base).and_then(|offset| offset.checked_add(len));
+        (*writable || intent == Intent::Read) && end.is_some_and(|end| end <= *length)
+    })
+}
 
 /// What the hypervisor is about to do on the application's behalf.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -10,8 +33,6 @@ pub enum Intent {
 }
 
 // DDI 0553, TT_RESP: bits of the answer of `TTA`.
-const MREGION_MASK: u32 = 0xFF;
-const MREGION_VALID: u32 = 1 << 16;
 const SREGION_MASK: u32 = 0xFF << 8;
 const SREGION_VALID: u32 = 1 << 17;
 const NON_SECURE_READ: u32 = 1 << 20;
@@ -29,7 +50,7 @@ pub const CHECK_LEN_MAX: u32 = 4096;
 /// Asks with the privilege of the caller, so that an unprivileged task cannot use the hypervisor to get past the
 /// application's own MPU. The range must lie in one region of the SAU.
 pub fn allowed(address: u32, len: u32, intent: Intent) -> bool {
-    if len == 0 || len > CHECK_LEN_MAX {
+    if len == 0 || len > CHECK_LEN_MAX || !in_memory(address, len, intent) {
         return false;
     }
     let Some(last) = address.checked_add(len - 1) else { return false };
@@ -55,12 +76,6 @@ pub fn allowed(address: u32, len: u32, intent: Intent) -> bool {
             _ => last,
         };
     }
-}
-
-/// Region of the application's MPU that covers `address`, if its MPU is on and one does.
-pub fn mpu_region(address: u32) -> Option<u32> {
-    let answer = test_target(address, false);
-    (answer & MREGION_VALID != 0).then_some(answer & MREGION_MASK)
 }
 
 fn caller_is_unprivileged() -> bool {

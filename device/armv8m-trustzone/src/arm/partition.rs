@@ -3,7 +3,7 @@
 use super::interrupts::InterruptLine;
 use super::registers::{
     self as scs, AIRCR, AIRCR_BFHFNMINS, AIRCR_KEY, AIRCR_PRIS, NSACR, NVIC_ITNS, SAU_CTRL, SAU_RBAR,
-    SAU_RLAR, SAU_RNR, SAU_TYPE, SHCSR, SHCSR_ENABLE_ALL, SHPR1, SHPR2, SHPR3,
+    SAU_RLAR, SAU_RNR, SAU_TYPE, SCR, SCR_SLEEPDEEPS, SHCSR, SHCSR_ENABLE_ALL, SHPR1, SHPR2, SHPR3,
 };
 
 /// What a region of the SAU becomes.
@@ -72,6 +72,8 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
     scs::write(SHPR2, 0);
     scs::write(SHPR3, (u32::from(TICK_PRIORITY) << 24) | (u32::from(EXECUTOR_PRIORITY) << 16));
     scs::write(SHCSR, scs::read(SHCSR) | SHCSR_ENABLE_ALL);
+    // Deep sleep would stop the tick: only the hypervisor may choose it.
+    scs::write(SCR, SCR_SLEEPDEEPS);
     // The application may use the FPU; the hypervisor is built soft-float and never touches it.
     scs::write(NSACR, 0b11 << 10);
     scs::barrier();
