@@ -15,10 +15,21 @@
 #define NVIC_ISPR(n) (*(volatile uint32_t *)(0xE000E200u + (n) / 32u * 4u))
 #define AIRCR (*(volatile uint32_t *)0xE000ED0Cu)
 #define VTOR (*(volatile uint32_t *)0xE000ED08u)
+#define VTOR_SECURE_ALIAS 0xE002ED08u
+#define ICSR (*(volatile uint32_t *)0xE000ED04u)
+#define ICSR_PENDNMISET (1u << 31)
+#define MPU_CTRL (*(volatile uint32_t *)0xE000ED94u)
+#define STIR (*(volatile uint32_t *)0xE000EF00u)
+/* Addresses to which a branch is a return: from an exception, from a function of the secure world. */
+#define EXC_RETURN_SECURE_THREAD 0xFFFFFFFDu
+#define EXC_RETURN_SECURE_THREAD_FROM_HERE 0xFFFFFFFCu
+#define EXC_RETURN_OWN_THREAD 0xFFFFFFBCu
+#define FNC_RETURN 0xFEFFFFFFu
 #define LINE BH_BOARD_SOFTWARE_INTERRUPT_0
 #define BIT(n) (1u << ((n) % 32u))
 
-static volatile enum { FLOOD, HANG, FAULT } in_handler;
+static volatile enum { FLOOD, HANG, FAULT, FORGE, FORGE_IN_GATEWAY } in_handler;
+static volatile uint32_t forged;
 static volatile uint32_t sink;
 
 static uint32_t read_at(uint32_t address)
@@ -36,6 +47,17 @@ static void jump_to(uint32_t address)
     ((void (*)(void))(address | 1u))();
 }
 
+static void branch_to(uint32_t magic)
+{
+    __asm volatile("bx %0" : : "r"(magic));
+}
+
+/* A system call whose return address is a magic value: the secure world would be the one that branches to it. */
+static void call_returning_to(uint32_t magic)
+{
+    __asm volatile("mov lr, %0\n bx %1" : : "r"(magic), "r"(BH_GATEWAY(0u)) : "lr", "memory");
+}
+
 void software0_handler(void)
 {
     switch (in_handler) {
@@ -48,6 +70,12 @@ void software0_handler(void)
     case FAULT:
         write_at(SECURE_MEMORY, 1);
         break;
+    case FORGE:
+        branch_to(forged);
+        break;
+    case FORGE_IN_GATEWAY:
+        call_returning_to(forged);
+        break;
     }
 }
 
@@ -58,6 +86,12 @@ static void interrupt(int what)
     NVIC_ISPR(LINE) = BIT(LINE);
     for (;;) {
     }
+}
+
+static void forge(int where, uint32_t magic)
+{
+    forged = magic;
+    interrupt(where);
 }
 
 #pragma GCC diagnostic ignored "-Winfinite-recursion" /* That is the crime. */
@@ -131,6 +165,26 @@ static void touch_foreign_interrupts(void)
     verdict((NVIC_ISPR(48u) & BIT(48u)) == 0 && (NVIC_ISER(48u) & BIT(48u)) == 0);
 }
 
+/* Secure exceptions and registers are out of reach even through the addresses that pend and select them. */
+static void touch_foreign_exceptions(void)
+{
+    ICSR = ICSR_PENDNMISET;
+    STIR = 48u;
+    write_at(VTOR_SECURE_ALIAS, BH_BOARD_RAM_BASE);
+    verdict((ICSR & ICSR_PENDNMISET) == 0 && (NVIC_ISPR(48u) & BIT(48u)) == 0 && read_at(VTOR_SECURE_ALIAS) == 0);
+}
+
+/* More than the link can carry: what does not fit is refused, and the link has other things to do as well. */
+static void flood_the_log(void)
+{
+    static const char text[BH_LOG_TEXT_LEN_MAX] = {'x'};
+    int refused = 0;
+    for (uint32_t i = 0; i < 20000; i++) {
+        refused |= bh_log_write(2, text, sizeof text) == BH_STATUS_BUSY;
+    }
+    verdict(refused);
+}
+
 static void commit(int crime)
 {
     switch (crime) {
@@ -153,10 +207,19 @@ static void commit(int crime)
     case 'q': __asm volatile("bkpt #0"); break;
     case 'r': VTOR = SECURE_MEMORY; interrupt(HANG); break;
     case 's': __asm volatile("mvn r0, #2\n bx r0"); break; /* a forged exception return */
+    case 't': call_returning_to(EXC_RETURN_OWN_THREAD); break;
+    case 'u': call_returning_to(FNC_RETURN); break;
+    case 'v': forge(FORGE_IN_GATEWAY, EXC_RETURN_SECURE_THREAD); break;
+    case 'w': forge(FORGE, EXC_RETURN_SECURE_THREAD_FROM_HERE); break;
+    case 'x': forge(FORGE, EXC_RETURN_SECURE_THREAD); break;
+    case 'y': branch_to(FNC_RETURN); break;
+    case 'z': MPU_CTRL = 3u; break; /* A memory protection unit without regions: nothing is allowed. */
     case 'A': wild_pointers(); return;
     case 'B': look_at_leftovers(); return;
     case 'C': ask_for_reset(); return;
     case 'D': touch_foreign_interrupts(); return;
+    case 'E': touch_foreign_exceptions(); return;
+    case 'F': flood_the_log(); return;
     default: bh_console_write("unknown crime\n"); return;
     }
     verdict(0); /* Nothing above may come back. */

@@ -46,6 +46,8 @@ pub struct FaultRegisters {
 
 // DDI 0553, SFSR.
 const SFSR_INVEP: u32 = 1 << 0;
+const SFSR_INVIS: u32 = 1 << 1;
+const SFSR_INVER: u32 = 1 << 2;
 const SFSR_SFARVALID: u32 = 1 << 6;
 const SFSR_ANY: u32 = 0xFF & !SFSR_SFARVALID;
 // DDI 0553, CFSR.
@@ -61,6 +63,17 @@ const INVSTATE: u32 = 1 << 17;
 const INVPC: u32 = 1 << 18;
 const STKOF: u32 = 1 << 20;
 const UFSR_ANY: u32 = 0xFFFF << 16;
+
+impl FaultRegisters {
+    /// Whether an exception return was refused that only the application can have asked for.
+    ///
+    /// A handler of the application may return with any EXC_RETURN, into the secure world as well. The processor then
+    /// looks for a frame on a secure stack, finds none (no integrity signature) or a contradiction, and reports the fault
+    /// as one of the world that was asked for. The hypervisor's own returns are never refused.
+    pub fn is_forged_return(&self) -> bool {
+        self.sfsr & (SFSR_INVIS | SFSR_INVER) != 0
+    }
+}
 
 /// How far below its memory a store still counts as an overflowing stack, in bytes: one large frame.
 const OVERFLOW_REACH_BYTES: u32 = 4096;
@@ -79,7 +92,7 @@ pub fn classify(r: &FaultRegisters) -> (Offence, Option<u32>) {
     };
     let offence = if stack_ran_out(r, either, address) {
         Offence::StackOverflow
-    } else if r.sfsr & SFSR_INVEP != 0 {
+    } else if r.sfsr & (SFSR_INVEP | SFSR_INVIS | SFSR_INVER) != 0 {
         // A jump to what is not the application's: nothing at all, or secure code that is no gateway.
         Offence::BadExecution
     } else if r.sfsr & SFSR_ANY != 0 {
@@ -104,7 +117,7 @@ pub fn classify(r: &FaultRegisters) -> (Offence, Option<u32>) {
 fn stack_ran_out(r: &FaultRegisters, either: u32, address: Option<u32>) -> bool {
     let (low, high) = r.memory;
     if either & (STKOF | STKERR | MSTKERR) != 0 || r.stack_pointer < low || r.stack_pointer > high {
-        return r.sfsr & SFSR_INVEP == 0;
+        return r.sfsr & (SFSR_INVEP | SFSR_INVIS | SFSR_INVER) == 0;
     }
     // A push that crossed the lower end faults before the stack pointer moves.
     let near_end = r.stack_pointer.wrapping_sub(low) < OVERFLOW_REACH_BYTES;
@@ -137,6 +150,8 @@ mod tests {
                 Some(0x3800_0000),
             ),
             (FaultRegisters { sfsr: 0x01, ..SANE }, Offence::BadExecution, None),
+            (FaultRegisters { sfsr: 0x02, ..SANE }, Offence::BadExecution, None),
+            (FaultRegisters { sfsr: 0x04, ..SANE }, Offence::BadExecution, None),
             (FaultRegisters { cfsr_secure: IBUSERR, ..SANE }, Offence::BadExecution, None),
             (FaultRegisters { cfsr_non_secure: INVSTATE, ..SANE }, Offence::BadExecution, None),
             (

@@ -48,6 +48,15 @@ impl Crime {
         stopped('h', FaultKind::BadExecution, "jump behind the entry of a gateway"),
         stopped('s', FaultKind::BadExecution, "forge an exception return"),
     ];
+    /// Returning to where nobody came from, so that the processor takes a frame off a secure stack.
+    pub const FORGED_RETURNS: &[Self] = &[
+        stopped('t', FaultKind::BadExecution, "let a gateway return from an exception"),
+        stopped('u', FaultKind::BadExecution, "let a gateway return from a secure function"),
+        stopped('v', FaultKind::BadExecution, "let a gateway return from an exception, in a handler"),
+        stopped('w', FaultKind::BadExecution, "return from a handler into the secure world"),
+        stopped('x', FaultKind::BadExecution, "return from a handler as if it were the hypervisor's"),
+        stopped('y', FaultKind::BadExecution, "return from a secure function that was never called"),
+    ];
     /// Ruining the stack.
     pub const STACK: &[Self] = &[
         stopped('i', FaultKind::StackOverflow, "recurse forever"),
@@ -74,6 +83,12 @@ impl Crime {
             // The fetch of the vector fails; which fault that is depends on the core's revision.
             containment: Containment::StoppedSomehow,
         },
+        Self {
+            letter: 'z',
+            name: "forbid itself all memory",
+            // Not even the fault can be stacked.
+            containment: Containment::StoppedSomehow,
+        },
     ];
     /// What is refused without stopping the application.
     pub const REFUSED: &[Self] = &[
@@ -81,11 +96,14 @@ impl Crime {
         refused('B', "look for secrets in registers after a system call"),
         refused('C', "reset the chip"),
         refused('D', "mask and pend the hypervisor's interrupts"),
+        refused('E', "pend NMI and write secure registers"),
+        refused('F', "flood the log"),
     ];
     /// Every group, in the order in which they are tested.
     pub const ALL: &[&[Self]] = &[
         Self::SECURE_ACCESS,
         Self::BAD_EXECUTION,
+        Self::FORGED_RETURNS,
         Self::STACK,
         Self::HANDLERS,
         Self::MASKS,

@@ -35,6 +35,11 @@ fn executing_where_no_code_is_ends_the_application_alone() -> Result<()> {
 }
 
 #[test]
+fn a_forged_return_finds_no_secure_frame() -> Result<()> {
+    contained(Crime::FORGED_RETURNS)
+}
+
+#[test]
 fn a_ruined_stack_ends_the_application_alone() -> Result<()> {
     contained(Crime::STACK)
 }

@@ -23,7 +23,7 @@ SECTIONS {{
   .text : ALIGN(4) {{ *(.text .text.*) }} > CODE
   .rodata : ALIGN(8) {{ *(.rodata .rodata.*) . = ALIGN(8); }} > CODE
   .gateways ORIGIN(GATEWAYS) : {{ KEEP(*(.gateways)) }} > GATEWAYS
-  .stack (NOLOAD) : {{ __stack_limit = .; . += {stack_bytes}; . = ALIGN(8); __stack_top = .; }} > RAM
+  .stack (NOLOAD) : {{ __stack_limit = .; . += {stack_bytes}; . = ALIGN(8); __stack_top = .; . += 8; }} > RAM
   .data : ALIGN(8) {{ __data_start = .; *(.data .data.*) . = ALIGN(8); __data_end = .; }} > RAM AT > CODE
   __data_load = LOADADDR(.data);
   .bss (NOLOAD) : ALIGN(8) {{ __bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(8); __bss_end = .; }} > RAM

@@ -76,7 +76,7 @@ const EXC_RETURN_THREAD: u32 = 1 << 3;
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
     let registers = take_status();
-    if exc_return & EXC_RETURN_SECURE_STACK != 0 {
+    if exc_return & EXC_RETURN_SECURE_STACK != 0 && !registers.is_forged_return() {
         let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
         let program_counter = if in_secure_memory(stack) {
             // SAFETY: the hardware has just pushed a frame to this stack. If that had failed, the stack limit would

@@ -2,6 +2,9 @@
 //!
 //! One page, one gateway each 8 bytes: `SG`, then a branch. A jump to anything but an `SG` in that page, or into
 //! any other secure address, is a SecureFault.
+//!
+//! The return address is the application's word. `SG` only clears its bit 0, and `BXNS` honours EXC_RETURN and
+//! FNC_RETURN (DDI 0553): with one of those the processor would take a frame off a secure stack that holds none.
 
 // Registers in a gateway: r0-r3 arguments, r12 slot, lr return address of the application (bit 0 clear, as SG
 // makes it). On return r0 is the status; r1-r3, r12 and the flags are scrubbed, so that nothing of the secure
@@ -33,6 +36,8 @@ bulkhead_gateway_page:
     .endr
     .thumb_func
 bulkhead_gateway_common:
+    cmp lr, #0xFE000000                 @ EXC_RETURN or FNC_RETURN: BXNS would unstack from a secure stack.
+    bhs 1f
     push {{r4, lr}}
     sub sp, #8
     str r12, [sp]                       @ Fifth argument of bulkhead_gateway.
@@ -44,6 +49,8 @@ bulkhead_gateway_common:
     mov r3, r1
     mov r12, r1
     msr apsr_nzcvq, r1
+    bxns lr
+1:  mov lr, #0xF0000000                 @ Never executable: the application faults, in its own world.
     bxns lr
     "#
 );

@@ -100,6 +100,11 @@ const EXC_RETURN_THREAD: u32 = 1 << 3;
 // DDI 0553, B3.20: on top of a Secure frame that is left by a Non-secure exception; bit 0: no FP state.
 const INTEGRITY_SIGNATURE: u32 = 0xFEFA_125B;
 
+/// Lies on top of an empty secure stack. It is neither a frame's integrity signature nor an address, so a return that
+/// the application forged finds nothing to take (Arm, "Armv8-M secure stack sealing", 2020).
+const STACK_SEAL: u32 = 0xFEF5_EDA5;
+const STACK_SEAL_WORDS: usize = 2;
+
 const XPSR_THUMB: u32 = 1 << 24;
 const FRAME_WORDS: usize = 8;
 const FRAME_BYTES: u32 = 32;
@@ -406,19 +411,22 @@ fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
         unsafe { core::ptr::write_volatile(address as *mut u32, word) };
     }
     scs::write(VTOR + NON_SECURE_ALIAS, vector_table);
-    // SAFETY: sets the application's main stack pointer.
+    // SAFETY: sets the application's main stack pointer, and masks its interrupts until the stub opens them.
     unsafe {
-        core::arch::asm!("msr msp_ns, {0}", in(reg) frame_at, options(nomem, nostack, preserves_flags))
-    };
+        core::arch::asm!("msr msp_ns, {0}", "msr primask_ns, {1}", in(reg) frame_at, in(reg) 1,
+            options(nomem, nostack, preserves_flags));
+    }
     scs::barrier();
+    // SAFETY: executor only, and the application that used the stack is gone.
+    let stack = unsafe { &mut (*GATEWAY_STACK.get()).0 };
+    let seal_at = stack.len().saturating_sub(STACK_SEAL_WORDS);
+    for word in stack.iter_mut().skip(seal_at) {
+        *word = STACK_SEAL;
+    }
+    let psp = stack.as_ptr().wrapping_add(seal_at) as u32;
     let base = GATEWAY_STACK.get() as u32;
-    let context = Context {
-        r4_r11: [0; 8],
-        exc_return: RETURN_TO_APPLICATION,
-        psp: GATEWAY_STACK.get().wrapping_add(1) as u32,
-        psplim: base,
-        basepri: 0,
-    };
+    let context =
+        Context { r4_r11: [0; 8], exc_return: RETURN_TO_APPLICATION, psp, psplim: base, basepri: 0 };
     // SAFETY: executor only.
     unsafe {
         *APPLICATION.get() = context;
