@@ -308,6 +308,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside.console(format_args!("offered {}", Short(&offer.manifest)));
         self.engine.offer(offer.manifest, offer.envelope_len, offer.forced);
         self.engine_busy = true;
+        // An offer that changes nothing, of what was refused before, is answered with the old outcome.
+        self.reported_stage = None;
         self.policy.reset();
         if offer.forced {
             self.policy.order();

@@ -5,9 +5,9 @@
 
 use super::partition;
 use super::registers::{
-    self as scs, CCR, CPACR, FPCCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL,
-    NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3,
-    SYST_CSR, VTOR,
+    self as scs, CCR, CPACR, FPCCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
+    MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
+    SHPR2, SHPR3, SYST_CSR, VTOR,
 };
 use core::cell::UnsafeCell;
 
@@ -253,12 +253,14 @@ fn interrupted(exc_return: u32) -> Interrupted {
     }
 }
 
-/// Whether an enabled interrupt of the application waits: with a flood, the executor may come between two handlers.
+/// Whether an interrupt of the application waits: with a flood, the executor may come between two handlers.
 fn handler_is_due() -> bool {
-    (0..8).any(|word| {
-        scs::read(NVIC_ISPR + word * 4) & scs::read(NVIC_ISER + word * 4) & partition::application_lines(word)
-            != 0
-    })
+    let system = scs::read(ICSR + NON_SECURE_ALIAS) & (ICSR_PENDSTSET | ICSR_PENDSVSET) != 0;
+    system
+        || (0..8).any(|word| {
+            let waiting = scs::read(NVIC_ISPR + word * 4) & scs::read(NVIC_ISER + word * 4);
+            waiting & partition::application_lines(word) != 0
+        })
 }
 
 /// Silences the application for good and makes the idle thread current. Returns the MSP of the unwinding chain, 0 if
