@@ -5,28 +5,6 @@
 
 #define CALLS 100000u
 
-static char *append(char *to, const char *text)
-{
-    while (*text) {
-        *to++ = *text++;
-    }
-    return to;
-}
-
-static char *append_number(char *to, uint32_t value)
-{
-    char digits[10];
-    int n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    while (n) {
-        *to++ = digits[--n];
-    }
-    return to;
-}
-
 static uint32_t now_us(void)
 {
     uint64_t now = 0;
@@ -54,12 +32,12 @@ int main(void)
     }
     uint32_t end = now_us();
     char line[BH_LOG_TEXT_LEN_MAX];
-    char *to = append(line, "bench calls ");
-    to = append_number(to, CALLS);
-    to = append(to, " function_us ");
-    to = append_number(to, middle - start);
-    to = append(to, " system_call_us ");
-    to = append_number(to, end - middle);
+    char *to = bh_text_append(line, "bench calls ");
+    to = bh_text_append_number(to, CALLS);
+    to = bh_text_append(to, " function_us ");
+    to = bh_text_append_number(to, middle - start);
+    to = bh_text_append(to, " system_call_us ");
+    to = bh_text_append_number(to, end - middle);
     *to = 0;
     bh_log_text(2, line);
     bh_console_write(line);

@@ -42,28 +42,6 @@ static int table_is_whole(void)
     return 1;
 }
 
-static char *append(char *to, const char *text)
-{
-    while (*text) {
-        *to++ = *text++;
-    }
-    return to;
-}
-
-static char *append_number(char *to, uint32_t value)
-{
-    char digits[10];
-    int n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    while (n) {
-        *to++ = digits[--n];
-    }
-    return to;
-}
-
 int main(void)
 {
     bh_console_start();
@@ -74,10 +52,10 @@ int main(void)
     char line[BH_LOG_TEXT_LEN_MAX];
     uint32_t reason = 0;
     bh_wake_reason_read(&reason);
-    char *end = append(line, "hello v");
-    end = append_number(end, APP_VERSION);
-    end = append(end, table_is_whole() ? " starts, wake reason " : " IS TORN, wake reason ");
-    end = append_number(end, reason);
+    char *end = bh_text_append(line, "hello v");
+    end = bh_text_append_number(end, APP_VERSION);
+    end = bh_text_append(end, table_is_whole() ? " starts, wake reason " : " IS TORN, wake reason ");
+    end = bh_text_append_number(end, reason);
     *end = 0;
     bh_log_text(2, line);
     bh_console_write(line);
@@ -88,10 +66,10 @@ int main(void)
         while ((int32_t)(ticks - until) < 0) {
             __asm volatile("wfi");
         }
-        end = append(line, "hello v");
-        end = append_number(end, APP_VERSION);
-        end = append(end, " second ");
-        end = append_number(end, second);
+        end = bh_text_append(line, "hello v");
+        end = bh_text_append_number(end, APP_VERSION);
+        end = bh_text_append(end, " second ");
+        end = bh_text_append_number(end, second);
         *end = 0;
         bh_log_text(2, line);
         struct bh_notification notification;

@@ -15,4 +15,9 @@ int bh_console_read(void);
 /** Queues a log record of the given level (0 error to 4 trace) and returns its status. */
 uint32_t bh_log_text(uint32_t level, const char *text);
 
+/** Copies a text without its terminating zero to `to`; returns the place behind it. */
+char *bh_text_append(char *to, const char *text);
+/** Writes a number in decimal digits to `to`, at most ten; returns the place behind it. */
+char *bh_text_append_number(char *to, uint32_t value);
+
 #endif

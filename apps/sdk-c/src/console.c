@@ -53,3 +53,25 @@ uint32_t bh_log_text(uint32_t level, const char *text)
     }
     return bh_log_write(level, text, length);
 }
+
+char *bh_text_append(char *to, const char *text)
+{
+    while (*text) {
+        *to++ = *text++;
+    }
+    return to;
+}
+
+char *bh_text_append_number(char *to, uint32_t value)
+{
+    char digits[10];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    while (n) {
+        *to++ = digits[--n];
+    }
+    return to;
+}
