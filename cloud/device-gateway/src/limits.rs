@@ -56,7 +56,8 @@ impl Default for Limits {
             frames_per_s: 500,
             frame_burst: 1000,
             log_bytes_per_day: 8 * 1024 * 1024,
-            keepalive: Duration::from_secs(300),
+            // Twice an hour: an idle month then stays below 0.4 MB, and a device that died in silence is noticed the same hour.
+            keepalive: Duration::from_secs(1800),
             pong_timeout: Duration::from_secs(30),
             drain_per_s: 500,
             write_timeout: Duration::from_secs(60),
