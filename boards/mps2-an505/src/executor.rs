@@ -211,14 +211,16 @@ fn bulkhead_poll(interrupted: Interrupted) -> world::switch::Order {
 }
 
 fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
+    let (health, program_counter) = match interrupted {
+        Interrupted::Stopped => (Health::Stopped, 0),
+        Interrupted::Thread => (Health::Sound, 0),
+        Interrupted::Handler { program_counter } => (Health::InHandler, program_counter),
+        Interrupted::Masked { program_counter } => (Health::Masked, program_counter),
+    };
     let moment = Moments {
         now_us: world::tick::now_us(),
-        health: match interrupted {
-            Interrupted::Stopped => Health::Stopped,
-            Interrupted::Thread => Health::Sound,
-            Interrupted::Handler => Health::InHandler,
-            Interrupted::Masked => Health::Masked,
-        },
+        health,
+        program_counter,
         fault: world::faults::take().map(offence),
     };
     let now_us = moment.now_us;

@@ -148,8 +148,9 @@ impl Application {
         fault
     }
 
-    /// Judges one sample; returns an offence when the application has been stuck for too long.
-    pub fn sample(&mut self, health: Health, now_ms: u64) -> Option<Offence> {
+    /// Judges one sample; returns an offence when the application has been stuck for too long. `program_counter`: where
+    /// it was found, which is where a developer will look first.
+    pub fn sample(&mut self, health: Health, program_counter: u32, now_ms: u64) -> Option<Offence> {
         let kind = match health {
             Health::InHandler => FaultKind::InterruptFlood,
             Health::Masked => FaultKind::InterruptsMasked,
@@ -164,7 +165,7 @@ impl Application {
             return None;
         }
         self.stuck_since_ms = None;
-        Some(Offence { kind, program_counter: 0, address: None })
+        Some(Offence { kind, program_counter, address: None })
     }
 
     /// What is to be done, given whether its context exists.
@@ -245,14 +246,17 @@ mod tests {
     fn it_is_stopped_when_stuck_and_only_then() {
         let mut app = running();
         for now in 0..STUCK_LIMIT_MS {
-            assert_eq!(app.sample(Health::Masked, now), None);
+            assert_eq!(app.sample(Health::Masked, 4, now), None);
         }
-        assert_eq!(app.sample(Health::Sound, STUCK_LIMIT_MS), None, "one sound sample is enough");
+        assert_eq!(app.sample(Health::Sound, 0, STUCK_LIMIT_MS), None, "one sound sample is enough");
         let kinds =
             [(Health::Masked, FaultKind::InterruptsMasked), (Health::InHandler, FaultKind::InterruptFlood)];
         for (health, kind) in kinds {
-            assert_eq!(app.sample(health, 10_000), None);
-            assert_eq!(app.sample(health, 10_000 + STUCK_LIMIT_MS).map(|o| o.kind), Some(kind));
+            assert_eq!(app.sample(health, 4, 10_000), None);
+            assert_eq!(
+                app.sample(health, 8, 10_000 + STUCK_LIMIT_MS).map(|o| (o.kind, o.program_counter)),
+                Some((kind, 8))
+            );
         }
     }
 

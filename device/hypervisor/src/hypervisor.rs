@@ -57,6 +57,8 @@ pub struct Moments {
     pub now_us: u64,
     /// What the application was found doing.
     pub health: Health,
+    /// Where it was found in a handler or with interrupts masked; 0 otherwise, or if unknown.
+    pub program_counter: u32,
     /// A fault since the last slice.
     pub fault: Option<Offence>,
 }
@@ -195,7 +197,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) {
         let now_ms = moment.now_us / 1000;
-        let stuck = self.application.sample(moment.health, now_ms);
+        let stuck = self.application.sample(moment.health, moment.program_counter, now_ms);
         if let Some(offence) = moment.fault.or(stuck) {
             let fault = self.application.faulted(offence, now_ms);
             self.state_due = true;

@@ -133,8 +133,16 @@ fn take_status() -> FaultRegisters {
     registers
 }
 
-/// Adds what the stacked frame tells, if the application's stack is still in its memory.
-fn with_frame(exc_return: u32, mut registers: FaultRegisters) -> (u32, FaultRegisters) {
+/// Program counter of the application where it was interrupted, 0 if it was in a gateway or its stack cannot be read.
+pub(super) fn interrupted_at(exc_return: u32) -> u32 {
+    if exc_return & EXC_RETURN_SECURE_STACK != 0 {
+        return 0;
+    }
+    stacked_program_counter(application_stack(exc_return))
+}
+
+/// Stack pointer of the application, behind the frame that the exception pushed.
+fn application_stack(exc_return: u32) -> u32 {
     let (msp_ns, psp_ns, control_ns): (u32, u32, u32);
     // SAFETY: reads the non-secure stack pointers.
     unsafe {
@@ -143,15 +151,21 @@ fn with_frame(exc_return: u32, mut registers: FaultRegisters) -> (u32, FaultRegi
     }
     // DDI 0553: EXC_RETURN.SPSEL belongs to the Secure state; for a frame of the Non-secure thread CONTROL_NS tells.
     let on_process_stack = exc_return & EXC_RETURN_THREAD != 0 && control_ns & 2 != 0;
-    let stack = if on_process_stack { psp_ns } else { msp_ns };
-    registers.stack_pointer = stack;
+    if on_process_stack { psp_ns } else { msp_ns }
+}
+
+fn stacked_program_counter(stack: u32) -> u32 {
+    let mut word = [0; 4];
+    let readable = memory_check::allowed(stack, 32, Intent::Read)
+        && memory_check::copy_in(stack.wrapping_add(24), &mut word);
+    if readable { u32::from_le_bytes(word) } else { 0 }
+}
+
+/// Adds what the stacked frame tells, if the application's stack is still in its memory.
+fn with_frame(exc_return: u32, mut registers: FaultRegisters) -> (u32, FaultRegisters) {
+    registers.stack_pointer = application_stack(exc_return);
     registers.memory = MEMORY.with(|m| *m);
-    let word_at = |address: u32| {
-        let mut word = [0; 4];
-        memory_check::copy_in(address, &mut word).then(|| u32::from_le_bytes(word))
-    };
-    let readable = memory_check::allowed(stack, 32, Intent::Read);
-    let program_counter = if readable { word_at(stack.wrapping_add(24)).unwrap_or(0) } else { 0 };
+    let program_counter = stacked_program_counter(registers.stack_pointer);
     let mut half = [0; 2];
     if memory_check::copy_in(program_counter & !1, &mut half) {
         registers.instruction = Some(u16::from_le_bytes(half));

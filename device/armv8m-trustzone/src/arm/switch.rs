@@ -3,12 +3,12 @@
 //! The executor runs as PendSV_S. When it returns, the context it names goes on. Starting the application is the
 //! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
 
-use super::partition;
 use super::registers::{
     self as scs, CCR, CPACR, FPCCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
     MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
     SHPR2, SHPR3, SYST_CSR, VTOR,
 };
+use super::{faults, partition};
 use core::cell::UnsafeCell;
 
 // Order and offsets are known to the assembly below.
@@ -156,9 +156,15 @@ pub enum Interrupted {
     /// In its thread, interrupts open.
     Thread,
     /// In one of its interrupt handlers, or about to enter one.
-    Handler,
+    Handler {
+        /// Where, or 0 if that cannot be told.
+        program_counter: u32,
+    },
     /// In its thread or a handler with interrupts masked.
-    Masked,
+    Masked {
+        /// Where, or 0 if that cannot be told.
+        program_counter: u32,
+    },
 }
 
 /// What the board's executor asks for.
@@ -245,9 +251,9 @@ fn interrupted(exc_return: u32) -> Interrupted {
             out(reg) primask, out(reg) basepri, out(reg) faultmask, options(nomem, nostack, preserves_flags));
     }
     if primask | faultmask | basepri != 0 {
-        Interrupted::Masked
+        Interrupted::Masked { program_counter: faults::interrupted_at(exc_return) }
     } else if exc_return & EXC_RETURN_THREAD == 0 || handler_is_due() {
-        Interrupted::Handler
+        Interrupted::Handler { program_counter: faults::interrupted_at(exc_return) }
     } else {
         Interrupted::Thread // In a gateway or not.
     }
