@@ -36,5 +36,5 @@ impl ApplicationMemory for Memory {
 /// Called by every gateway with the application's registers. Runs on the caller's level, never waits.
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
-    dispatch(slot, [a, b, c, d], tick::now_us(), &Memory, &TheMailbox) as u32
+    dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox) as u32
 }

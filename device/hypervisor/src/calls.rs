@@ -35,11 +35,11 @@ const LOG_LEVEL_MAX: u32 = 4;
 /// No interrupt line, in `bh_notification_enable`.
 const NO_LINE: u32 = u32::MAX;
 
-/// Answers one system call. Returns the status; never waits.
+/// Answers one system call. Returns the status; never waits. `now_us` is asked only by the calls that need the time.
 pub fn dispatch(
     number: u32,
     arguments: [u32; 4],
-    now_us: u64,
+    now_us: impl FnOnce() -> u64,
     memory: &impl ApplicationMemory,
     mailbox: &impl MailboxAccess,
 ) -> Status {
@@ -52,12 +52,12 @@ pub fn dispatch(
         slot::ABI_VERSION_READ => put(a, &ABI_VERSION.to_le_bytes()),
         slot::DEVICE_ID_READ if b < DEVICE_ID_LEN => Status::BufferTooSmall,
         slot::DEVICE_ID_READ => put(a, &mailbox.with(|m| m.device_id)),
-        slot::CLOCK_MONOTONIC_READ_US => put(a, &now_us.to_le_bytes()),
+        slot::CLOCK_MONOTONIC_READ_US => put(a, &now_us().to_le_bytes()),
         slot::CLOCK_WALL_READ_US => match mailbox.with(|m| m.wall_offset_us) {
-            Some(offset) => put(a, &offset.saturating_add(now_us).to_le_bytes()),
+            Some(offset) => put(a, &offset.saturating_add(now_us()).to_le_bytes()),
             None => Status::NotYetKnown,
         },
-        slot::LOG_WRITE => log_write(a, b, c, now_us, memory, mailbox),
+        slot::LOG_WRITE => log_write(a, b, c, now_us(), memory, mailbox),
         slot::APPLICATION_RESTART => {
             mailbox.with(|m| m.request(|r| r.restart = true));
             Status::Ok

@@ -70,7 +70,7 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
             let takes_pointer = call.arguments.iter().any(|a| a.c_type.ends_with('*'));
             let readable = wild == BASE && call.name == "bh_log_write";
             if takes_pointer && !readable {
-                let status = dispatch(call.slot, arguments, 5, &memory, &mailbox);
+                let status = dispatch(call.slot, arguments, || 5, &memory, &mailbox);
                 let version_zero = wild == BASE && call.name == "bh_update_status_read";
                 let expected = if version_zero { Status::VersionUnknown } else { Status::PointerRefused };
                 assert_eq!(status, expected, "{} at {wild:#x}", call.name);
@@ -84,23 +84,23 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
 fn a_log_text_arrives_and_a_full_queue_says_busy() {
     let (memory, mailbox) = world();
     assert!(memory.copy_out(RAM, b"hello"));
-    assert_eq!(dispatch(slot::LOG_WRITE, [2, RAM, 5, 0], 7, &memory, &mailbox), Status::Ok);
+    assert_eq!(dispatch(slot::LOG_WRITE, [2, RAM, 5, 0], || 7, &memory, &mailbox), Status::Ok);
     let record = mailbox.with(|m| m.take_log()).unwrap();
     assert_eq!((record.text.as_str(), record.uptime_us), ("hello", 7));
     let mut last = Status::Ok;
     for _ in 0..1000 {
-        last = dispatch(slot::LOG_WRITE, [2, RAM, 256, 0], 7, &memory, &mailbox);
+        last = dispatch(slot::LOG_WRITE, [2, RAM, 256, 0], || 7, &memory, &mailbox);
     }
     assert_eq!(last, Status::Busy);
     for bad in [[5, RAM, 5, 0], [2, RAM, 0, 0], [2, RAM, 257, 0], [2, RAM, u32::MAX, 0], [256, RAM, 5, 0]] {
-        assert_eq!(dispatch(slot::LOG_WRITE, bad, 7, &memory, &mailbox), Status::ArgumentRefused);
+        assert_eq!(dispatch(slot::LOG_WRITE, bad, || 7, &memory, &mailbox), Status::ArgumentRefused);
     }
 }
 
 #[test]
 fn an_update_is_postponed_only_when_ready_and_only_so_long() {
     let (memory, mailbox) = world();
-    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], 0, &memory, &mailbox);
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], || 0, &memory, &mailbox);
     assert_eq!(call(slot::UPDATE_POSTPONE, 60), Status::NothingPending);
     assert_eq!(call(slot::UPDATE_APPLY_NOW, 0), Status::NothingPending);
     mailbox.with(|m| {
@@ -118,7 +118,7 @@ fn an_update_is_postponed_only_when_ready_and_only_so_long() {
 #[test]
 fn notifications_are_pulled_in_order_and_pend_an_owned_line_only() {
     let (memory, mailbox) = world();
-    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], 0, &memory, &mailbox);
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], || 0, &memory, &mailbox);
     assert_eq!(call(slot::NOTIFICATION_ENABLE, 48), Status::ArgumentRefused);
     assert_eq!(call(slot::NOTIFICATION_ENABLE, 81), Status::Ok);
     assert_eq!(mailbox.with(|m| m.notify(9, NotificationKind::NetworkChanged, 1)), Some(81));
@@ -134,6 +134,6 @@ fn slots_beyond_the_table_say_so() {
     let (memory, mailbox) = world();
     let first_free = u32::try_from(SYSTEM_CALLS.len()).unwrap();
     for number in [first_free, 31, u32::MAX] {
-        assert_eq!(dispatch(number, [0; 4], 0, &memory, &mailbox), Status::CallUnknown);
+        assert_eq!(dispatch(number, [0; 4], || 0, &memory, &mailbox), Status::CallUnknown);
     }
 }
