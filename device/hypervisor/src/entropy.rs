@@ -1,7 +1,7 @@
 //! Random bytes for a board without a random source: a secret seed from the factory and a counter in flash.
 //!
 //! Each boot takes the next counter value and programs it before a byte of its stream is used, so that no two boots
-//! draw the same stream, whatever power does. A board with a hardware source mixes it in through `stir`.
+//! draw the same stream, whatever power does.
 
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
 use rand_core::{RngCore, SeedableRng};
@@ -38,16 +38,6 @@ impl SeededEntropy {
         hash.update(seed);
         hash.update(counter.to_le_bytes());
         Ok(Self(rand_chacha::ChaCha20Rng::from_seed(hash.finalize().into())))
-    }
-
-    /// Mixes in what a hardware source or an unpredictable moment offers; never makes it worse.
-    pub fn stir(&mut self, more: &[u8]) {
-        let mut old = [0; 32];
-        self.0.fill_bytes(&mut old);
-        let mut hash = Sha256::new();
-        hash.update(old);
-        hash.update(more);
-        self.0 = rand_chacha::ChaCha20Rng::from_seed(hash.finalize().into());
     }
 }
 

@@ -99,7 +99,6 @@ pub struct Hypervisor<'w, E> {
     engine: Engine<'w>,
     application: Application,
     policy: UpdatePolicy,
-    online: bool,
     welcomed: bool,
     claimed: bool,
     state_due: bool,
@@ -138,7 +137,6 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             engine,
             application: Application::new(),
             policy: UpdatePolicy::default(),
-            online: false,
             welcomed: false,
             claimed: false,
             state_due: false,
@@ -247,7 +245,6 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     }
 
     fn link_up(&mut self, outside: &mut impl Outside) {
-        self.online = true;
         self.welcomed = false;
         self.connect_count = self.connect_count.saturating_add(1);
         self.reported_stage = None;
@@ -279,7 +276,6 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         if self.welcomed {
             self.notify(now_us, NotificationKind::NetworkChanged, 0, mailbox, outside);
         }
-        self.online = false;
         self.welcomed = false;
         self.pending_fetch = None;
         self.engine.link_lost();

@@ -9,4 +9,4 @@
 mod ethernet;
 mod stack;
 
-pub use stack::{Buffers, Connection, HOST_LEN_MAX, NetworkStack, Sockets};
+pub use stack::{Buffers, Connection, NetworkStack, Sockets};

@@ -11,9 +11,6 @@ use smoltcp::wire::{
 
 use crate::ethernet::{Bearer, Frames};
 
-/// Longest host name in bytes.
-pub const HOST_LEN_MAX: usize = 64;
-
 /// Two full segments in, one and a half out: what one fetch of 8 KiB needs to keep flowing.
 const TCP_RECEIVE_LEN: usize = 2920;
 const TCP_TRANSMIT_LEN: usize = 1536;

@@ -1,6 +1,6 @@
 //! Interrupt lines: which world owns them, and switching them on and off.
 
-use super::registers::{self as scs, NVIC_ICER, NVIC_ICPR, NVIC_IPR, NVIC_ISER, NVIC_ISPR};
+use super::registers::{self as scs, NVIC_ICER, NVIC_IPR, NVIC_ISER, NVIC_ISPR};
 
 /// An interrupt line of the NVIC, 0 to 239.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,11 +43,6 @@ pub fn disable(line: InterruptLine) {
 /// Makes a line pending, as if its hardware had asked.
 pub fn pend(line: InterruptLine) {
     scs::write(NVIC_ISPR + line.word(), line.bit());
-}
-
-/// Forgets a pending request.
-pub fn unpend(line: InterruptLine) {
-    scs::write(NVIC_ICPR + line.word(), line.bit());
 }
 
 /// Sets the priority of a line: 0x00 first, 0xFF last.
