@@ -67,7 +67,8 @@ pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
         link::UpdateStage::Committed => api::UpdateStage::Committed,
         link::UpdateStage::Reverting => api::UpdateStage::Reverting,
         link::UpdateStage::Reverted => api::UpdateStage::Reverted,
-        link::UpdateStage::Failed => api::UpdateStage::Failed,
+        link::UpdateStage::Failed | link::UpdateStage::Cancelled => api::UpdateStage::Failed,
+        link::UpdateStage::Trial => api::UpdateStage::Applying,
     })
 }
 

@@ -45,6 +45,10 @@ impl Link {
             }
             DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
             DeviceMessage::Progress(progress) => self.progress(&progress).await,
+            DeviceMessage::PlanRequest(request) => {
+                let unavailable = Unavailable { manifest: request.manifest };
+                Ok(self.outbox.push_update(ServerMessage::Unavailable(unavailable))?)
+            }
             DeviceMessage::Log(log) => {
                 self.log(&log);
                 Ok(())
@@ -177,6 +181,7 @@ impl Link {
             manifest: update.manifest.0,
             envelope_len,
             forced,
+            permit_len: None,
         }))?;
         Ok(())
     }
@@ -211,6 +216,7 @@ impl Link {
         let object = match fetch.from {
             FetchFrom::Envelope => Some(objects.envelope),
             FetchFrom::Area => objects.areas.iter().find(|(id, _)| *id == fetch.area).map(|(_, span)| *span),
+            FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet => None,
         };
         let Some(object) = object else { return Ok(None) };
         let len = usize::try_from(fetch.len).unwrap_or_default();

@@ -240,6 +240,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 Some(Event::Message(
                     ServerMessage::Ping(_) | ServerMessage::Pong(_) | ServerMessage::GoAway(_),
                 )) => {}
+                Some(Event::Message(
+                    ServerMessage::Plan(_) | ServerMessage::KeySetOffer(_) | ServerMessage::Acknowledge(_),
+                )) => {}
             }
         }
     }
@@ -261,6 +264,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             fault: self.application.fault(),
             epitaph: self.facts.epitaph,
             claim_token: (!self.claimed).then_some(self.facts.claim_token),
+            on_trial: None,
+            key_set_version: None,
         };
         self.link.send(&DeviceMessage::Hello(hello));
         outside.console(format_args!("link up, connect {}", self.connect_count));
@@ -339,7 +344,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 self.restart_at_ms = Some((now_us / 1000).saturating_add(RESTART_DELAY_MS));
                 true
             }
-            CommandKind::RestartApplication | CommandKind::StopApplication => false,
+            CommandKind::CancelUpdate => self.engine.cancel(),
+            CommandKind::RestartApplication | CommandKind::StopApplication | CommandKind::RevertUpdate => {
+                false
+            }
         };
         if !accepted {
             self.say(now_us, 1, mailbox, outside, format_args!("command refused: there is no application"));
@@ -444,6 +452,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             | UpdateStage::Ready
             | UpdateStage::Applying
             | UpdateStage::Committed
+            | UpdateStage::Trial
+            | UpdateStage::Cancelled
             | UpdateStage::Reverting => {
                 self.told_stage = Some(now);
                 return;
@@ -471,6 +481,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 running: self.engine.running(),
                 fault: self.application.fault(),
                 reason: None,
+                on_trial: None,
             };
             self.state_due = !self.link.send(&DeviceMessage::State(state));
         }
@@ -520,6 +531,12 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             pages_done: status.pages_done,
             pages_total: status.pages_total,
             reason: status.reason,
+            code: None,
+            mode: None,
+            bytes_received: None,
+            downtime_ms: None,
+            page_erases: None,
+            wanted_back: None,
         };
         if self.link.send(&DeviceMessage::Progress(progress)) {
             self.reported_stage = Some(now);

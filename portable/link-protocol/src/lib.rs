@@ -10,7 +10,11 @@
 mod frame;
 mod limits;
 mod message;
+mod plan;
+mod reason_code;
 
 pub use frame::{Frame, FrameError, Lane, decode, encode};
 pub use limits::*;
 pub use message::*;
+pub use plan::{PATCHES_MAX, PatchOffer, PatchOffers, Plan, PlanRequest, StagingMode};
+pub use reason_code::ReasonCode;

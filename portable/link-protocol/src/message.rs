@@ -6,6 +6,8 @@ use minicbor::encode::{Error as EncodeError, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use crate::frame::Lane;
+use crate::plan::{Plan, PlanRequest, StagingMode};
+use crate::reason_code::ReasonCode;
 
 /// SHA-256 of a manifest's payload: the name of what a device runs or shall run.
 pub type Digest = [u8; 32];
@@ -61,6 +63,7 @@ messages! {
         CommandDone(CommandDone) = Control / 0x05, "Outcome of a command.";
         Fetch(Fetch) = Update / 0x01, "Asks for a span of a manifest or of an area.";
         Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
+        PlanRequest(PlanRequest) = Update / 0x03, "Asks how to stage an update.";
         Log(Log<'b>) = Log / 0x01, "One log record.";
     }
 }
@@ -73,9 +76,12 @@ messages! {
         Pong(Ping) = Control / 0x04, "Answer to a keepalive.";
         GoAway(GoAway) = Control / 0x42, "The server closes the link; come back later.";
         Command(Command) = Control / 0x43, "Asks the device to do something now.";
+        Acknowledge(Acknowledge) = Control / 0x44, "The server saw this manifest run.";
         Offer(Offer) = Update / 0x41, "The bundle that this device shall run.";
         Chunk(Chunk<'b>) = Update / 0x42, "A piece of what was asked for.";
         Unavailable(Unavailable) = Update / 0x43, "What was asked for does not exist here.";
+        Plan(Plan) = Update / 0x44, "How to stage an update.";
+        KeySetOffer(KeySetOffer) = Update / 0x45, "A newer set of the owner's keys.";
     }
 }
 
@@ -209,6 +215,12 @@ pub struct Hello<'b> {
     /// One-time token by which the device is claimed, until the server has acknowledged it.
     #[cbor(n(10), with = "minicbor::bytes")]
     pub claim_token: Option<[u8; 16]>,
+    /// `running` is on trial: it waits to be confirmed and acknowledged.
+    #[n(11)]
+    pub on_trial: Option<bool>,
+    /// Version of the owner's key set that this device obeys; absent for the keys it was provisioned with.
+    #[n(12)]
+    pub key_set_version: Option<u32>,
 }
 
 /// Part of the reported state that changed.
@@ -227,6 +239,30 @@ pub struct State<'b> {
     /// Why, in words.
     #[b(3)]
     pub reason: Option<&'b str>,
+    /// `running` is on trial: it waits to be confirmed and acknowledged.
+    #[n(4)]
+    pub on_trial: Option<bool>,
+}
+
+/// The server saw, over an authenticated link, that the device runs this manifest.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Acknowledge {
+    /// What the device reported as running.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub manifest: Digest,
+}
+
+/// A set of the owner's keys, newer than the one the device obeys; fetched as [`FetchFrom::KeySet`].
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct KeySetOffer {
+    /// Version, higher than the device's.
+    #[n(0)]
+    pub version: u32,
+    /// Length of the signed set in bytes.
+    #[n(1)]
+    pub len: u32,
 }
 
 /// Keepalive, either way.
@@ -278,6 +314,12 @@ pub enum CommandKind {
     /// Restart the whole device.
     #[n(3)]
     RestartDevice,
+    /// Give the update up; refused once an apply was begun.
+    #[n(4)]
+    CancelUpdate,
+    /// Go back from a trial to what ran before it.
+    #[n(5)]
+    RevertUpdate,
 }
 
 /// A command; done at most once for each id on one link.
@@ -317,6 +359,9 @@ pub struct Offer {
     /// Apply even if the application postpones.
     #[n(2)]
     pub forced: bool,
+    /// Length of a signed permit to go below the sequence that was committed, if there is one.
+    #[n(3)]
+    pub permit_len: Option<u32>,
 }
 
 /// What a span belongs to.
@@ -329,6 +374,15 @@ pub enum FetchFrom {
     /// An area's image.
     #[n(1)]
     Area,
+    /// The patch of a plan that leads to an area's image.
+    #[n(2)]
+    Patch,
+    /// The downgrade permit of the offer.
+    #[n(3)]
+    Permit,
+    /// The key set that was offered; `manifest` is 32 zero bytes.
+    #[n(4)]
+    KeySet,
 }
 
 /// Asks for a span; the server answers with chunks in order, or `Unavailable`.
@@ -341,7 +395,7 @@ pub struct Fetch {
     /// Envelope or area.
     #[n(1)]
     pub from: FetchFrom,
-    /// Area id; 0 for the envelope.
+    /// Area id; 0 for all but areas and patches.
     #[n(2)]
     pub area: u32,
     /// First byte wanted.
@@ -359,7 +413,7 @@ pub struct Chunk<'b> {
     /// Envelope or area.
     #[n(0)]
     pub from: FetchFrom,
-    /// Area id; 0 for the envelope.
+    /// Area id; 0 for all but areas and patches.
     #[n(1)]
     pub area: u32,
     /// Offset of the first byte.
@@ -413,6 +467,12 @@ pub enum UpdateStage {
     /// Failed before anything was changed; `reason` says why.
     #[n(9)]
     Failed,
+    /// Applied and started; waits for the application's word, a time without faults, and the server.
+    #[n(10)]
+    Trial,
+    /// Given up on the owner's order before anything was changed.
+    #[n(11)]
+    Cancelled,
 }
 
 /// Where the update stands.
@@ -434,6 +494,24 @@ pub struct Progress<'b> {
     /// Why, for `Refused`, `Reverted` and `Failed`.
     #[b(4)]
     pub reason: Option<&'b str>,
+    /// The same as a number.
+    #[n(5)]
+    pub code: Option<ReasonCode>,
+    /// What is kept in external flash.
+    #[n(6)]
+    pub mode: Option<StagingMode>,
+    /// Bytes of patches and raw pages received since the offer.
+    #[n(7)]
+    pub bytes_received: Option<u64>,
+    /// From `Ready` on: how long the application will stand still, in milliseconds.
+    #[n(8)]
+    pub downtime_ms: Option<u32>,
+    /// Erases of application pages since the device was made.
+    #[n(9)]
+    pub page_erases: Option<u32>,
+    /// What shall be offered instead, because it has to be fetched to go back.
+    #[cbor(n(10), with = "minicbor::bytes")]
+    pub wanted_back: Option<Digest>,
 }
 
 /// Who wrote a log record.

@@ -25,6 +25,8 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         fault: None,
         epitaph: None,
         claim_token: None,
+        on_trial: None,
+        key_set_version: None,
     };
     let full = Hello {
         running: Some([0xAB; 32]),
@@ -36,11 +38,14 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         claim_token: Some([0xCD; 16]),
         ..least.clone()
     };
+    let trial_hello =
+        Hello { running: Some([0xAB; 32]), on_trial: Some(true), key_set_version: Some(2), ..least.clone() };
     let state = State {
         application: ApplicationState::BackingOff,
         running: Some([0xAB; 32]),
         fault: Some(FAULT),
         reason: Some("touched secure memory"),
+        on_trial: None,
     };
     let progress = Progress {
         manifest: [0xAB; 32],
@@ -48,11 +53,36 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         pages_done: 0,
         pages_total: 300,
         reason: Some("the signature is wrong"),
+        code: None,
+        mode: None,
+        bytes_received: None,
+        downtime_ms: None,
+        page_erases: None,
+        wanted_back: None,
+    };
+    let trial = Progress {
+        stage: UpdateStage::Trial,
+        pages_done: 300,
+        reason: Some("the application confirmed"),
+        code: Some(ReasonCode::Unconfirmed),
+        mode: Some(StagingMode::Redo),
+        bytes_received: Some(5_000_000_000),
+        downtime_ms: Some(4_200),
+        page_erases: Some(100_000),
+        wanted_back: Some([0xEF; 32]),
+        ..progress
+    };
+    let request = PlanRequest {
+        manifest: [0xAB; 32],
+        base: Some([0xEF; 32]),
+        staging_len: 8 << 20,
+        sector_len: 4096,
+        patch_version: 1,
     };
     vec![
         ("hello-least", M::Hello(least)),
         ("hello-full", M::Hello(full)),
-        ("state", M::State(state)),
+        ("state", M::State(state.clone())),
         ("ping", M::Ping(Ping { token: 7 })),
         ("pong", M::Pong(Ping { token: u32::MAX })),
         ("command-done", M::CommandDone(CommandDone { id: 5, accepted: true })),
@@ -78,11 +108,24 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
                 text: "hello, world",
             }),
         ),
+        ("hello-trial", M::Hello(trial_hello)),
+        ("state-trial", M::State(State { on_trial: Some(true), reason: None, ..state })),
+        ("progress-trial", M::Progress(trial)),
+        ("plan-request", M::PlanRequest(request)),
+        ("plan-request-first", M::PlanRequest(PlanRequest { base: None, patch_version: 0, ..request })),
     ]
 }
 
 fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
     use ServerMessage as M;
+    let patches = PatchOffers::new(&[PatchOffer { area: 1, len: 712 }, PatchOffer { area: 2, len: 70_000 }]);
+    let plan = Plan {
+        manifest: [0xAB; 32],
+        base: Some([0xEF; 32]),
+        mode: StagingMode::RedoAndUndo,
+        patches: patches.unwrap(),
+        needed_len: 1 << 20,
+    };
     let chunk = Chunk { from: FetchFrom::Area, area: 1, offset: 65536, bytes: (&[1, 2, 3][..]).into() };
     vec![
         (
@@ -93,9 +136,23 @@ fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
         ("server-pong", M::Pong(Ping { token: 7 })),
         ("go-away", M::GoAway(GoAway { reconnect_in_s: 30 })),
         ("command", M::Command(Command { id: 5, kind: CommandKind::ApplyNow })),
-        ("offer", M::Offer(Offer { manifest: [0xAB; 32], envelope_len: 1234, forced: false })),
+        (
+            "offer",
+            M::Offer(Offer { manifest: [0xAB; 32], envelope_len: 1234, forced: false, permit_len: None }),
+        ),
         ("chunk", M::Chunk(chunk)),
         ("unavailable", M::Unavailable(Unavailable { manifest: [0xAB; 32] })),
+        ("acknowledge", M::Acknowledge(Acknowledge { manifest: [0xAB; 32] })),
+        (
+            "offer-permit",
+            M::Offer(Offer { manifest: [0xAB; 32], envelope_len: 9, forced: true, permit_len: Some(200) }),
+        ),
+        ("plan", M::Plan(plan)),
+        (
+            "plan-refused",
+            M::Plan(Plan { base: None, mode: StagingMode::Refused, patches: PatchOffers::default(), ..plan }),
+        ),
+        ("key-set-offer", M::KeySetOffer(KeySetOffer { version: 2, len: 300 })),
     ]
 }
 
@@ -116,7 +173,12 @@ fn golden_bytes_of_every_message_never_change() {
     let lines: Vec<_> = device.chain(server).collect();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/messages-1.txt");
     let golden = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(lines, golden.lines().collect::<Vec<_>>());
+    for line in golden.lines() {
+        assert!(lines.iter().any(|now| now == line), "changed or gone: {line}");
+    }
+    let is_new = |line: &&String| !golden.lines().any(|then| then == *line);
+    let new: Vec<_> = lines.iter().filter(is_new).map(String::as_str).collect();
+    assert!(new.is_empty(), "append to the golden file:\n{}", new.join("\n"));
 }
 
 #[test]
@@ -179,4 +241,26 @@ fn the_largest_chunk_fits_a_frame() {
     let chunk =
         Chunk { from: FetchFrom::Envelope, area: u32::MAX, offset: u32::MAX, bytes: (&bytes[..]).into() };
     assert!(encoded(&ServerMessage::Chunk(chunk)).len() <= PLAINTEXT_LEN_MAX);
+}
+
+#[test]
+fn reason_code_of_a_later_version_is_unknown() {
+    let later = [0xA1, 0x00, 0x19, 0xFF, 0xFF];
+    let code: Result<ReasonCode, _> = minicbor::decode(&later[2..]);
+    assert_eq!(code.unwrap(), ReasonCode::Unknown);
+    for (number, code) in ReasonCode::ALL.iter().enumerate() {
+        let mut bytes = [0; 3];
+        minicbor::encode(code, &mut bytes[..]).unwrap();
+        assert_eq!(minicbor::decode::<usize>(&bytes).unwrap(), number, "{code:?}");
+        assert_eq!(minicbor::decode::<ReasonCode>(&bytes).unwrap(), *code);
+    }
+}
+
+#[test]
+fn plan_with_too_many_or_empty_patches_is_refused() {
+    let nine = [PatchOffer { area: 1, len: 1 }; PATCHES_MAX + 1];
+    assert_eq!(PatchOffers::new(&nine), None);
+    for bytes in [&[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &[0x81, 0x82, 0x01, 0x00], &[0x81, 0x81, 0x01]] {
+        assert!(minicbor::decode::<PatchOffers>(bytes).is_err(), "{bytes:02x?}");
+    }
 }

@@ -429,7 +429,10 @@ impl DeviceSession {
             ServerMessage::Command(_)
             | ServerMessage::Offer(_)
             | ServerMessage::Chunk(_)
-            | ServerMessage::Unavailable(_) => true,
+            | ServerMessage::Unavailable(_)
+            | ServerMessage::Plan(_)
+            | ServerMessage::KeySetOffer(_)
+            | ServerMessage::Acknowledge(_) => true,
         }
     }
 

@@ -80,6 +80,8 @@ fn hello() -> DeviceMessage<'static> {
         fault: None,
         epitaph: None,
         claim_token: None,
+        on_trial: None,
+        key_set_version: None,
     })
 }
 
@@ -344,6 +346,7 @@ fn the_largest_report_fits_the_control_lane() {
         running: None,
         fault: Some(fault),
         reason: Some(&text),
+        on_trial: None,
     };
     device.send(&DeviceMessage::Hello(hello)).unwrap();
     device.send(&DeviceMessage::State(state.clone())).unwrap();

@@ -207,6 +207,7 @@ fn serve<R: Rules>(engine: &mut Engine<'_, R>, release: &Release, offered: &mut 
             (FetchFrom::Envelope, _) => &release.envelope,
             (FetchFrom::Area, 1) => &release.code,
             (FetchFrom::Area, _) => &release.constants,
+            (FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet, _) => panic!("nobody offered that"),
         };
         let span = bytes.get(fetch.offset as usize..(fetch.offset + fetch.len) as usize);
         engine.chunk(fetch.from, fetch.area, fetch.offset, span.expect("the engine asks within the area"));

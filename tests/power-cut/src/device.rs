@@ -355,6 +355,7 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
         let source = match fetch.from {
             FetchFrom::Envelope => Some(&bundle.envelope),
             FetchFrom::Area => bundle.areas.iter().find(|area| area.id == fetch.area).map(|area| &area.image),
+            FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet => None,
         };
         let start = fetch.offset as usize;
         let Some(bytes) = source.and_then(|bytes| bytes.get(start..start + fetch.len as usize)) else {

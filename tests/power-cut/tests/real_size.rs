@@ -134,6 +134,9 @@ impl Bench {
                 (FetchFrom::Envelope, _) => &release.envelope,
                 (FetchFrom::Area, 1) => &release.code,
                 (FetchFrom::Area, _) => &release.constants,
+                (FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet, _) => {
+                    panic!("nobody offered that")
+                }
             };
             let mut offset = fetch.offset;
             for piece in source[offset as usize..(offset + fetch.len) as usize].chunks(960) {

@@ -73,6 +73,7 @@ impl Application {
         let all = match fetch.from {
             FetchFrom::Envelope => bundle.envelope,
             FetchFrom::Area => bundle.image(fetch.area)?,
+            FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet => return None,
         };
         let from = usize::try_from(fetch.offset).ok()?;
         let len = usize::try_from(fetch.len).ok()?;
@@ -265,6 +266,11 @@ impl Link<'_> {
             DeviceMessage::Pong(_) => self.host.tell(Witness::Pong),
             DeviceMessage::CommandDone(_) => {}
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
+            DeviceMessage::PlanRequest(request) => {
+                // No patches: the device chooses the mode and fetches pages as they are.
+                let manifest = request.manifest;
+                self.session.seal(&ServerMessage::Unavailable(Unavailable { manifest }), &mut self.out)?;
+            }
             DeviceMessage::Progress(progress) => {
                 let reason = progress.reason.map(str::to_owned);
                 self.host.tell(Witness::Progress(progress.stage, reason));
@@ -276,7 +282,7 @@ impl Link<'_> {
 
     fn offer(&mut self) -> Result<()> {
         let (manifest, envelope_len) = (self.target.manifest, self.target.envelope_len);
-        let offer = Offer { manifest, envelope_len, forced: true };
+        let offer = Offer { manifest, envelope_len, forced: true, permit_len: None };
         Ok(self.session.seal(&ServerMessage::Offer(offer), &mut self.out)?)
     }
 

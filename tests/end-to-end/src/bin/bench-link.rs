@@ -97,6 +97,8 @@ impl Link {
             fault: None,
             epitaph: None,
             claim_token: None,
+            on_trial: None,
+            key_set_version: None,
         };
         if device.send(&DeviceMessage::Hello(hello)).is_err() {
             bail!("the hello was not queued");

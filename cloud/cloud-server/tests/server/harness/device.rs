@@ -119,6 +119,8 @@ impl FakeDevice {
             fault: None,
             epitaph: None,
             claim_token,
+            on_trial: None,
+            key_set_version: None,
         });
         self.send(&message);
     }
@@ -130,7 +132,19 @@ impl FakeDevice {
         pages_done: u32,
         reason: Option<&str>,
     ) {
-        self.send(&DeviceMessage::Progress(Progress { manifest, stage, pages_done, pages_total: 6, reason }));
+        self.send(&DeviceMessage::Progress(Progress {
+            manifest,
+            stage,
+            pages_done,
+            pages_total: 6,
+            reason,
+            code: None,
+            mode: None,
+            bytes_received: None,
+            downtime_ms: None,
+            page_erases: None,
+            wanted_back: None,
+        }));
     }
 
     pub(crate) fn log(&mut self, sequence: u32, text: &str) {
