@@ -22,6 +22,7 @@ mod envelope;
 mod file;
 mod manifest;
 mod refused;
+mod room;
 
 pub use cbor::{CborError, CborFault};
 pub use difference::{Difference, PageChange, difference};
@@ -31,6 +32,7 @@ pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};
 pub use file::{BUNDLE_HEADER_LEN, BUNDLE_MAGIC, BundleFile, BundleHeader, read_bundle};
 pub use manifest::{Area, AreaKind, Digest, Manifest, Medium, Policy, Revisions, page_digest};
 pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
+pub use room::{CRYPT_LEN, PATCH_CRYPT_LEN, RING_PAGES, StagingRoom, record_count, staging_room};
 
 /// Longest envelope in bytes, signature included; a device reserves as much for each of two slots.
 pub const ENVELOPE_LEN_MAX: usize = 16 * 1024;

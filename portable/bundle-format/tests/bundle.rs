@@ -331,6 +331,22 @@ fn the_difference_is_the_pages_that_changed() {
 }
 
 #[test]
+fn staging_room_counts_the_pages_that_differ_and_the_pieces_of_patches() {
+    let old_code = image(40_000, 1);
+    let mut new_code = old_code.clone();
+    new_code[9000] ^= 1;
+    let old = encode_manifest(&fields(&[die(0, 0, &old_code)])).unwrap();
+    let new = encode_manifest(&fields(&[die(0, 0, &new_code), external(1, 0, &image(5000, 2))])).unwrap();
+    let (old, new) = (Manifest::parse(&old).unwrap(), Manifest::parse(&new).unwrap());
+    // One page of 8 KiB in 3 sectors, two of 4 KiB in 2 each; 4,048 bytes of a patch fit one sector.
+    let room = staging_room(Some(&old), &new, [4048, 4049], 4096);
+    assert_eq!(room, StagingRoom { patches: 3, pages: 7, ring: 96 });
+    assert_eq!((room.redo_and_undo(), room.redo(), room.in_place()), (17, 10, 99));
+    assert_eq!(staging_room(Some(&new), &new, [], 4096).redo_and_undo(), 0);
+    assert_eq!(record_count(8192, 32, CRYPT_LEN), 0, "nothing fits such a sector");
+}
+
+#[test]
 fn an_application_owned_area_has_no_page_to_write() {
     let code = image(100, 1);
     let owned =
