@@ -73,6 +73,10 @@ const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
 const EXC_RETURN_PROCESS_STACK: u32 = 1 << 2;
 const EXC_RETURN_THREAD: u32 = 1 << 3;
 
+/// `WFI` and `WFE`, as they lie in memory. Their 32-bit forms are not used by any compiler.
+const WAIT_FOR_INTERRUPT: [u8; 2] = [0x30, 0xBF];
+const WAIT_FOR_EVENT: [u8; 2] = [0x20, 0xBF];
+
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
     let registers = take_status();
@@ -139,6 +143,20 @@ pub(super) fn interrupted_at(exc_return: u32) -> u32 {
         return 0;
     }
     stacked_program_counter(application_stack(exc_return))
+}
+
+/// Whether the application's thread was taken out of a `WFI` or `WFE`.
+pub(super) fn was_asleep(exc_return: u32) -> bool {
+    if exc_return & EXC_RETURN_THREAD == 0 {
+        return false;
+    }
+    // DDI 0553, WFI: the return address may be that of the instruction itself or of the next one.
+    let mut code = [0; 4];
+    let behind = interrupted_at(exc_return).wrapping_sub(2);
+    let readable = memory_check::copy_in(behind, &mut code);
+    let [low, high, low_next, high_next] = code;
+    let sleeps = |halfword| matches!(halfword, WAIT_FOR_INTERRUPT | WAIT_FOR_EVENT);
+    readable && (sleeps([low, high]) || sleeps([low_next, high_next]))
 }
 
 /// Stack pointer of the application, behind the frame that the exception pushed.

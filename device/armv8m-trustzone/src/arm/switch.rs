@@ -153,7 +153,7 @@ static bulkhead_next: ExecutorOnly<Next> =
 pub enum Interrupted {
     /// Not running: the idle thread was.
     Stopped,
-    /// In its thread, interrupts open.
+    /// In its thread, interrupts open; or asleep with nothing to wake it.
     Thread,
     /// In one of its interrupt handlers, or about to enter one.
     Handler {
@@ -250,7 +250,10 @@ fn interrupted(exc_return: u32) -> Interrupted {
         core::arch::asm!("mrs {0}, primask_ns", "mrs {1}, basepri_ns", "mrs {2}, faultmask_ns",
             out(reg) primask, out(reg) basepri, out(reg) faultmask, options(nomem, nostack, preserves_flags));
     }
-    if primask | faultmask | basepri != 0 {
+    let masked = primask | faultmask | basepri != 0;
+    if masked && faults::was_asleep(exc_return) && !handler_is_due() {
+        Interrupted::Thread // It masks around its sleep, as tickless kernels do, and nothing wakes it.
+    } else if masked {
         Interrupted::Masked { program_counter: faults::interrupted_at(exc_return) }
     } else if exc_return & EXC_RETURN_THREAD == 0 || handler_is_due() {
         Interrupted::Handler { program_counter: faults::interrupted_at(exc_return) }
