@@ -1,7 +1,7 @@
 //! `cargo xtask apps`: the C applications.
 //!
 //! A folder of `apps/` with a `.c` file in it is an application; the `sdk-*` folders are what applications are
-//! made with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
+//! made with. A `kernel` folder in it names an operating system to build it with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
 //! `APP_VERSION` is built twice, as version 1 and as version 2, so that there is something to update to.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use bulkhead_board_description::{Board, MPS2_AN505, application_board_header, application_linker_script};
 
 use crate::elf;
+use crate::kernel::{self, Kernel};
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -22,9 +23,6 @@ const FLAGS: &[&str] = &[
     "-Os",
     "-g",
     "-std=c11",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
     "-ffreestanding",
     "-fno-common",
     "-ffunction-sections",
@@ -32,6 +30,7 @@ const FLAGS: &[&str] = &[
     // The same source gives the same bytes wherever it is compiled.
     "-ffile-prefix-map=.=/bulkhead",
 ];
+const STRICT_FLAGS: &[&str] = &["-Wall", "-Wextra", "-Werror"];
 const LINK_FLAGS: &[&str] = &[
     "-nostartfiles",
     "-Wl,--gc-sections",
@@ -72,9 +71,11 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
     let generated = output.join("generated");
     generate(&generated)?;
 
-    let sources = c_files(&workspace.path("apps").join(name))?;
+    let folder = workspace.path("apps").join(name);
+    let sources = c_files(&folder)?;
+    let kernel = kernel::of(&folder)?;
     let mut versioned = false;
-    for source in &sources {
+    for source in sources.iter().chain(&files(&folder, "h")?) {
         versioned |= std::fs::read_to_string(source)?.contains(VERSION_NAME);
     }
     let kinds: Vec<Option<u32>> =
@@ -86,7 +87,16 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
             None => format!("{name}.elf"),
         };
         let elf = output.join(file);
-        compile(workspace, &sources, &generated, version, &elf)?;
+        let mut command = compiler(workspace, &sources, &generated, version)?;
+        if let Some(kernel) = &kernel {
+            command.arg("-I").arg(workspace.relative(&folder));
+            for include in &kernel.include {
+                command.arg("-isystem").arg(include);
+            }
+            let objects = output.join("objects").join(name);
+            command.args(compile_kernel(kernel, &folder, &generated, version, &objects)?);
+        }
+        link(&mut command, &generated, &elf)?;
         let size = elf::footprint(&elf)?;
         println!(
             "apps: {} (flash {} bytes, static RAM {} bytes)",
@@ -99,16 +109,16 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
     Ok(built)
 }
 
-fn compile(
+/// The compiler with an application's own sources and those of the SDK.
+fn compiler(
     workspace: &Workspace,
     sources: &[PathBuf],
     generated: &Path,
     version: Option<u32>,
-    elf: &Path,
-) -> Result<()> {
+) -> Result<Command> {
     let sdk = workspace.path("apps/sdk-c");
     let mut command = Command::new(COMPILER);
-    command.current_dir(workspace.root()).args(FLAGS);
+    command.current_dir(workspace.root()).args(FLAGS).args(STRICT_FLAGS);
     if let Some(number) = version {
         command.arg(format!("-D{VERSION_NAME}={number}"));
     }
@@ -116,8 +126,39 @@ fn compile(
     for source in sources.iter().chain(&c_files(&sdk.join("src"))?) {
         command.arg(workspace.relative(source));
     }
+    Ok(command)
+}
+
+fn link(command: &mut Command, generated: &Path, elf: &Path) -> Result<()> {
     command.arg("-T").arg(generated.join("application.ld")).arg("-o").arg(elf).args(LINK_FLAGS);
-    process::run(&mut command)
+    process::run(command)
+}
+
+/// Compiles an operating system as its authors wrote it: their warnings are not ours.
+fn compile_kernel(
+    kernel: &Kernel,
+    application: &Path,
+    generated: &Path,
+    version: Option<u32>,
+    objects: &Path,
+) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(objects).with_context(|| format!("failed to create {}", objects.display()))?;
+    let mut compiled = Vec::new();
+    for (number, source) in kernel.sources.iter().enumerate() {
+        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+        let object = objects.join(format!("{number}-{stem}.o"));
+        let mut command = Command::new(COMPILER);
+        command.args(FLAGS).arg("-w").arg("-c").arg(source).arg("-o").arg(&object);
+        command.args(version.map(|number| format!("-D{VERSION_NAME}={number}")));
+        command.arg(format!("-ffile-prefix-map={}={}", kernel.root.display(), kernel.name));
+        command.arg("-I").arg(application).arg("-I").arg(generated);
+        for include in &kernel.include {
+            command.arg("-I").arg(include);
+        }
+        process::run(&mut command)?;
+        compiled.push(object);
+    }
+    Ok(compiled)
 }
 
 /// Writes what follows from the board's description.
@@ -149,12 +190,17 @@ fn names(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The `.c` files right in `folder`, sorted, so that the link order is the same everywhere.
+/// The `.c` files right in `folder`.
 fn c_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    files(folder, "c")
+}
+
+/// The files right in `folder` with this extension, sorted, so that the link order is the same everywhere.
+fn files(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
+        if path.extension().is_some_and(|extension| extension == wanted) {
             found.push(path);
         }
     }

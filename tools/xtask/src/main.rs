@@ -11,6 +11,7 @@ mod check;
 mod elf;
 mod fuzz;
 mod image;
+mod kernel;
 mod process;
 mod requirements;
 mod system;
