@@ -77,6 +77,31 @@ SECTIONS {
     out
 }
 
+/// `memory.x` for applications that the `cortex-m-rt` crate starts, with the symbol that the SDK for Rust wants.
+pub fn cortex_m_rt_memory(board: &Board) -> String {
+    let mut out = format!("/* Generated from boards/{}/board.toml. Do not edit. */\nMEMORY {{\n", board.name);
+    for region in &board.application.region {
+        let name = region.name.to_uppercase();
+        let _ = writeln!(out, "  {name} : ORIGIN = {:#x}, LENGTH = {:#x}", region.base, region.length);
+    }
+    let _ = writeln!(out, "}}\n_bulkhead_gateways = {:#x};", board.hypervisor.gateways.base);
+    out
+}
+
+/// `device.x` for `cortex-m-rt` with its feature `device`: a handler that the application does not define is the
+/// default one.
+pub fn cortex_m_rt_handlers(board: &Board) -> String {
+    let mut out = format!("/* Generated from boards/{}/board.toml. Do not edit. */\n", board.name);
+    let mut handler = |name: &str, index: usize| {
+        let _ = writeln!(out, "PROVIDE({}{index} = DefaultHandler);", name.to_uppercase());
+    };
+    for peripheral in &board.application.peripheral {
+        (0..peripheral.interrupts.len()).for_each(|index| handler(&format!("{}_", peripheral.name), index));
+    }
+    (0..board.application.software_interrupts.len()).for_each(|index| handler("software", index));
+    out
+}
+
 /// C header with the addresses and interrupt lines that the application owns.
 pub fn application_board_header(board: &Board) -> String {
     let mut out = format!(
@@ -180,6 +205,8 @@ mod tests {
         let board = Board::parse(crate::MPS2_AN505).unwrap();
         assert!(hypervisor_linker_script(&board, 4096).contains("ORIGIN = 0x10000000"));
         assert!(application_linker_script(&board).contains("FLASH (rx) : ORIGIN = 0x80000000"));
+        assert!(cortex_m_rt_memory(&board).contains("_bulkhead_gateways = 0x101ff000;"));
+        assert!(cortex_m_rt_handlers(&board).contains("PROVIDE(SOFTWARE0 = DefaultHandler);"));
         assert!(application_board_header(&board).contains("BH_BOARD_UART1_BASE 0x40201000u"));
         assert!(rust_constants(&board).contains("EXTERNAL_STAGING: (u32, u32) = (0x600000, 0x800000)"));
     }

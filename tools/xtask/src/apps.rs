@@ -1,18 +1,22 @@
-//! `cargo xtask apps`: the C applications.
+//! `cargo xtask apps`: the applications.
 //!
-//! A folder of `apps/` with a `.c` file in it is an application; the `sdk-*` folders are what applications are
-//! made with. A `kernel` folder in it names an operating system to build it with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
+//! A folder of `apps/` with a `.c` file or a `Cargo.toml` in it is an application; the `sdk-*` folders are what
+//! applications are made with. A `kernel` folder in it names an operating system to build it with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
 //! `APP_VERSION` is built twice, as version 1 and as version 2, so that there is something to update to.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_board_description::{Board, MPS2_AN505, application_board_header, application_linker_script};
+use bulkhead_board_description::{
+    Board, MPS2_AN505, application_board_header, application_linker_script, cortex_m_rt_handlers,
+    cortex_m_rt_memory,
+};
 
 use crate::elf;
 use crate::kernel::{self, Kernel};
 use crate::process;
+use crate::toolchain::{TARGET, Toolchain, remap};
 use crate::workspace::Workspace;
 
 const COMPILER: &str = "arm-none-eabi-gcc";
@@ -43,6 +47,34 @@ const LINK_FLAGS: &[&str] = &[
 const VERSIONS: &[u32] = &[1, 2];
 const VERSION_NAME: &str = "APP_VERSION";
 
+/// The SDK for applications in Rust. Like them it is built for the chip alone.
+pub(crate) const RUST_SDK: &str = "bulkhead-sdk";
+
+/// Names of the applications that are crates.
+///
+/// # Errors
+/// `apps/` cannot be read.
+pub(crate) fn crates(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut names = names(workspace)?;
+    names.retain(|name| workspace.path("apps").join(name).join("Cargo.toml").is_file());
+    Ok(names)
+}
+
+/// Clippy for the applications that are crates and for their SDK.
+///
+/// # Errors
+/// Clippy found something.
+pub(crate) fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let mut command = toolchain.cargo(workspace.root(), "clippy");
+    command.args(["--locked", "--keep-going", "--quiet", "--package", RUST_SDK]);
+    for name in crates(workspace)? {
+        command.args(["--package", &name]);
+    }
+    command.arg("--target-dir").arg(rust_build_folder(workspace, toolchain));
+    command.env("RUSTFLAGS", rust_flags(workspace)).args(["--", "-D", "warnings"]);
+    process::run(&mut command)
+}
+
 /// Builds every application; returns the ELF files.
 ///
 /// # Errors
@@ -64,14 +96,18 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
     if !names.iter().any(|known| known == name) {
         bail!("no application `{name}`; there are: {}", names.join(", "));
     }
+    let output = workspace.target().join("apps");
+    let generated = generated_folder(workspace);
+    generate(&generated)?;
+    let folder = workspace.path("apps").join(name);
+    if folder.join("Cargo.toml").is_file() {
+        let elf = output.join(format!("{name}.elf"));
+        build_rust(workspace, name, &elf)?;
+        return Ok(vec![elf]);
+    }
     if process::find(COMPILER).is_none() {
         bail!("{COMPILER} is missing; run `cargo xtask setup`");
     }
-    let output = workspace.target().join("apps");
-    let generated = output.join("generated");
-    generate(&generated)?;
-
-    let folder = workspace.path("apps").join(name);
     let sources = c_files(&folder)?;
     let kernel = kernel::of(&folder)?;
     let mut versioned = false;
@@ -97,16 +133,49 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
             command.args(compile_kernel(kernel, &folder, &generated, version, &objects)?);
         }
         link(&mut command, &generated, &elf)?;
-        let size = elf::footprint(&elf)?;
-        println!(
-            "apps: {} (flash {} bytes, static RAM {} bytes)",
-            workspace.relative(&elf),
-            size.flash_bytes,
-            size.ram_bytes
-        );
+        tell(workspace, &elf)?;
         built.push(elf);
     }
     Ok(built)
+}
+
+fn tell(workspace: &Workspace, elf: &Path) -> Result<()> {
+    let size = elf::footprint(elf)?;
+    println!(
+        "apps: {} (flash {} bytes, static RAM {} bytes)",
+        workspace.relative(elf),
+        size.flash_bytes,
+        size.ram_bytes
+    );
+    Ok(())
+}
+
+/// Builds an application that is a crate, with the linker script that `cortex-m-rt` brings.
+fn build_rust(workspace: &Workspace, name: &str, elf: &Path) -> Result<()> {
+    let toolchain = Toolchain::choose()?;
+    let build_folder = rust_build_folder(workspace, &toolchain);
+    let mut command = toolchain.cargo(workspace.root(), "build");
+    command.args(["--locked", "--profile", "firmware", "--package", name]);
+    command.arg("--target-dir").arg(&build_folder);
+    command.env("RUSTFLAGS", rust_flags(workspace));
+    process::run(&mut command)?;
+    let built = build_folder.join(TARGET).join("firmware").join(name);
+    std::fs::copy(&built, elf).with_context(|| format!("failed to copy {}", built.display()))?;
+    tell(workspace, elf)
+}
+
+/// A folder of its own: an application may panic in words, which the hypervisor's image is built without.
+fn rust_build_folder(workspace: &Workspace, toolchain: &Toolchain) -> PathBuf {
+    workspace.target().join("apps-build").join(toolchain.name())
+}
+
+fn rust_flags(workspace: &Workspace) -> String {
+    let generated = generated_folder(workspace);
+    format!("-Cpanic=abort -Clink-arg=-Tlink.x -Clink-arg=-L{} {}", generated.display(), remap())
+}
+
+fn generated_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("apps/generated")
 }
 
 /// The compiler with an application's own sources and those of the SDK.
@@ -168,6 +237,8 @@ fn generate(folder: &Path) -> Result<()> {
     for (name, text) in [
         ("application.ld", application_linker_script(&board)),
         ("bh_board.h", application_board_header(&board)),
+        ("memory.x", cortex_m_rt_memory(&board)),
+        ("device.x", cortex_m_rt_handlers(&board)),
     ] {
         let path = folder.join(name);
         std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
@@ -182,7 +253,10 @@ fn names(workspace: &Workspace) -> Result<Vec<String>> {
     for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() && !name.starts_with("sdk-") && !c_files(&entry.path())?.is_empty() {
+        if name.starts_with("sdk-") || !entry.path().is_dir() {
+            continue;
+        }
+        if entry.path().join("Cargo.toml").is_file() || !c_files(&entry.path())?.is_empty() {
             names.push(name);
         }
     }

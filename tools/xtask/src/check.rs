@@ -91,14 +91,16 @@ fn clippy_chip(workspace: &Workspace) -> Result<()> {
     command.args(["--locked", "--keep-going", "--quiet", "--package", &format!("bulkhead-board-{BOARD}")]);
     command.arg("--target-dir").arg(workspace.target().join("firmware-build").join(toolchain.name()));
     command.args(["--", "-D", "warnings"]);
-    process::run(&mut command)
+    process::run(&mut command)?;
+    apps::clippy(workspace, &toolchain)
 }
 
 fn unit_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut command = process::cargo(workspace.root());
     command.args(["test", "--locked", "--workspace", "--exclude", &format!("bulkhead-board-{BOARD}")]);
-    for package in OWN_STEP {
-        command.args(["--exclude", package]);
+    command.args(["--exclude", apps::RUST_SDK]);
+    for package in OWN_STEP.iter().copied().map(str::to_owned).chain(apps::crates(workspace)?) {
+        command.args(["--exclude", &package]);
     }
     counted(&mut command, tally)
 }

@@ -34,7 +34,7 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   test                          everything that must hold before a change goes in (alias: ci)
   tidy                          check the rules of ARCHITECTURE.md and STYLE.md
   image BOARD                   build the hypervisor image of a board (mps2-an505)
-  apps [NAME]                   build the C applications under apps/
+  apps [NAME]                   build the applications under apps/
   bench footprint|link|device   measure, compare, write target/bench/NAME.json
   soak update [--kills N]       cut the power N times (50) at random moments of an update
   fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler

@@ -113,7 +113,7 @@ fn rustup_has_target() -> bool {
 }
 
 /// Keeps folders of the building machine out of the image, so that two machines build the same bytes.
-fn remap() -> String {
+pub(crate) fn remap() -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     home.map_or_else(String::new, |home| format!("--remap-path-prefix={}/registry/src/=", home.display()))

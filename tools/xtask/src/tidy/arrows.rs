@@ -17,6 +17,8 @@ const ARROWS: &[Arrow] = &[
     Arrow { from: "portable", to: &["portable"], build: &[] },
     Arrow { from: "device", to: &["portable", "device"], build: &[] },
     Arrow { from: "boards", to: &["portable", "device"], build: &["tools/board-description"] },
+    // An application is what a customer writes: it sees the SDK and nothing else.
+    Arrow { from: "apps", to: &["apps/sdk-rust"], build: &[] },
     Arrow { from: "cloud", to: &["portable", "cloud"], build: &[] },
     Arrow { from: "tools", to: &["portable", "cloud/cloud-api", "tools"], build: &[] },
 ];
@@ -81,6 +83,7 @@ mod tests {
             ("device/hypervisor", "boards/mps2-an505"),
             ("device/hypervisor", "cloud/cloud-api"),
             ("boards/mps2-an505", "tools/board-description"),
+            ("apps/hello-rust", "portable/syscall-abi"),
             ("cloud/cloud-server", "tools/cloud-client"),
             ("cloud/cloud-server", "device/hypervisor"),
             ("tools/cli", "cloud/fleet-store"),

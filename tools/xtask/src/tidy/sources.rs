@@ -38,8 +38,8 @@ const ASSEMBLY_HOME: &str = "device/armv8m-trustzone/";
 const SQL_HOME: &str = "cloud/fleet-store/";
 /// Programs whose result is what they print.
 const PRINTERS: &[&str] = &["tools/cli/", "tools/xtask/", "tests/"];
-/// Crates that touch hardware.
-const UNSAFE_HOMES: &[&str] = &["device/armv8m-trustzone/", "device/chip-", "boards/"];
+/// Crates that touch hardware, and applications, whose mistakes are contained.
+const UNSAFE_HOMES: &[&str] = &["device/armv8m-trustzone/", "device/chip-", "boards/", "apps/"];
 
 /// Every file of the tree that people write, from the root, sorted.
 ///

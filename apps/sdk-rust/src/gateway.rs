@@ -1,0 +1,72 @@
+//! The one place where the secure world is entered.
+
+use core::mem::transmute;
+
+use crate::{Error, abi};
+
+/// Bytes from one gateway to the next.
+const GATEWAY_LEN: usize = 8;
+
+unsafe extern "C" {
+    /// The first gateway; a symbol of the linker script.
+    static _bulkhead_gateways: u8;
+}
+
+type Call = extern "C" fn(usize, usize, usize, usize) -> u32;
+
+fn gateway(slot: u32) -> Call {
+    // Only the address is taken; bit 0 says Thumb.
+    let address = (&raw const _bulkhead_gateways).addr() + slot as usize * GATEWAY_LEN + 1;
+    // SAFETY: the hypervisor keeps a gateway of this signature at this address. A slot that it does not know answers
+    // with a status; registers beyond the arguments are scrubbed or kept as the calling convention demands.
+    unsafe { transmute::<usize, Call>(address) }
+}
+
+pub(crate) fn call_0(slot: u32) -> u32 {
+    gateway(slot)(0, 0, 0, 0)
+}
+
+pub(crate) fn call_1(slot: u32, first: usize) -> u32 {
+    gateway(slot)(first, 0, 0, 0)
+}
+
+pub(crate) fn call_2(slot: u32, first: usize, second: usize) -> u32 {
+    gateway(slot)(first, second, 0, 0)
+}
+
+pub(crate) fn call_3(slot: u32, first: usize, second: usize, third: usize) -> u32 {
+    gateway(slot)(first, second, third, 0)
+}
+
+/// Calls with the address of `value`, for the hypervisor to fill.
+pub(crate) fn fill<T>(slot: u32, value: &mut T) -> Result<(), Error> {
+    checked(call_1(slot, (&raw mut *value).expose_provenance()))
+}
+
+pub(crate) fn read_u32(slot: u32) -> Result<u32, Error> {
+    let mut value = 0;
+    fill(slot, &mut value)?;
+    Ok(value)
+}
+
+pub(crate) fn read_u64(slot: u32) -> Result<u64, Error> {
+    let mut value = 0;
+    fill(slot, &mut value)?;
+    Ok(value)
+}
+
+pub(crate) const fn checked(status: u32) -> Result<(), Error> {
+    Err(match status {
+        abi::BH_STATUS_OK => return Ok(()),
+        abi::BH_STATUS_POINTER_REFUSED => Error::PointerRefused,
+        abi::BH_STATUS_ARGUMENT_REFUSED => Error::ArgumentRefused,
+        abi::BH_STATUS_BUFFER_TOO_SMALL => Error::BufferTooSmall,
+        abi::BH_STATUS_VERSION_UNKNOWN => Error::VersionUnknown,
+        abi::BH_STATUS_CALL_UNKNOWN => Error::CallUnknown,
+        abi::BH_STATUS_BUSY => Error::Busy,
+        abi::BH_STATUS_NOTHING_PENDING => Error::NothingPending,
+        abi::BH_STATUS_NOT_YET_KNOWN => Error::NotYetKnown,
+        abi::BH_STATUS_LIMIT_REACHED => Error::LimitReached,
+        other => Error::Unknown(other),
+    })
+}

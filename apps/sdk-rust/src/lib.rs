@@ -1,0 +1,150 @@
+//! What an application in Rust may ask of the hypervisor, safely.
+//!
+//! Every call returns at once and may be made from an interrupt handler. Strings and buffers are borrowed for the
+//! length of one call; the hypervisor keeps no pointer. The meaning of each call is normative in
+//! `docs/spec/system-calls.md`; numbers come from the same source as the C header.
+//!
+//! The linker script must define `_bulkhead_gateways`, the address of the first gateway: the `memory.x` that
+//! `cargo xtask apps` generates from the board's description does.
+//!
+//! # Features
+//! * `log`: [`logger::start`] sends the records of the `log` crate to the device's log.
+//! * `panic-handler`: a panic is logged with its place, then the application asks to be restarted.
+#![no_std]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod abi;
+pub mod clock;
+mod gateway;
+#[cfg(feature = "log")]
+pub mod logger;
+pub mod network;
+pub mod notification;
+#[cfg(feature = "panic-handler")]
+mod panic;
+pub mod text;
+pub mod update;
+
+use gateway::{call_0, call_1, call_2, call_3, checked};
+
+/// Why a call was not carried out. The documentation says whose fault it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Error {
+    /// Caller: memory outside the application's own.
+    PointerRefused,
+    /// Caller: an argument outside its range.
+    ArgumentRefused,
+    /// Caller: a buffer shorter than the answer.
+    BufferTooSmall,
+    /// Caller: a struct of a version that this hypervisor does not know.
+    VersionUnknown,
+    /// Caller: this hypervisor is older than the call.
+    CallUnknown,
+    /// Hypervisor: a queue is full; try again later.
+    Busy,
+    /// State: there is nothing to fetch or to act on.
+    NothingPending,
+    /// State: not known yet.
+    NotYetKnown,
+    /// Caller: the allowed total is used up.
+    LimitReached,
+    /// Hypervisor: a status of a later version.
+    Unknown(u32),
+}
+
+/// Length of a device id in characters.
+pub const DEVICE_ID_LEN: usize = 34;
+
+/// Severity of a log record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Level {
+    /// Something failed.
+    Error = 0,
+    /// Something is odd.
+    Warning = 1,
+    /// Something happened.
+    Information = 2,
+    /// For whoever looks for a mistake.
+    Debug = 3,
+    /// Everything.
+    Trace = 4,
+}
+
+/// Why the application runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WakeReason {
+    /// Power came on or the whole device restarted.
+    PowerOn,
+    /// An update was applied.
+    Updated,
+    /// A fault stopped it and its back-off is over.
+    Faulted,
+    /// It asked for a restart.
+    Requested,
+    /// The owner asked for a restart.
+    Commanded,
+    /// An update was undone.
+    Reverted,
+    /// A reason of a later version.
+    Unknown(u32),
+}
+
+/// Version of the system calls that this hypervisor offers.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn abi_version() -> Result<u32, Error> {
+    gateway::read_u32(abi::SLOT_BH_ABI_VERSION_READ)
+}
+
+/// The device's id, ASCII.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn device_id() -> Result<[u8; DEVICE_ID_LEN], Error> {
+    let mut id = [0u8; DEVICE_ID_LEN];
+    checked(call_2(abi::SLOT_BH_DEVICE_ID_READ, id.as_mut_ptr().expose_provenance(), id.len()))?;
+    Ok(id)
+}
+
+/// Queues one log record; `text` beyond 256 bytes is cut off.
+///
+/// # Errors
+/// [`Error::Busy`]: the queue is full; the record is counted as lost.
+pub fn log(level: Level, text: &str) -> Result<(), Error> {
+    let len = text.floor_char_boundary(text::LINE_LEN_MAX);
+    checked(call_3(abi::SLOT_BH_LOG_WRITE, level as usize, text.as_ptr().expose_provenance(), len))
+}
+
+/// Asks to be restarted soon after this call returns.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn restart() -> Result<(), Error> {
+    checked(call_0(abi::SLOT_BH_APPLICATION_RESTART))
+}
+
+/// Why the application runs.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn wake_reason() -> Result<WakeReason, Error> {
+    Ok(match gateway::read_u32(abi::SLOT_BH_WAKE_REASON_READ)? {
+        abi::BH_WAKE_REASON_POWER_ON => WakeReason::PowerOn,
+        abi::BH_WAKE_REASON_UPDATED => WakeReason::Updated,
+        abi::BH_WAKE_REASON_FAULTED => WakeReason::Faulted,
+        abi::BH_WAKE_REASON_REQUESTED => WakeReason::Requested,
+        abi::BH_WAKE_REASON_COMMANDED => WakeReason::Commanded,
+        abi::BH_WAKE_REASON_REVERTED => WakeReason::Reverted,
+        other => WakeReason::Unknown(other),
+    })
+}
+
+/// Does nothing: what a call costs.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn nop() -> Result<(), Error> {
+    checked(call_1(abi::SLOT_BH_NOP, 0))
+}

@@ -1,0 +1,61 @@
+//! What the hypervisor has to tell.
+
+use crate::gateway::{call_1, checked};
+use crate::{Error, abi, gateway};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The link came up.
+    Online,
+    /// The link went down.
+    Offline,
+    /// The update entered a `BH_UPDATE_STAGE_` of [`crate::abi`].
+    UpdateProgress(u32),
+    /// An update is staged: apply or postpone it. The value is the number of pages to be written.
+    UpdateReady(u32),
+    /// The wall clock became known or was corrected.
+    ClockSet,
+    /// A kind of a later version, and its value.
+    Unknown(u32, u32),
+}
+
+/// An event and when it happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Notification {
+    /// Microseconds since power came on.
+    pub at_us: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+#[derive(Default)]
+#[repr(C)]
+struct Raw {
+    at_us: u64,
+    kind: u32,
+    value: u32,
+}
+
+/// Chooses the interrupt line, one of the application's own, that is pended when a notification arrives.
+///
+/// # Errors
+/// [`Error::ArgumentRefused`]: not a line of the application's.
+pub fn enable(interrupt: u8) -> Result<(), Error> {
+    checked(call_1(abi::SLOT_BH_NOTIFICATION_ENABLE, usize::from(interrupt)))
+}
+
+/// Takes the oldest notification, if there is one.
+pub fn next() -> Option<Notification> {
+    let mut raw = Raw::default();
+    gateway::fill(abi::SLOT_BH_NOTIFICATION_NEXT, &mut raw).ok()?;
+    let event = match (raw.kind, raw.value) {
+        (abi::BH_NOTIFICATION_NETWORK_CHANGED, 0) => Event::Offline,
+        (abi::BH_NOTIFICATION_NETWORK_CHANGED, _) => Event::Online,
+        (abi::BH_NOTIFICATION_UPDATE_PROGRESS, stage) => Event::UpdateProgress(stage),
+        (abi::BH_NOTIFICATION_UPDATE_READY, pages) => Event::UpdateReady(pages),
+        (abi::BH_NOTIFICATION_CLOCK_SET, _) => Event::ClockSet,
+        (kind, value) => Event::Unknown(kind, value),
+    };
+    Some(Notification { at_us: raw.at_us, event })
+}
