@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Switches the console on. */
 void bh_console_start(void);
 /** Writes a text that ends in zero. */
@@ -19,5 +23,9 @@ uint32_t bh_log_text(uint32_t level, const char *text);
 char *bh_text_append(char *to, const char *text);
 /** Writes a number in decimal digits to `to`, at most ten; returns the place behind it. */
 char *bh_text_append_number(char *to, uint32_t value);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

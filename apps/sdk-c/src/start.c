@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 extern uint32_t _stack_top, _data_load, _data_start, _data_end, _bss_start, _bss_end;
+extern void (*const _constructors_start[])(void), (*const _constructors_end[])(void);
 int main(void);
 void reset_handler(void);
 
@@ -61,6 +62,9 @@ void reset_handler(void)
     }
     for (uint32_t *to = &_bss_start; to < &_bss_end;) {
         *to++ = 0;
+    }
+    for (void (*const *constructor)(void) = _constructors_start; constructor < _constructors_end; constructor++) {
+        (*constructor)();
     }
     main();
     default_handler();

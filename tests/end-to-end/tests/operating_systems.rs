@@ -11,6 +11,7 @@ const SYSTEMS: &[(&str, &str)] = &[
     ("freertos-c-v1", "blinks 30"),
     // Its tick stands still while it sleeps, with interrupts masked: that must not pass for being stuck.
     ("freertos-c-v2", "blinks 30"),
+    ("hello-cpp", "hello-cpp second 2, smoothed"),
     ("hello-rust", "hello-rust second 2"),
     ("embassy-rust", "embassy sample 12"),
     ("rtic-rust", "rtic second 2"),

@@ -65,6 +65,9 @@ SECTIONS {
   .vectors : { KEEP(*(.vectors)) } > FLASH
   .text : ALIGN(4) { *(.text .text.*) *(.rodata .rodata.*) . = ALIGN(4); } > FLASH
   .ARM.exidx : { *(.ARM.exidx*) } > FLASH
+  .init_array : ALIGN(4) {
+    _constructors_start = .; KEEP(*(SORT(.init_array.*) .init_array)) _constructors_end = .;
+  } > FLASH
   .external : ALIGN(4) { KEEP(*(.external .external.*)) } > EXTERNAL
   .data : ALIGN(4) { _data_start = .; *(.data .data.*) . = ALIGN(4); _data_end = .; } > RAM AT > FLASH
   _data_load = LOADADDR(.data);

@@ -1,6 +1,6 @@
 //! `cargo xtask apps`: the applications.
 //!
-//! A folder of `apps/` with a `.c` file or a `Cargo.toml` in it is an application; the `sdk-*` folders are what
+//! A folder of `apps/` with a `.c` or `.cpp` file or a `Cargo.toml` in it is an application; the `sdk-*` folders are what
 //! applications are made with. A `kernel` folder in it names an operating system to build it with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
 //! `APP_VERSION` is built twice, as version 1 and as version 2, so that there is something to update to.
 
@@ -26,7 +26,6 @@ const FLAGS: &[&str] = &[
     "-mfloat-abi=soft",
     "-Os",
     "-g",
-    "-std=c11",
     "-ffreestanding",
     "-fno-common",
     "-ffunction-sections",
@@ -34,6 +33,12 @@ const FLAGS: &[&str] = &[
     // The same source gives the same bytes wherever it is compiled.
     "-ffile-prefix-map=.=/bulkhead",
 ];
+const C_FLAGS: &[&str] = &["-std=c11"];
+/// C++ without what firmware seldom pays for.
+const CPP_FLAGS: &[&str] =
+    &["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-use-cxa-atexit"];
+/// What is left to link C++ with: newlib's small C library.
+const CPP_LINK_FLAGS: &[&str] = &["--specs=nano.specs"];
 const STRICT_FLAGS: &[&str] = &["-Wall", "-Wextra", "-Werror"];
 const LINK_FLAGS: &[&str] = &[
     "-nostartfiles",
@@ -132,6 +137,11 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
             let objects = output.join("objects").join(name);
             command.args(compile_kernel(kernel, &folder, &generated, version, &objects)?);
         }
+        let cpp_sources = files(&folder, "cpp")?;
+        if !cpp_sources.is_empty() {
+            let objects = output.join("objects").join(name);
+            command.args(compile_cpp(workspace, &cpp_sources, &generated, &objects)?).args(CPP_LINK_FLAGS);
+        }
         link(&mut command, &generated, &elf)?;
         tell(workspace, &elf)?;
         built.push(elf);
@@ -187,7 +197,7 @@ fn compiler(
 ) -> Result<Command> {
     let sdk = workspace.path("apps/sdk-c");
     let mut command = Command::new(COMPILER);
-    command.current_dir(workspace.root()).args(FLAGS).args(STRICT_FLAGS);
+    command.current_dir(workspace.root()).args(FLAGS).args(STRICT_FLAGS).args(C_FLAGS);
     if let Some(number) = version {
         command.arg(format!("-D{VERSION_NAME}={number}"));
     }
@@ -201,6 +211,26 @@ fn compiler(
 fn link(command: &mut Command, generated: &Path, elf: &Path) -> Result<()> {
     command.arg("-T").arg(generated.join("application.ld")).arg("-o").arg(elf).args(LINK_FLAGS);
     process::run(command)
+}
+
+fn compile_cpp(
+    workspace: &Workspace,
+    sources: &[PathBuf],
+    generated: &Path,
+    objects: &Path,
+) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(objects).with_context(|| format!("failed to create {}", objects.display()))?;
+    let mut compiled = Vec::new();
+    for source in sources {
+        let object = objects.join(source.file_name().unwrap_or_default()).with_extension("o");
+        let mut command = Command::new(COMPILER);
+        command.current_dir(workspace.root()).args(FLAGS).args(STRICT_FLAGS).args(CPP_FLAGS);
+        command.args(["-I", "apps/sdk-c/include"]).arg("-I").arg(generated);
+        command.arg("-c").arg(workspace.relative(source)).arg("-o").arg(&object);
+        process::run(&mut command)?;
+        compiled.push(object);
+    }
+    Ok(compiled)
 }
 
 /// Compiles an operating system as its authors wrote it: their warnings are not ours.
@@ -256,12 +286,17 @@ fn names(workspace: &Workspace) -> Result<Vec<String>> {
         if name.starts_with("sdk-") || !entry.path().is_dir() {
             continue;
         }
-        if entry.path().join("Cargo.toml").is_file() || !c_files(&entry.path())?.is_empty() {
+        if is_application(&entry.path())? {
             names.push(name);
         }
     }
     names.sort();
     Ok(names)
+}
+
+fn is_application(folder: &Path) -> Result<bool> {
+    let is_crate = folder.join("Cargo.toml").is_file();
+    Ok(is_crate || !c_files(folder)?.is_empty() || !files(folder, "cpp")?.is_empty())
 }
 
 /// The `.c` files right in `folder`.
