@@ -1,0 +1,134 @@
+//! The arithmetic coder: one binary decision at a time.
+
+use crate::{PatchIo, Refused};
+
+/// A decision that is as likely as its opposite.
+pub(crate) const HALF: u32 = 1 << 15;
+
+/// Probabilities stay this far from certainty, in 1/65536.
+const PROBABILITY_MARGIN: u32 = 2;
+
+/// Implied zero bytes behind the end of a stream: what the coder reads ahead, and what the encoder may leave out.
+const BEHIND_END_MAX: u8 = 8;
+
+/// Codes decisions: the decoder reads them from a patch, the encoder writes them.
+///
+/// One description of the format serves both: what is decoded, and what is to be encoded, take the same path.
+pub(crate) trait Coder {
+    /// Codes one decision. `probability` of `true` in 1/65536. A decoder ignores `bit`.
+    fn bit<I: PatchIo>(&mut self, io: &mut I, probability: u32, bit: bool)
+    -> Result<bool, Refused<I::Error>>;
+
+    /// What the new image holds at `at`, four bytes little-endian. A decoder does not know and says 0.
+    fn truth(&self, at: u32) -> u32;
+}
+
+/// Where the first of the two intervals ends.
+pub(crate) fn split(low: u32, high: u32, probability: u32) -> u32 {
+    let probability = probability.clamp(PROBABILITY_MARGIN, 65536 - PROBABILITY_MARGIN);
+    let range = high.wrapping_sub(low);
+    low.wrapping_add((range >> 16) * probability).wrapping_add(((range & 0xFFFF) * probability) >> 16)
+}
+
+/// Position in one stream of the patch, without its buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamPosition {
+    low: u32,
+    high: u32,
+    code: u32,
+    at: u32,
+    end: u32,
+    behind_end: u8,
+}
+
+/// Reads one stream of the patch through a buffer of `N` bytes.
+#[derive(Debug)]
+pub(crate) struct StreamReader<const N: usize> {
+    position: StreamPosition,
+    buffered_from: u32,
+    buffered: u32,
+    buffer: [u8; N],
+}
+
+impl<const N: usize> StreamReader<N> {
+    pub(crate) const fn new() -> Self {
+        let position = StreamPosition { low: 0, high: u32::MAX, code: 0, at: 0, end: 0, behind_end: 0 };
+        Self { position, buffered_from: 0, buffered: 0, buffer: [0; N] }
+    }
+
+    pub(crate) const fn position(&self) -> StreamPosition {
+        self.position
+    }
+
+    /// Goes on where another reader stood.
+    pub(crate) const fn resume(&mut self, position: StreamPosition) {
+        self.position = position;
+        self.buffered = 0;
+    }
+
+    /// Starts reading the stream that lies in `at..end` of the patch.
+    pub(crate) fn start<I: PatchIo>(
+        &mut self,
+        io: &mut I,
+        at: u32,
+        end: u32,
+    ) -> Result<(), Refused<I::Error>> {
+        self.resume(StreamPosition { low: 0, high: u32::MAX, code: 0, at, end, behind_end: 0 });
+        for _ in 0..4 {
+            self.shift(io)?;
+        }
+        Ok(())
+    }
+
+    fn shift<I: PatchIo>(&mut self, io: &mut I) -> Result<(), Refused<I::Error>> {
+        let byte = self.byte(io)?;
+        self.position.code = self.position.code << 8 | u32::from(byte);
+        Ok(())
+    }
+
+    fn byte<I: PatchIo>(&mut self, io: &mut I) -> Result<u8, Refused<I::Error>> {
+        let at = self.position.at;
+        if at >= self.position.end {
+            self.position.behind_end = self.position.behind_end.saturating_add(1);
+            return if self.position.behind_end > BEHIND_END_MAX { Err(Refused::Truncated) } else { Ok(0) };
+        }
+        if at.wrapping_sub(self.buffered_from) >= self.buffered {
+            let room = usize::try_from(self.position.end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let part = self.buffer.get_mut(..room.min(N)).unwrap_or(&mut []);
+            self.buffered = 0;
+            io.patch(at, part).map_err(Refused::Read)?;
+            self.buffered = u32::try_from(part.len()).unwrap_or(0);
+            self.buffered_from = at;
+        }
+        self.position.at = at.saturating_add(1);
+        let offset = usize::try_from(at.wrapping_sub(self.buffered_from)).unwrap_or(usize::MAX);
+        Ok(self.buffer.get(offset).copied().unwrap_or(0))
+    }
+}
+
+impl<const N: usize> Coder for StreamReader<N> {
+    fn bit<I: PatchIo>(
+        &mut self,
+        io: &mut I,
+        probability: u32,
+        _bit: bool,
+    ) -> Result<bool, Refused<I::Error>> {
+        let middle = split(self.position.low, self.position.high, probability);
+        let bit = self.position.code <= middle;
+        if bit {
+            self.position.high = middle;
+        } else {
+            self.position.low = middle.wrapping_add(1);
+        }
+        while (self.position.low ^ self.position.high) >> 24 == 0 {
+            self.position.low <<= 8;
+            self.position.high = self.position.high << 8 | 0xFF;
+            self.shift(io)?;
+        }
+        Ok(bit)
+    }
+
+    fn truth(&self, _at: u32) -> u32 {
+        0
+    }
+}

@@ -1,0 +1,153 @@
+//! The copy list: which part of the new image comes from where.
+
+use crate::coder::Coder;
+use crate::learned::RecentShifts;
+use crate::model::Counters;
+use crate::{PatchIo, Refused};
+
+/// Where the bytes of a copy come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum From {
+    /// The old image.
+    Old,
+    /// What is already decoded of the new one.
+    New,
+}
+
+/// New bytes, then a copy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Copy {
+    /// Bytes that are not copied, in front of the copy.
+    pub(crate) literals: u32,
+    pub(crate) from: From,
+    /// Where the copied bytes start in their image.
+    pub(crate) source: u32,
+    /// Bytes copied; 0 only in the last entry.
+    pub(crate) len: u32,
+}
+
+impl Copy {
+    /// Nothing at all.
+    pub(crate) const EMPTY: Self = Self { literals: 0, from: From::Old, source: 0, len: 0 };
+
+    /// Bytes of the new image that this entry makes.
+    pub(crate) const fn span(&self) -> u32 {
+        self.literals.saturating_add(self.len)
+    }
+}
+
+const LITERALS: usize = 0;
+const GAP: usize = 64;
+const LEN: usize = 130;
+const BACK: usize = 194;
+const SAME_SHIFT: usize = 258;
+const FROM_NEW: usize = 261;
+const RECENT: usize = 262;
+const RECENT_INDEX: usize = 264;
+const COUNTERS: usize = 272;
+
+/// State of a pass over the copy list.
+#[derive(Debug)]
+pub(crate) struct CopyList {
+    counters: Counters<COUNTERS>,
+    recent: RecentShifts,
+    /// Shift of the last copy from the old image: position in the new one minus position in the old one.
+    last_shift: i32,
+    last_end: u32,
+    last_from: From,
+    /// Where the next entry starts in the new image.
+    pub(crate) at: u32,
+    /// Entries passed.
+    pub(crate) count: u32,
+}
+
+impl CopyList {
+    pub(crate) const fn new() -> Self {
+        Self {
+            counters: Counters::new(),
+            recent: RecentShifts::new(),
+            last_shift: 0,
+            last_end: 0,
+            last_from: From::Old,
+            at: 0,
+            count: 0,
+        }
+    }
+
+    /// Back to the start of the list.
+    pub(crate) fn reset(&mut self) {
+        self.counters.reset(1 << 15, 0);
+        self.recent = RecentShifts::new();
+        (self.last_shift, self.last_end, self.last_from) = (0, 0, From::Old);
+        (self.at, self.count) = (0, 0);
+    }
+
+    /// Codes the next entry.
+    pub(crate) fn next<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        truth: Copy,
+        old_len: u32,
+        new_len: u32,
+    ) -> Result<Copy, Refused<I::Error>> {
+        // An honest list has copies of four bytes and more on the whole.
+        self.count = self.count.saturating_add(1);
+        if self.count > new_len / 4 + 64 {
+            return Err(Refused::TooManyCopies);
+        }
+        let literals = self.counters.number(coder, io, LITERALS, truth.literals)?;
+        let at = self.at.saturating_add(literals);
+        if at >= new_len {
+            self.at = new_len;
+            let fits = at == new_len;
+            return if fits { Ok(Copy { literals, ..Copy::EMPTY }) } else { Err(Refused::CopyRange) };
+        }
+        let truth_shift = at.cast_signed().wrapping_sub(truth.source.cast_signed());
+        let same = truth.from == From::Old && truth_shift == self.last_shift;
+        let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == From::New);
+        let (from, shift) = if self.counters.bit(coder, io, context, same)? {
+            (From::Old, self.last_shift)
+        } else if self.counters.bit(coder, io, FROM_NEW, truth.from == From::New)? {
+            let back =
+                self.counters.number(coder, io, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
+            (From::New, back.saturating_add(1).cast_signed())
+        } else {
+            (From::Old, self.other_shift(coder, io, at, truth_shift)?)
+        };
+        let source = at.wrapping_add_signed(shift.wrapping_neg());
+        let len = self.counters.number(coder, io, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
+        let limit = if from == From::Old { old_len } else { new_len };
+        let in_front = from == From::Old || source < at;
+        if !in_front || source > limit || len > limit - source || len > new_len - at {
+            return Err(Refused::CopyRange);
+        }
+        if from == From::Old {
+            (self.last_shift, self.last_end) = (shift, source.saturating_add(len));
+            self.recent.touch(shift);
+        }
+        self.last_from = from;
+        self.at = at.saturating_add(len);
+        Ok(Copy { literals, from, source, len })
+    }
+
+    /// Codes a shift that differs from the last one: one of the recent ones, or a gap in the old image.
+    fn other_shift<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        at: u32,
+        truth: i32,
+    ) -> Result<i32, Refused<I::Error>> {
+        let known = self.recent.find(truth);
+        if self.counters.bit(coder, io, RECENT, known.is_some())? {
+            let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
+            let index = self.counters.tree(coder, io, RECENT_INDEX, 3, index)?;
+            return Ok(self.recent.get(usize::try_from(index).unwrap_or(0)));
+        }
+        let source = at.cast_signed().wrapping_sub(truth);
+        let gap = source.wrapping_sub(self.last_end.cast_signed());
+        let gap = self.counters.signed(coder, io, GAP, gap)?;
+        Ok(at.cast_signed().wrapping_sub(self.last_end.cast_signed().wrapping_add(gap)))
+    }
+}

@@ -1,0 +1,141 @@
+//! Adaptive probabilities: counters, mixing of several counters, numbers.
+//!
+//! All integers, no tables: logarithms and their inverse are approximated by parabolas, so that a second
+//! implementation makes the same bits.
+
+use crate::coder::{Coder, HALF};
+use crate::{PatchIo, Refused};
+
+/// Log odds of probability `p` (1 to 65535, in 1/65536), in 1/256 of a bit.
+pub(crate) fn stretch(p: u32) -> i32 {
+    log2(p) - log2(65536 - p.min(65535))
+}
+
+/// `256 * log2(x)` for `x` from 1 to 65535.
+fn log2(x: u32) -> i32 {
+    let exponent = x.max(1).ilog2();
+    let mantissa = (x << (15 - exponent.min(15))) & 0x7FFF;
+    let bulge = ((mantissa * (0x8000 - mantissa)) >> 15) * 11 / 32;
+    (exponent * 256 + ((mantissa + bulge) >> 7)).cast_signed()
+}
+
+/// Probability in 1/65536 of log odds `x` in 1/256 of a bit: the inverse of [`stretch`].
+pub(crate) fn squash(x: i32) -> u32 {
+    let magnitude = x.unsigned_abs().min(4095);
+    // 2 to the power of minus the fraction, as a parabola through 1, 0.7071 and 0.5, in 1/65536.
+    let fraction = magnitude & 0xFF;
+    let power = 65536 - ((fraction * (44014 - (fraction * 11246 >> 8))) >> 8);
+    let power = power >> (magnitude >> 8);
+    let p = u32::MAX / (65536 + power);
+    if x < 0 { 65536 - p } else { p.min(65535) }
+}
+
+/// Moves probability `p` after `bit` was seen for the `n`th time.
+pub(crate) fn learn(p: u32, n: u32, bit: bool) -> u32 {
+    let divisor = 5 * n + 8;
+    if bit { p + (65535 - p) * 5 / divisor } else { p - p * 5 / divisor }
+}
+
+/// Counters of 16 bits of probability each, with how often each was used.
+#[derive(Debug)]
+pub(crate) struct Counters<const N: usize> {
+    probability: [u16; N],
+    uses: [u8; N],
+}
+
+impl<const N: usize> Counters<N> {
+    pub(crate) const fn new() -> Self {
+        Self { probability: [1 << 15; N], uses: [0; N] }
+    }
+
+    pub(crate) fn reset(&mut self, probability: u16, uses: u8) {
+        self.probability.fill(probability);
+        self.uses.fill(uses);
+    }
+
+    pub(crate) fn get(&self, index: usize) -> u32 {
+        u32::from(self.probability.get(index).copied().unwrap_or(1 << 15))
+    }
+
+    pub(crate) fn update(&mut self, index: usize, bit: bool, limit: u8) {
+        if let (Some(p), Some(n)) = (self.probability.get_mut(index), self.uses.get_mut(index)) {
+            *p = u16::try_from(learn(u32::from(*p), u32::from(*n), bit)).unwrap_or(*p);
+            *n = n.saturating_add(1).min(limit);
+        }
+    }
+
+    /// Codes one decision with one counter.
+    pub(crate) fn bit<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        index: usize,
+        bit: bool,
+    ) -> Result<bool, Refused<I::Error>> {
+        let bit = coder.bit(io, self.get(index), bit)?;
+        self.update(index, bit, 40);
+        Ok(bit)
+    }
+
+    /// Codes a number of `bits` bits, the highest first, with `2 ** bits` counters from `base` on.
+    pub(crate) fn tree<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        base: usize,
+        bits: u32,
+        value: u32,
+    ) -> Result<u32, Refused<I::Error>> {
+        let mut node = 1usize;
+        for bit in (0..bits).rev() {
+            let bit = self.bit(coder, io, base + node, value >> bit & 1 != 0)?;
+            node = node << 1 | usize::from(bit);
+        }
+        Ok(u32::try_from(node).unwrap_or(0) & ((1 << bits) - 1))
+    }
+
+    /// Codes a number from 0 to 2^29 with the 64 counters from `base` on: its length, then its bits.
+    pub(crate) fn number<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        base: usize,
+        value: u32,
+    ) -> Result<u32, Refused<I::Error>> {
+        let value = value.saturating_add(1);
+        let length = value.ilog2();
+        let mut bits = 0;
+        while bits < 29 && self.bit(coder, io, base + bits, usize::try_from(length).unwrap_or(0) > bits)? {
+            bits += 1;
+        }
+        let mut node = 1u32;
+        for done in 0..bits {
+            let bit = value >> (bits - 1 - done) & 1 != 0;
+            // The two highest bits of a number are worth a counter each; the others are nearly even.
+            let bit = match done {
+                0 => self.bit(coder, io, base + 28 + bits.min(9) * 3, bit)?,
+                1 => self.bit(coder, io, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit)?,
+                _ => coder.bit(io, HALF, bit)?,
+            };
+            node = node << 1 | u32::from(bit);
+        }
+        Ok(node - 1)
+    }
+
+    /// Codes a signed number with the 66 counters from `base` on.
+    pub(crate) fn signed<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        base: usize,
+        value: i32,
+    ) -> Result<i32, Refused<I::Error>> {
+        if !self.bit(coder, io, base, value != 0)? {
+            return Ok(0);
+        }
+        let negative = self.bit(coder, io, base + 1, value < 0)?;
+        let magnitude = self.number(coder, io, base + 2, value.unsigned_abs().saturating_sub(1))?;
+        let magnitude = magnitude.saturating_add(1).cast_signed();
+        Ok(if negative { -magnitude } else { magnitude })
+    }
+}
