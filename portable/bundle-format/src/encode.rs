@@ -11,7 +11,7 @@ use crate::envelope::{
     key_id,
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
-use crate::manifest::{AreaKind, Manifest, Medium, Policy, Revisions, page_digest};
+use crate::manifest::{AreaKind, Confirm, Manifest, Medium, Policy, Revisions, page_digest};
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};
 
@@ -85,15 +85,21 @@ pub fn encode_manifest(fields: &ManifestFields<'_>) -> Result<Vec<u8>, Refused> 
         encode_area(&mut w, area)?;
     }
     w.unsigned(10);
-    match fields.policy.postpone_max_s {
-        None => w.head(Major::Map, 0),
-        Some(seconds) => {
-            w.head(Major::Map, 1);
-            w.pair(1, seconds.into());
-        }
-    }
+    encode_policy(&mut w, &fields.policy);
     Manifest::parse(&w.0)?;
     Ok(w.0)
+}
+
+/// What is left to the device's defaults is left out.
+fn encode_policy(w: &mut Writer, policy: &Policy) {
+    let confirm = (policy.confirm == Confirm::Application).then_some(1);
+    let values = [policy.postpone_max_s, confirm, policy.trial_window_s, policy.trial_boots];
+    w.head(Major::Map, values.iter().flatten().count() as u64);
+    for (key, value) in (1..).zip(values) {
+        if let Some(value) = value {
+            w.pair(key, value.into());
+        }
+    }
 }
 
 fn encode_area(w: &mut Writer, area: &AreaImage<'_>) -> Result<(), Refused> {

@@ -30,7 +30,7 @@ pub use difference::{Difference, PageChange, difference};
 pub use encode::{AreaImage, ManifestFields, Signer, encode_manifest, write_bundle};
 pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};
 pub use file::{BUNDLE_HEADER_LEN, BUNDLE_MAGIC, BundleFile, BundleHeader, read_bundle};
-pub use manifest::{Area, AreaKind, Digest, Manifest, Medium, Policy, Revisions, page_digest};
+pub use manifest::{Area, AreaKind, Confirm, Digest, Manifest, Medium, Policy, Revisions, page_digest};
 pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
 pub use room::{CRYPT_LEN, PATCH_CRYPT_LEN, RING_PAGES, StagingRoom, record_count, staging_room};
 

@@ -25,6 +25,12 @@ const AREA_KEYS: u64 = 8;
 
 /// Policy key: longest time the application may postpone an update, in seconds.
 const POLICY_POSTPONE_MAX_S: u64 = 1;
+/// Policy key: whether the application has to confirm that it works; 0 no, anything else yes.
+const POLICY_CONFIRM: u64 = 2;
+/// Policy key: time without a fault that a trial takes at least, in seconds.
+const POLICY_TRIAL_WINDOW_S: u64 = 3;
+/// Policy key: starts of the hypervisor that an unconfirmed trial survives.
+const POLICY_TRIAL_BOOTS: u64 = 4;
 
 /// Which memory an area lies in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -72,6 +78,22 @@ impl Revisions {
 pub struct Policy {
     /// Longest time the application may postpone an update, in seconds; the hypervisor's default if absent.
     pub postpone_max_s: Option<u32>,
+    /// Who says that a new version works.
+    pub confirm: Confirm,
+    /// Time without a fault that a trial takes at least, in seconds; the hypervisor's default if absent.
+    pub trial_window_s: Option<u32>,
+    /// Starts of the hypervisor that an unconfirmed trial survives; the engine's default if absent.
+    pub trial_boots: Option<u32>,
+}
+
+/// Who says, at the device, that a new version works.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Confirm {
+    /// It has run for the trial's window without a fault.
+    #[default]
+    Auto,
+    /// The application itself, by a system call, besides.
+    Application,
 }
 
 /// One contiguous piece of the application, written as whole pages.
@@ -396,10 +418,15 @@ fn policy(r: &mut Reader<'_>) -> Result<Policy, Refused> {
     for _ in 0..r.expect(Major::Map)? {
         let key = r.rising_key(last)?;
         last = Some(key);
-        if key == POLICY_POSTPONE_MAX_S {
-            policy.postpone_max_s = Some(r.u32()?);
-        } else {
-            r.skip()?;
+        match key {
+            POLICY_POSTPONE_MAX_S => policy.postpone_max_s = Some(r.u32()?),
+            // What a later version means by another number asks for no less than confirmation.
+            POLICY_CONFIRM => {
+                policy.confirm = if r.u32()? == 0 { Confirm::Auto } else { Confirm::Application };
+            }
+            POLICY_TRIAL_WINDOW_S => policy.trial_window_s = Some(r.u32()?),
+            POLICY_TRIAL_BOOTS => policy.trial_boots = Some(r.u32()?),
+            _ => r.skip()?,
         }
     }
     Ok(policy)

@@ -39,7 +39,7 @@ fn fields<'a>(areas: &'a [AreaImage<'a>]) -> ManifestFields<'a> {
         name: "hello",
         version: "1.2.3",
         areas,
-        policy: Policy { postpone_max_s: Some(3600) },
+        policy: Policy { postpone_max_s: Some(3600), ..Policy::default() },
     }
 }
 
@@ -386,4 +386,28 @@ fn golden_bytes_of_version_1_never_change() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bundle-1.hex");
     let golden = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(hex(&file), golden.split_whitespace().collect::<String>());
+}
+
+#[test]
+fn policy_of_trials_comes_back_as_it_was_written() {
+    let code = image(100, 1);
+    let areas = [die(0, 0, &code)];
+    let policies = [
+        Policy::default(),
+        Policy { confirm: Confirm::Application, ..Policy::default() },
+        Policy {
+            postpone_max_s: Some(60),
+            confirm: Confirm::Application,
+            trial_window_s: Some(5),
+            trial_boots: Some(7),
+        },
+    ];
+    for policy in policies {
+        let payload = encode_manifest(&ManifestFields { policy, ..fields(&areas) }).unwrap();
+        assert_eq!(Manifest::parse(&payload).unwrap().policy, policy);
+    }
+    // A kind of confirmation that is not known yet asks for no less than the one that is.
+    let head = encode_manifest(&ManifestFields { policy: Policy::default(), ..fields(&areas) }).unwrap();
+    let later = [&head[..head.len() - 1], &[0xA1, 0x02, 0x09]].concat();
+    assert_eq!(Manifest::parse(&later).unwrap().policy.confirm, Confirm::Application);
 }

@@ -22,6 +22,8 @@ pub enum Step {
     /// Everything is staged and verified. Stop the application at its or the owner's moment, then call
     /// `allow_apply`; until then this is returned again and again.
     ReadyToApply,
+    /// A trial failed. Stop the application, then call `allow_apply`; until then this is returned again and again.
+    ReadyToRevert,
     /// Every page equals the manifest that the journal names: start this application.
     StartApplication(Digest, StartCause),
     /// There is no startable application. Stay online; the server's next offer repairs the device.
@@ -33,12 +35,25 @@ pub enum Step {
 pub enum StartCause {
     /// Power came on and nothing had to be done.
     Boot,
-    /// An update was committed.
+    /// An update was applied and committed at once: there was nothing before it to go back to.
     Committed,
+    /// An update was applied and is on trial, in this power session or since an earlier one.
+    Trial,
     /// An update failed half way and the old application was put back.
     Reverted,
     /// The update went back to staging before it changed anything: the old application goes on.
     Resumed,
+}
+
+/// A new version that is not kept yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Trial {
+    /// Power sessions in which it was to be started, this one included.
+    pub boots: u32,
+    /// Power sessions after which it is taken back unless it was found healthy.
+    pub boots_max: u32,
+    /// Whether [`crate::Engine::confirm_locally`] was written down.
+    pub healthy: bool,
 }
 
 /// Where the update stands, for the server and for the application.
@@ -54,6 +69,8 @@ pub struct Status<'e> {
     pub pages_total: u32,
     /// Why, for `Refused`, `Reverted` and `Failed`.
     pub reason: Option<&'e str>,
+    /// What ran before an update that failed its trial, if it has to be fetched to go back.
+    pub wanted_back: Option<Digest>,
 }
 
 /// Where to start the application.

@@ -34,7 +34,7 @@ impl<R: Rules> Engine<'_, R> {
         self.phase = Phase::Restore { page: 0, forced: false, then: 1, attempt: 0 };
     }
 
-    fn intend<D: NorFlash, E: NorFlash>(
+    pub(crate) fn intend<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
         state: State,
@@ -107,7 +107,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     #[inline(never)]
-    fn reads_as<D: NorFlash, E: NorFlash>(
+    pub(crate) fn reads_as<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
         place: &Place,
@@ -169,7 +169,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// There is nothing to start. The link stays up and the next offer is taken.
-    fn dead(&mut self, reason: &str) {
+    pub(crate) fn dead(&mut self, reason: &str) {
         self.startable = false;
         self.fail(reason);
         self.offered = None;
@@ -197,7 +197,7 @@ impl<R: Rules> Engine<'_, R> {
             return Step::Working;
         }
         match cause {
-            StartCause::Boot => {
+            StartCause::Boot | StartCause::Trial => {
                 let record = *self.journal.record();
                 self.target = Some(manifest);
                 self.seal_with(mem, &record.to, &record.from);
@@ -229,7 +229,11 @@ impl<R: Rules> Engine<'_, R> {
     ) -> Step {
         let settled = match cause {
             StartCause::Boot => Ok(()),
+            StartCause::Committed if self.committed.is_some() => {
+                return self.begin_trial(mem, manifest);
+            }
             StartCause::Committed => self.commit(mem, &manifest),
+            StartCause::Trial => Ok(()),
             StartCause::Reverted => {
                 if let Some(target) = self.target {
                     self.refused = Some((target.digest, UpdateStage::Reverted, self.reason));
@@ -249,7 +253,7 @@ impl<R: Rules> Engine<'_, R> {
         self.startable = true;
         self.committed = Some(manifest);
         match cause {
-            StartCause::Boot => self.phase = Phase::Idle,
+            StartCause::Boot | StartCause::Trial => self.phase = Phase::Idle,
             StartCause::Committed => self.give_up(UpdateStage::Committed, Reason::NONE),
             StartCause::Reverted => self.give_up(UpdateStage::Reverted, self.reason),
             StartCause::Resumed => self.phase = self.after_check(),
@@ -258,7 +262,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     #[inline(never)]
-    fn commit<D: NorFlash, E: NorFlash>(
+    pub(crate) fn commit<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
         manifest: &Manifest,

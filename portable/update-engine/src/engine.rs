@@ -6,13 +6,16 @@ use bulkhead_bundle_format::ENVELOPE_LEN_MAX;
 use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
-use crate::api::{Boot, Entry, StartCause, Status, Step};
+use crate::api::{Boot, Entry, StartCause, Status, Step, Trial};
 use crate::journal::{Journal, Mark, NO_MANIFEST, State};
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
 use crate::manifest::{Manifest, load};
 use crate::reason::Reason;
 use crate::rules::{Rules, Sound};
 use crate::staging::{Authenticate, Direction, Staging};
+
+/// Power sessions that an unconfirmed trial survives unless its manifest says otherwise.
+const TRIAL_BOOTS: u32 = 3;
 
 const WORKSPACE_LEN: usize = PAGE_LEN_MAX + 2 * SECTOR_LEN_MAX;
 const _: () = assert!(WORKSPACE_LEN >= ENVELOPE_LEN_MAX, "an envelope is taken apart in the workspace");
@@ -84,6 +87,19 @@ pub(crate) enum Source {
     Slot(u32),
 }
 
+/// What becomes of a trial.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is healthy as far as the device can tell.
+    Healthy,
+    /// It is kept.
+    Keep,
+    /// It is taken back.
+    TakeBack,
+    /// Something else shall run: it is kept for want of better until that is staged.
+    MakeWay,
+}
+
 /// Whether the application runs meanwhile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum While {
@@ -114,6 +130,10 @@ pub(crate) enum Phase {
     Ready,
     /// Begin the apply that was staged.
     Begin,
+    /// Write down that a power session of a trial begins.
+    CountBoot,
+    /// Is page `page` of the old application there or sealed? Once all are, the trial is taken back.
+    Rewind { page: u32 },
     /// Carry on what an earlier power session began.
     Resume,
     /// Write page `page`, whatever it reads as if `forced`; then go on at `then`.
@@ -160,6 +180,10 @@ pub struct Engine<'w, R: Rules = Sound> {
     pub(crate) stage: UpdateStage,
     pub(crate) subject: Digest,
     pub(crate) reason: Reason,
+    /// What was decided about a trial and is not written down yet.
+    pub(crate) verdict: Option<Verdict>,
+    /// What ran before an update that failed its trial, and has to be fetched to go back.
+    pub(crate) wanted_back: Option<Digest>,
     rules: PhantomData<R>,
 }
 
@@ -203,6 +227,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             stage: UpdateStage::Idle,
             subject: NO_MANIFEST,
             reason: Reason::NONE,
+            verdict: None,
+            wanted_back: None,
             rules: PhantomData,
         }
     }
@@ -232,6 +258,12 @@ impl<'w, R: Rules> Engine<'w, R> {
                 self.subject = record.to;
                 if self.committed.is_some() { Self::check(StartCause::Boot) } else { Phase::Idle }
             }
+            State::Trial => {
+                self.committed = self.find(mem, &record.to);
+                self.subject = record.to;
+                self.stage = UpdateStage::Trial;
+                if self.committed.is_some() { Phase::CountBoot } else { Phase::Idle }
+            }
             State::Apply | State::Revert => {
                 self.target = self.find(mem, &record.to);
                 self.committed = self.find(mem, &record.from);
@@ -254,13 +286,17 @@ impl<'w, R: Rules> Engine<'w, R> {
     /// Each phase is a function of its own that is never inlined: the caller's stack then holds the frame of one
     /// phase, not the sum of all.
     pub fn step<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) -> Step {
+        self.make_way();
         if self.may_be_dropped()
+            && self.trial().is_none()
             && let Some(offered) = self.queued.take()
         {
             self.take_up(mem, offered);
             return Step::Working;
         }
         match self.phase {
+            Phase::Idle if self.verdict == Some(Verdict::TakeBack) => return Step::ReadyToRevert,
+            Phase::Idle if self.verdict.is_some() => self.pronounce(mem),
             Phase::Idle => return self.rest(),
             Phase::Ready => return Step::ReadyToApply,
             Phase::Envelope | Phase::Page { .. } if !self.is_downloaded() => return Step::Idle,
@@ -272,6 +308,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Page { page } => self.take_page(mem, page),
             Phase::Seal { .. } => self.seal(mem),
             Phase::Begin => self.begin(mem),
+            Phase::CountBoot => self.count_boot(mem),
+            Phase::Rewind { page } => self.rewind(mem, page),
             Phase::Resume => self.resume(mem),
             Phase::Restore { .. } => self.restore(mem),
             Phase::Check { page, cause } => return self.check_page(mem, page, cause),
@@ -280,12 +318,59 @@ impl<'w, R: Rules> Engine<'w, R> {
         Step::Working
     }
 
-    /// The hypervisor stopped the application: a ready update may be applied. Ignored in any other state.
-    pub const fn allow_apply(&mut self) {
-        if matches!(self.phase, Phase::Ready) {
-            self.phase = Phase::Scan { page: 0, application: While::Stopped };
-            self.startable = false;
+    /// The hypervisor stopped the application: a ready update may be applied, a failed trial taken back. Ignored in any
+    /// other state.
+    pub fn allow_apply(&mut self) {
+        match self.phase {
+            Phase::Ready => self.phase = Phase::Scan { page: 0, application: While::Stopped },
+            Phase::Idle if self.verdict == Some(Verdict::TakeBack) => {
+                self.verdict = None;
+                self.phase = Phase::Rewind { page: 0 };
+            }
+            _ => return,
         }
+        self.startable = false;
+    }
+
+    /// The new version on trial, if there is one.
+    pub fn trial(&self) -> Option<Trial> {
+        let record = self.journal.record();
+        let boots_max = self.committed?.policy.trial_boots.unwrap_or(TRIAL_BOOTS).max(1);
+        (record.state == State::Trial).then_some(Trial {
+            boots: record.mark.first,
+            boots_max,
+            healthy: record.mark.second == 1,
+        })
+    }
+
+    /// The trial went well as far as the device can tell: written down by the next step, and boots no longer count.
+    /// Ignored without a trial.
+    pub fn confirm_locally(&mut self) {
+        if self.trial().is_some_and(|trial| !trial.healthy) && self.verdict.is_none() {
+            self.verdict = Some(Verdict::Healthy);
+        }
+    }
+
+    /// The new version is kept: the next step commits it. Ignored without a trial.
+    pub fn commit_trial(&mut self) {
+        if self.trial().is_some() && self.verdict != Some(Verdict::TakeBack) {
+            self.verdict = Some(Verdict::Keep);
+        }
+    }
+
+    /// The new version failed: [`Step::ReadyToRevert`] follows. The old one is put back if its pages are still sealed;
+    /// otherwise [`Status::wanted_back`] names it, and the new one goes on until the server offers the old. Ignored
+    /// without a trial.
+    pub fn fail_trial(&mut self, reason: impl core::fmt::Display) {
+        if self.trial().is_some() {
+            self.verdict = Some(Verdict::TakeBack);
+            self.reason = Reason::of(reason);
+        }
+    }
+
+    /// What the running bundle lays down; `None` without an application.
+    pub fn policy(&self) -> Option<bulkhead_bundle_format::Policy> {
+        self.committed.map(|manifest| manifest.policy)
     }
 
     /// The server says what this device shall run. `envelope_len` is in bytes.
@@ -362,6 +447,10 @@ impl<'w, R: Rules> Engine<'w, R> {
                 self.phase = Self::check(StartCause::Resumed);
                 true
             }
+            Phase::Idle if self.trial().is_some() => {
+                self.fail_trial("cancelled");
+                true
+            }
             Phase::Idle => true,
             _ if self.may_be_dropped() => {
                 self.give_up(UpdateStage::Failed, Reason::of("cancelled"));
@@ -378,7 +467,9 @@ impl<'w, R: Rules> Engine<'w, R> {
         }
         let pages = self.target.map_or(0, |target| target.pages);
         let (stage, pages_done, pages_total) = match self.phase {
-            Phase::Idle => (self.stage, 0, 0),
+            Phase::Idle if self.verdict == Some(Verdict::TakeBack) => (UpdateStage::Reverting, 0, pages),
+            Phase::Idle | Phase::CountBoot => (self.stage, 0, 0),
+            Phase::Rewind { .. } => (UpdateStage::Reverting, 0, pages),
             Phase::Envelope | Phase::Admit { .. } | Phase::Prepare { .. } | Phase::Store { .. } => {
                 (UpdateStage::Checking, 0, 0)
             }
@@ -395,9 +486,18 @@ impl<'w, R: Rules> Engine<'w, R> {
                 (UpdateStage::Applying, pages, pages)
             }
             Phase::Check { cause: StartCause::Reverted, .. } => (UpdateStage::Reverting, pages, pages),
-            Phase::Check { cause: StartCause::Boot | StartCause::Resumed, .. } => (self.stage, 0, 0),
+            Phase::Check { cause: StartCause::Boot | StartCause::Resumed | StartCause::Trial, .. } => {
+                (self.stage, 0, 0)
+            }
         };
-        Some(Status { manifest: self.subject, stage, pages_done, pages_total, reason: self.reason.text() })
+        Some(Status {
+            manifest: self.subject,
+            stage,
+            pages_done,
+            pages_total,
+            reason: self.reason.text(),
+            wanted_back: self.wanted_back,
+        })
     }
 
     /// The committed manifest, if all pages were found equal to it since power came on.
@@ -415,6 +515,22 @@ impl<'w, R: Rules> Engine<'w, R> {
         match self.direction {
             Direction::Redo => UpdateStage::Applying,
             Direction::Undo => UpdateStage::Reverting,
+        }
+    }
+
+    /// Whether the server's next offer has to wait, and what it makes of a trial.
+    fn make_way(&mut self) {
+        let (Some(offered), Some(_)) = (self.queued, self.trial()) else { return };
+        let record = self.journal.record();
+        if offered.manifest == record.to && self.startable {
+            // What is on trial is what shall run.
+            self.queued = None;
+        } else if self.verdict.is_none() || self.verdict == Some(Verdict::Healthy) {
+            let goes_back = offered.manifest == record.from;
+            self.verdict = Some(if goes_back { Verdict::TakeBack } else { Verdict::MakeWay });
+            if goes_back {
+                self.reason = Reason::of("the owner ordered to go back");
+            }
         }
     }
 
@@ -436,6 +552,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Ready => true,
             Phase::Scan { application: While::Stopped, .. }
             | Phase::Begin
+            | Phase::CountBoot
+            | Phase::Rewind { .. }
             | Phase::Resume
             | Phase::Restore { .. }
             | Phase::Check { .. }

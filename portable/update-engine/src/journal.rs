@@ -28,7 +28,7 @@ const VERSION: u8 = 1;
 /// What a digest field holds when there is no manifest.
 pub(crate) const NO_MANIFEST: Digest = [0; 32];
 
-/// The states of the journal. Number 4, `TRIAL`, is reserved.
+/// The states of the journal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum State {
     /// No manifest is committed.
@@ -37,6 +37,8 @@ pub(crate) enum State {
     Committed,
     /// `to` is being written over `from`.
     Apply,
+    /// `to` is whole and may be started; it is not kept yet, and `from` can be put back.
+    Trial,
     /// `from`'s pages are being put back over `to`'s.
     Revert,
 }
@@ -47,6 +49,7 @@ impl State {
             Self::Empty => 1,
             Self::Committed => 2,
             Self::Apply => 3,
+            Self::Trial => 4,
             Self::Revert => 5,
         }
     }
@@ -56,6 +59,7 @@ impl State {
             1 => Self::Empty,
             2 => Self::Committed,
             3 => Self::Apply,
+            4 => Self::Trial,
             5 => Self::Revert,
             _ => return None,
         })
@@ -66,8 +70,9 @@ impl State {
         match self {
             Self::Empty => 0,
             Self::Committed => 1,
-            Self::Revert => 2,
-            Self::Apply => 3,
+            Self::Trial => 2,
+            Self::Revert => 3,
+            Self::Apply => 4,
         }
     }
 }
@@ -75,7 +80,9 @@ impl State {
 /// How far the work of a state has come. Its meaning depends on the state.
 ///
 /// `Apply`, `Revert`: `first` is the first page not known to be whole, `second` is the location of the page that may
-/// be torn, or 0: a location, so that the page can be made certain even if the manifest is lost. `Empty`, `Committed`: staging sectors `first..first + second` may be torn.
+/// be torn, or 0: a location, so that the page can be made certain even if the manifest is lost. `Empty`, `Committed`:
+/// staging sectors `first..first + second` may be torn. `Trial`: `first` counts the power sessions in which `to` was
+/// to be started, `second` is 1 once it was found healthy.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Mark {
     pub(crate) first: u32,
@@ -87,6 +94,11 @@ impl Mark {
     pub(crate) const NONE: Self = Self { first: 0, second: 0 };
     /// The spare manifest slot may be torn.
     pub(crate) const SLOT: Self = Self { first: u32::MAX, second: u32::MAX };
+
+    /// A trial in its `boots`th power session.
+    pub(crate) const fn trial(boots: u32, healthy: bool) -> Self {
+        Self { first: boots, second: if healthy { 1 } else { 0 } }
+    }
 
     /// Page `page` of an apply or revert, at `location`, is about to be touched; all before it are whole.
     pub(crate) const fn page(page: u32, location: u32) -> Self {

@@ -29,8 +29,9 @@ mod refusal;
 mod rules;
 mod stage;
 mod staging;
+mod trial;
 
-pub use api::{Boot, Entry, StartCause, Status, Step};
+pub use api::{Boot, Entry, StartCause, Status, Step, Trial};
 pub use engine::{Engine, Workspace};
 pub use layout::{
     DeviceFacts, JOURNAL_PAGES_MAX, JOURNAL_PAGES_MIN, Layout, LayoutError, Memory, OWNER_KEYS_MAX,

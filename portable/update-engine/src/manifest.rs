@@ -3,7 +3,7 @@
 //! A slot is a header unit and the signed envelope after it. In RAM there are only the numbers of each area; page
 //! digests are read from the slot when they are needed.
 
-use bulkhead_bundle_format::{AREAS_MAX, AreaKind, Envelope, Manifest as Signed, Medium};
+use bulkhead_bundle_format::{AREAS_MAX, AreaKind, Envelope, Manifest as Signed, Medium, Policy};
 use bulkhead_link_protocol::Digest;
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
 
@@ -44,6 +44,7 @@ pub(crate) struct Manifest {
     pub(crate) slot: u32,
     /// Pages of all areas.
     pub(crate) pages: u32,
+    pub(crate) policy: Policy,
     areas: [Option<Area>; AREAS_MAX],
 }
 
@@ -85,6 +86,7 @@ impl Manifest {
             counter: signed.security_counter,
             slot,
             pages,
+            policy: signed.policy,
             areas,
         })
     }

@@ -14,6 +14,8 @@ pub trait Rules: sealed::Sealed {
     const CHECKS_CONTENT: bool = true;
     /// What an earlier session may have left torn in staging is rewritten before it counts.
     const REWRITES_WHAT_MAY_BE_TORN: bool = true;
+    /// A power session of a trial is written down before the application is started in it.
+    const COUNTS_BOOTS_OF_TRIALS: bool = true;
 }
 
 /// Keeps every rule.
@@ -49,6 +51,14 @@ pub mod seeded_bugs {
     impl Sealed for HeaderTrusted {}
     impl Rules for HeaderTrusted {
         const CHECKS_CONTENT: bool = false;
+    }
+
+    /// Gives a new version that crashes the device another chance at every start, for ever.
+    #[derive(Clone, Copy, Debug)]
+    pub struct NaiveCounter;
+    impl Sealed for NaiveCounter {}
+    impl Rules for NaiveCounter {
+        const COUNTS_BOOTS_OF_TRIALS: bool = false;
     }
 
     /// Takes a staged page that reads well at this boot for one that reads well at every boot.

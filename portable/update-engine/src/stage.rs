@@ -167,6 +167,12 @@ impl<R: Rules> Engine<'_, R> {
                     .and_then(|()| erase_located(mem, &self.layout, record.mark.second))
                     .and_then(|()| self.journal.write(mem.die, empty))
             }
+            // A trial is ended before an offer is taken up, unless its manifest cannot be read any more.
+            State::Trial => {
+                let (state, mark) = (State::Empty, Mark::NONE);
+                self.journal
+                    .write(mem.die, Record { state, to: NO_MANIFEST, from: NO_MANIFEST, mark, ..record })
+            }
             State::Empty | State::Committed => self.open_session(mem, record),
         };
         if opened.is_err() {

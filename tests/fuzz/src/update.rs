@@ -178,8 +178,11 @@ pub fn boot<R: Rules>(world: &mut World, served: &Served<'_>, mut record: Option
         }
         match step {
             Step::Working => {}
-            Step::ReadyToApply => engine.allow_apply(),
-            Step::StartApplication(digest, _) => assert_whole(&digest, mem.die, mem.external),
+            Step::ReadyToApply | Step::ReadyToRevert => engine.allow_apply(),
+            Step::StartApplication(digest, _) => {
+                assert_whole(&digest, mem.die, mem.external);
+                engine.commit_trial();
+            }
             Step::Idle | Step::NoApplication => {
                 let went_on = match served {
                     Served::Honest(n) => serve(&mut engine, &releases()[*n], &mut offered),

@@ -83,6 +83,18 @@ pub enum Server<'b> {
     Offers(&'b Bundle),
 }
 
+/// How a new version fares on trial.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Health {
+    /// It works; a server that is there acknowledges it.
+    #[default]
+    Good,
+    /// Nobody says that it works.
+    Unconfirmed,
+    /// It crashes.
+    Crashes,
+}
+
 /// An application was started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Started {
@@ -165,6 +177,8 @@ pub struct Device<'b> {
     pub interruption: Option<(u32, Interruption<'b>)>,
     /// Whether the server sends wrong bytes for every page.
     pub lies: bool,
+    /// How a new version fares.
+    pub health: Health,
 }
 
 impl<'b> Device<'b> {
@@ -181,6 +195,7 @@ impl<'b> Device<'b> {
             stuck: None,
             interruption: None,
             lies: false,
+            health: Health::Good,
         }
     }
 
@@ -299,16 +314,23 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
             }
             match step {
                 Step::Working => {}
-                Step::ReadyToApply if self.device.allow_apply => self.engine.allow_apply(),
+                Step::ReadyToApply | Step::ReadyToRevert if self.device.allow_apply => {
+                    self.engine.allow_apply();
+                }
                 Step::StartApplication(manifest, cause) => {
                     let world =
                         World { die: mem.die.cells().clone(), external: mem.external.cells().clone() };
                     let bundle = self.device.known.iter().find(|bundle| bundle.digest == manifest);
                     let safe = bundle.is_some_and(|bundle| world.holds(bundle));
                     self.started.push(Started { manifest, cause, safe });
+                    match self.device.health {
+                        Health::Good => self.engine.confirm_locally(),
+                        Health::Unconfirmed => {}
+                        Health::Crashes => self.engine.fail_trial("it crashes"),
+                    }
                 }
-                Step::ReadyToApply | Step::Idle | Step::NoApplication => {
-                    if !self.serve() {
+                Step::ReadyToApply | Step::ReadyToRevert | Step::Idle | Step::NoApplication => {
+                    if !self.acknowledge() && !self.serve() {
                         return Ok(true);
                     }
                 }
@@ -339,6 +361,16 @@ impl<'b, R: Rules> Session<'_, 'b, '_, R> {
                 mem.die.program(at, &[0x66; DIE_PAGE as usize]).expect("power is on");
             }
         }
+    }
+
+    /// Lets the server acknowledge what works; false if there is nothing to acknowledge.
+    fn acknowledge(&mut self) -> bool {
+        let healthy = self.engine.trial().is_some_and(|trial| trial.healthy);
+        let online = matches!(self.server, Server::Offers(_));
+        if healthy && online {
+            self.engine.commit_trial();
+        }
+        healthy && online
     }
 
     /// Lets the server act; false if there is nothing for it to do.

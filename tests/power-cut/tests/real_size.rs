@@ -114,8 +114,12 @@ impl Bench {
                 return None;
             }
             match step {
-                Step::Working | Step::StartApplication(..) => continue,
-                Step::ReadyToApply => {
+                Step::Working => continue,
+                Step::StartApplication(..) => {
+                    engine.commit_trial();
+                    continue;
+                }
+                Step::ReadyToApply | Step::ReadyToRevert => {
                     engine.allow_apply();
                     continue;
                 }

@@ -13,7 +13,7 @@ mod hex;
 mod image;
 mod key;
 
-pub use bulkhead_bundle_format::{Policy, Revisions, Signer};
+pub use bulkhead_bundle_format::{Confirm, Policy, Revisions, Signer};
 pub use bundle::{Bundle, Release, build};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};

@@ -217,6 +217,15 @@ pub(crate) struct MakeBundle {
     /// Longest time that the application may postpone an update, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) postpone_max: Option<u32>,
+    /// The application has to confirm that this version works, or it is taken back.
+    #[arg(long)]
+    pub(crate) confirm: bool,
+    /// Time without a fault after which a new version is kept, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) trial_window: Option<u32>,
+    /// Starts of the device that a new version survives without being confirmed.
+    #[arg(long, value_name = "N")]
+    pub(crate) trial_boots: Option<u32>,
     /// Description of the board; by default that of the virtual board.
     #[arg(long, value_name = "BOARD.TOML")]
     pub(crate) board: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
-use bulkhead_bundle_builder::{BuildError, Format, Policy, Release, Revisions, build, read_image};
+use bulkhead_bundle_builder::{BuildError, Confirm, Format, Policy, Release, Revisions, build, read_image};
 use bulkhead_cloud_api::{BUNDLE_FILE_LEN_MAX, Bundle, ManifestDigest, Timestamp};
 use bulkhead_cloud_client::Client;
 use serde_json::json;
@@ -55,7 +55,12 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         security_counter: make.security_counter,
         abi: revisions(make.abi),
         board_revisions: revisions(make.board_revisions),
-        policy: Policy { postpone_max_s: make.postpone_max },
+        policy: Policy {
+            postpone_max_s: make.postpone_max,
+            confirm: if make.confirm { Confirm::Application } else { Confirm::Auto },
+            trial_window_s: make.trial_window,
+            trial_boots: make.trial_boots,
+        },
     };
     let made = build(&board, &image, &release, &signer).map_err(not_built)?;
     let output = make.output.unwrap_or_else(|| make.program.with_extension("bundle"));
