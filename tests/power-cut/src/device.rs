@@ -7,7 +7,7 @@ use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFl
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_update_engine::{
-    DeviceFacts, Engine, Layout, LayoutError, Memory, Part, Rules, StartCause, Step, Workspace,
+    DeviceFacts, Engine, Layout, LayoutError, Memory, Part, Rules, StartCause, Step, Trial, Workspace,
 };
 
 use crate::bundle::{Bundle, OWNER};
@@ -121,6 +121,10 @@ pub struct Outcome {
     pub stage: Option<UpdateStage>,
     /// Last reason.
     pub reason: Option<String>,
+    /// What has to be fetched to go back.
+    pub wanted_back: Option<Digest>,
+    /// The trial that goes on.
+    pub trial: Option<Trial>,
     /// Flash operations.
     pub operations: u32,
     /// Spans of areas that the server was asked for, as area and offset.
@@ -263,6 +267,8 @@ impl<'b> Device<'b> {
             running: session.engine.running(),
             stage,
             reason,
+            wanted_back: status.and_then(|s| s.wanted_back),
+            trial: session.engine.trial(),
             operations: power.operations(),
             recorded: power.recorded(),
             programs_twice: die.programs_twice(),

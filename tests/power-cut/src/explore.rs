@@ -11,7 +11,7 @@ use bulkhead_link_protocol::Digest;
 use bulkhead_update_engine::{Rules, StartCause};
 
 use crate::bundle::Bundle;
-use crate::device::{Device, Outcome, Server, World};
+use crate::device::{Device, Health, Outcome, Server, World};
 
 /// What is explored.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Claim<'b> {
     pub offline_ends_in: Option<Vec<Digest>>,
     /// Whether going back to the old application is right; otherwise it is a fault, for nothing was lost.
     pub may_revert: bool,
+    /// How a new version fares.
+    pub health: Health,
 }
 
 impl<'b> Claim<'b> {
@@ -190,12 +192,17 @@ impl<R: Rules> Search<'_, '_, R> {
         let session = u32::try_from(state.path.len()).expect("few cuts");
         for readings in readings(&state.world, self.limits.mixtures) {
             let cuts = state.world.cuts();
-            let device =
-                Device { server: claim.server(session), session, record, ..Device::new(&claim.known) };
+            let device = Device {
+                server: claim.server(session),
+                session,
+                record,
+                health: claim.health,
+                ..Device::new(&claim.known)
+            };
             let outcome = device.run::<R>(state.world.clone(), |cut| reading_of(&cuts, &readings, cut));
             self.judge(state, &readings, &outcome, &claim.ends_in, "");
             if let Some(ends_in) = &claim.offline_ends_in {
-                let device = Device { session, ..Device::new(&claim.known) };
+                let device = Device { session, health: claim.health, ..Device::new(&claim.known) };
                 let outcome = device.run::<R>(state.world.clone(), |cut| reading_of(&cuts, &readings, cut));
                 self.judge(state, &readings, &outcome, ends_in, "offline: ");
             }
@@ -350,19 +357,25 @@ pub fn replay<R: Rules>(claim: &Claim<'_>, id: &str) -> Result<Option<String>, S
         let (readings, cut) = step.split_once('.').ok_or_else(wrong)?;
         let (readings, cut) = (parse_readings(readings).ok_or_else(wrong)?, cut.parse()?);
         let cuts = world.cuts();
-        let device =
-            Device { server: claim.server(session), session, cut: Some(cut), ..Device::new(&claim.known) };
+        let device = Device {
+            server: claim.server(session),
+            session,
+            cut: Some(cut),
+            health: claim.health,
+            ..Device::new(&claim.known)
+        };
         world = device.run::<R>(world, |cut| reading_of(&cuts, &readings, cut)).world;
     }
     let cuts = world.cuts();
     let session = u32::try_from(steps.len()).map_err(|_| wrong())?;
-    let device = Device { server: claim.server(session), session, ..Device::new(&claim.known) };
+    let device =
+        Device { server: claim.server(session), session, health: claim.health, ..Device::new(&claim.known) };
     let outcome = device.run::<R>(world.clone(), |cut| reading_of(&cuts, &last, cut));
     if let Some(what) = verdict(&outcome, &claim.ends_in, claim.may_revert) {
         return Ok(Some(what));
     }
     let Some(ends_in) = &claim.offline_ends_in else { return Ok(None) };
-    let device = Device { session, ..Device::new(&claim.known) };
+    let device = Device { session, health: claim.health, ..Device::new(&claim.known) };
     let outcome = device.run::<R>(world, |cut| reading_of(&cuts, &last, cut));
     Ok(verdict(&outcome, ends_in, claim.may_revert).map(|what| format!("offline: {what}")))
 }

@@ -12,5 +12,5 @@ mod device;
 mod explore;
 
 pub use bundle::{AreaOf, Bundle, OWNER, bundle};
-pub use device::{DIE_PAGE, Device, Interruption, LAYOUT, Outcome, SECTOR, Server, Started, World};
+pub use device::{DIE_PAGE, Device, Health, Interruption, LAYOUT, Outcome, SECTOR, Server, Started, World};
 pub use explore::{Claim, Exploration, Fault, FaultsAre, Limits, explore, replay};

@@ -13,8 +13,8 @@ use std::time::Instant;
 use bulkhead_flash_simulator::{Cut, Moment, Reading};
 use bulkhead_link_protocol::Digest;
 use bulkhead_power_cut::{
-    AreaOf, Bundle, Claim, Device, Exploration, FaultsAre, LAYOUT, Limits, SECTOR, Server, World, bundle,
-    explore, replay,
+    AreaOf, Bundle, Claim, Device, Exploration, FaultsAre, Health, LAYOUT, Limits, SECTOR, Server, World,
+    bundle, explore, replay,
 };
 use bulkhead_update_engine::seeded_bugs::{HeaderTrusted, NoJournal, SurvivingMarks, TornStagingTrusted};
 use bulkhead_update_engine::{Rules, Sound};
@@ -97,6 +97,7 @@ fn update_claim<'b>(old: &'b Bundle, new: &'b Bundle) -> Claim<'b> {
         ends_in: vec![new.digest],
         offline_ends_in: Some(vec![old.digest, new.digest]),
         may_revert: false,
+        health: Health::Good,
     }
 }
 
@@ -116,6 +117,7 @@ fn apply_claim<'b>(old: &'b Bundle, new: &'b Bundle) -> Claim<'b> {
         ends_in: vec![new.digest],
         offline_ends_in: Some(vec![old.digest, new.digest]),
         may_revert: false,
+        health: Health::Good,
     }
 }
 
@@ -137,6 +139,7 @@ fn an_apply_that_was_begun_is_never_lost_even_offline() {
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -151,6 +154,7 @@ fn no_cut_of_a_first_installation_leads_to_an_unsafe_start() {
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -172,6 +176,7 @@ fn no_cut_of_a_revert_ever_leads_to_an_unsafe_start() {
             ends_in: vec![old.digest],
             offline_ends_in: None,
             may_revert: true,
+            health: Health::Good,
         });
     }
 }
@@ -193,6 +198,7 @@ fn no_cut_of_a_repair_after_total_loss_of_staging_leads_to_an_unsafe_start() {
         ends_in: vec![new.digest],
         offline_ends_in: None,
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -211,6 +217,7 @@ fn no_cut_while_a_device_mends_itself_leads_to_an_unsafe_start() {
         ends_in: vec![old.digest],
         offline_ends_in: None,
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -230,6 +237,7 @@ fn no_cut_of_a_repair_by_the_same_manifest_leads_to_an_unsafe_start() {
         ends_in: vec![old.digest],
         offline_ends_in: None,
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -256,6 +264,7 @@ fn no_cut_of_a_repair_after_the_loss_of_the_manifests_leads_to_an_unsafe_start()
             ends_in: vec![new.digest],
             offline_ends_in: None,
             may_revert: false,
+            health: Health::Good,
         });
     }
 }
@@ -272,6 +281,7 @@ fn no_cut_of_an_update_that_overtakes_another_leads_to_an_unsafe_start() {
         ends_in: vec![other.digest],
         offline_ends_in: Some(vec![old.digest, other.digest]),
         may_revert: false,
+        health: Health::Good,
     });
 }
 
@@ -288,6 +298,7 @@ fn no_cut_while_offers_alternate_leads_to_an_unsafe_start_or_a_lost_apply() {
         ends_in: vec![new.digest, other.digest],
         offline_ends_in: Some(vec![old.digest, new.digest, other.digest]),
         may_revert: false,
+        health: Health::Good,
     };
     let seen = run::<Sound>(&claim, Limits { cuts: 3, mixtures: 1, ..EXHAUSTIVE });
     assert!(seen.faults.is_empty(), "{}", seen.faults[0]);
