@@ -235,7 +235,7 @@ impl<'b> Device<'b> {
             external.kill();
         }
         if let Some((at, mask)) = self.stuck {
-            die.stick(FlashAddress(at), mask);
+            die.wear(FlashAddress(at), bulkhead_flash_simulator::Wear::Holds(mask));
         }
         let mut work = Workspace::new();
         let facts = DeviceFacts {

@@ -8,6 +8,9 @@ use std::sync::{Arc, OnceLock};
 /// Bytes that tear together: the unit of die flash, and a fair grain for a serial NOR.
 pub(crate) const GRAIN: usize = 16;
 
+/// Label of grains that no cut tore: their cells are worn, and they are unreadable from then on.
+const LOST_CHARGE: u32 = u32::MAX;
+
 type Grain = [u8; GRAIN];
 const ERASED: Grain = [0xFF; GRAIN];
 
@@ -139,6 +142,7 @@ impl Cells {
     pub fn cuts(&self) -> Vec<u32> {
         let mut cuts: Vec<u32> =
             self.blocks.iter().flat_map(|b| b.torn.values().map(|torn| torn.cut)).collect();
+        cuts.retain(|cut| *cut != LOST_CHARGE);
         cuts.sort_unstable();
         cuts.dedup();
         cuts
@@ -193,7 +197,8 @@ impl Cells {
         for (n, block) in self.blocks.iter().enumerate() {
             for (grain, torn) in &block.torn {
                 let grain = n * (self.block_len / GRAIN) + grain;
-                now.insert(grain, torn.read(grain, reading(torn.cut), ecc));
+                let reading = if torn.cut == LOST_CHARGE { Reading::Unreadable } else { reading(torn.cut) };
+                now.insert(grain, torn.read(grain, reading, ecc));
             }
         }
         now
@@ -210,6 +215,25 @@ impl Cells {
                 // Programming over torn cells does not heal them.
                 torn.after[offset % GRAIN] &= byte;
             }
+        }
+    }
+
+    /// The first programmed byte of the block that holds `at` loses its charge: unreadable under ECC, else a bit rises.
+    pub(crate) fn forget(&mut self, at: usize, ecc: bool) {
+        let start = at / self.block_len * self.block_len;
+        let Some(grain) = (start / GRAIN..(start + self.block_len) / GRAIN).find(|g| self.is_programmed(*g))
+        else {
+            return;
+        };
+        if ecc {
+            let mut held = ERASED;
+            self.read(grain * GRAIN, &mut held);
+            self.tear(grain, held, LOST_CHARGE);
+            return;
+        }
+        let in_block = grain * GRAIN % self.block_len;
+        if let Some(byte) = self.block_mut(start).bytes.get_mut(in_block) {
+            *byte |= byte.wrapping_add(1);
         }
     }
 

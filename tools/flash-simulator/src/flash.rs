@@ -5,7 +5,22 @@ use std::collections::BTreeMap;
 use bulkhead_nor_flash::{FlashAddress, FlashError, Geometry, NorFlash, Rewrite};
 
 use crate::cells::{Cells, GRAIN, Now, Reading};
-use crate::power::{Moment, Power};
+use crate::power::{Moment, Power, Traced, TracedKind};
+
+/// How a worn erase block fails.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wear {
+    /// Erases and programs report success, but the bits of the mask in the byte at the address read as zero.
+    Holds(u8),
+    /// As `Holds`, from the `n`th program after power-on that covers the byte.
+    HoldsFrom(u32, u8),
+    /// What is written reads well until power goes; then the block's first programmed byte has lost its charge.
+    Forgets,
+    /// A program fails and says so; its first unit is torn.
+    RefusesPrograms,
+    /// An erase fails and says so; the block is torn.
+    RefusesErases,
+}
 
 /// A memory with the laws of a real part.
 #[derive(Clone, Debug)]
@@ -18,7 +33,9 @@ pub struct SimulatedFlash {
     erase_counts: Vec<u32>,
     programs_twice: u32,
     dead: bool,
-    stuck: Option<(usize, u8)>,
+    worn: Option<(usize, Wear)>,
+    /// Programs since power-on that covered the worn byte.
+    worn_programs: u32,
 }
 
 impl SimulatedFlash {
@@ -47,14 +64,23 @@ impl SimulatedFlash {
             erase_counts: vec![0; blocks as usize],
             programs_twice: 0,
             dead: false,
-            stuck: None,
+            worn: None,
+            worn_programs: 0,
         }
     }
 
     /// Holds `cells` from now on, with each cut's torn grains read as `reading` says for its number.
-    pub fn power_on(&mut self, cells: Cells, reading: impl Fn(u32) -> Reading) {
-        self.torn_now = cells.read_torn(reading, self.geometry.rewrite == Rewrite::Never);
+    pub fn power_on(&mut self, mut cells: Cells, reading: impl Fn(u32) -> Reading) {
+        if let Some((at, Wear::Forgets)) = self.worn {
+            cells.forget(at, self.has_ecc());
+        }
+        self.torn_now = cells.read_torn(reading, self.has_ecc());
         self.cells = cells;
+        self.worn_programs = 0;
+    }
+
+    fn has_ecc(&self) -> bool {
+        self.geometry.rewrite == Rewrite::Never
     }
 
     /// What the memory holds.
@@ -77,9 +103,30 @@ impl SimulatedFlash {
         self.dead = true;
     }
 
-    /// From now on the bits of `mask` in the byte at `at` read as zero, as in a worn cell.
-    pub fn stick(&mut self, at: FlashAddress, mask: u8) {
-        self.stuck = Some((at.0 as usize, mask));
+    /// From now on the erase block that holds `at` is worn. `Forgets` shows from the next [`Self::power_on`] on.
+    pub fn wear(&mut self, at: FlashAddress, how: Wear) {
+        self.worn = Some((at.0 as usize, how));
+    }
+
+    /// Whether the block that holds `at` is worn in the way `how`.
+    fn is_worn(&self, at: usize, how: Wear) -> bool {
+        let block = self.geometry.erase_size as usize;
+        self.worn.is_some_and(|(worn_at, worn)| worn == how && worn_at / block == at / block)
+    }
+
+    /// The torn grains among `grains` read as the failed operation left them: unreadable under ECC.
+    fn read_failed(&mut self, grains: std::ops::Range<usize>) {
+        let torn = self.cells.read_torn(|_| Reading::Unreadable, self.has_ecc());
+        self.torn_now.extend(torn.into_iter().filter(|(grain, _)| grains.contains(grain)));
+    }
+
+    /// The bits that the worn byte does not hold now.
+    fn stuck(&self) -> Option<(usize, u8)> {
+        match self.worn? {
+            (at, Wear::Holds(mask)) => Some((at, mask)),
+            (at, Wear::HoldsFrom(n, mask)) if self.worn_programs >= n => Some((at, mask)),
+            _ => None,
+        }
     }
 
     fn check_alive(&self) -> Result<(), FlashError> {
@@ -135,7 +182,7 @@ impl NorFlash for SimulatedFlash {
         let start = at.0 as usize;
         let end = start + out.len();
         self.cells.read(start, out);
-        if let Some((at, mask)) = self.stuck
+        if let Some((at, mask)) = self.stuck()
             && let Some(byte) = at.checked_sub(start).and_then(|n| out.get_mut(n))
         {
             *byte &= !mask;
@@ -164,6 +211,11 @@ impl NorFlash for SimulatedFlash {
             return Err(FlashError::NotErased);
         }
         let moment = self.power.next_operation();
+        let refuses = self.is_worn(start, Wear::RefusesPrograms);
+        if self.worn.is_some_and(|(at, _)| (start..start + bytes.len()).contains(&at)) {
+            self.worn_programs += 1;
+        }
+        self.power.trace(|| Traced { memory: self.memory, kind: TracedKind::Program, at, len: bytes.len() });
         if self.power.is_recording() {
             let one = grains.len() == 1;
             for quarter in if one { 0..1 } else { 0..4 } {
@@ -174,12 +226,16 @@ impl NorFlash for SimulatedFlash {
         match moment {
             Some(Moment::Before) => {}
             Some(Moment::Inside(quarter)) => self.cells = self.torn_by_program(start, bytes, quarter),
+            None | Some(Moment::After) if refuses => {
+                self.cells = self.torn_by_program(start, bytes, 0);
+                self.read_failed(grains);
+            }
             None | Some(Moment::After) => self.cells.program(start, bytes),
         }
         if self.power.is_recording() {
             self.power.note(self.memory, Moment::After, self.cells.clone());
         }
-        if moment.is_some() { Err(FlashError::HardwareFault) } else { Ok(()) }
+        if moment.is_some() || refuses { Err(FlashError::HardwareFault) } else { Ok(()) }
     }
 
     fn erase(&mut self, at: FlashAddress) -> Result<(), FlashError> {
@@ -187,6 +243,9 @@ impl NorFlash for SimulatedFlash {
         self.check_alive()?;
         let start = at.0 as usize;
         let moment = self.power.next_operation();
+        let refuses = self.is_worn(start, Wear::RefusesErases);
+        let len = self.geometry.erase_size as usize;
+        self.power.trace(|| Traced { memory: self.memory, kind: TracedKind::Erase, at, len });
         if self.power.is_recording() {
             let torn = self.torn_by_erase(start);
             self.power.note(self.memory, Moment::Inside(0), torn);
@@ -194,12 +253,16 @@ impl NorFlash for SimulatedFlash {
         match moment {
             Some(Moment::Before) => {}
             Some(Moment::Inside(_)) => self.cells = self.torn_by_erase(start),
+            None | Some(Moment::After) if refuses => {
+                self.cells = self.torn_by_erase(start);
+                self.read_failed(start / GRAIN..(start + len) / GRAIN);
+            }
             None | Some(Moment::After) => self.erase_whole(start),
         }
         if self.power.is_recording() {
             self.power.note(self.memory, Moment::After, self.cells.clone());
         }
-        if moment.is_some() { Err(FlashError::HardwareFault) } else { Ok(()) }
+        if moment.is_some() || refuses { Err(FlashError::HardwareFault) } else { Ok(()) }
     }
 }
 

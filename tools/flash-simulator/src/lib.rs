@@ -6,7 +6,7 @@
 //!
 //! What a cut leaves behind is *torn*: at each power-on the torn units of one cut are read anew, as they were
 //! before, as they should have become, as erased, as unreadable, or as a seeded mixture ([`Reading`]). A torn unit
-//! heals only by a whole erase. A [`Cut`] and the readings after it print as a replay id and parse back from it.
+//! heals only by a whole erase. Parts also wear: see [`Wear`]. A [`Cut`] and the readings after it print as a replay id and parse back from it.
 #![forbid(unsafe_code)]
 
 mod cells;
@@ -14,5 +14,5 @@ mod flash;
 mod power;
 
 pub use cells::{Cells, Reading};
-pub use flash::SimulatedFlash;
-pub use power::{Cut, Moment, Power, Recorded};
+pub use flash::{SimulatedFlash, Wear};
+pub use power::{Cut, Moment, Power, Recorded, Traced, TracedKind};

@@ -5,6 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use bulkhead_nor_flash::FlashAddress;
+
 use crate::cells::Cells;
 
 /// When, relative to one operation, power fails.
@@ -54,6 +56,28 @@ impl FromStr for Cut {
     }
 }
 
+/// What an operation did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TracedKind {
+    /// A block was erased.
+    Erase,
+    /// Units were programmed.
+    Program,
+}
+
+/// One operation of a power session, for whoever explains it; see [`Power::trace_operations`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Traced {
+    /// Which memory, in the order in which the memories were made on this supply.
+    pub memory: usize,
+    /// What was done.
+    pub kind: TracedKind,
+    /// Where it began.
+    pub at: FlashAddress,
+    /// Bytes.
+    pub len: usize,
+}
+
 /// What one memory would hold if power had failed there; see [`Power::record`].
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -78,6 +102,8 @@ struct Supply {
     off: bool,
     recording: bool,
     recorded: Vec<Recorded>,
+    tracing: bool,
+    traced: Vec<Traced>,
 }
 
 impl Power {
@@ -106,6 +132,23 @@ impl Power {
     /// Takes what was recorded, in order.
     pub fn recorded(&self) -> Vec<Recorded> {
         std::mem::take(&mut self.0.borrow_mut().recorded)
+    }
+
+    /// From now on lists every operation; it is numbered as cuts number it.
+    pub fn trace_operations(&self) {
+        self.0.borrow_mut().tracing = true;
+    }
+
+    /// Takes what was listed, in order.
+    pub fn traced(&self) -> Vec<Traced> {
+        std::mem::take(&mut self.0.borrow_mut().traced)
+    }
+
+    pub(crate) fn trace(&self, operation: impl FnOnce() -> Traced) {
+        let mut supply = self.0.borrow_mut();
+        if supply.tracing {
+            supply.traced.push(operation());
+        }
     }
 
     /// Whether power is on.
