@@ -67,6 +67,10 @@ typedef uint32_t bh_status;
 #define BH_UPDATE_STAGE_REVERTED 8u
 /** Failed before anything was changed. */
 #define BH_UPDATE_STAGE_FAILED 9u
+/** Applied and started; not kept yet. */
+#define BH_UPDATE_STAGE_TRIAL 10u
+/** Given up on the owner's order. */
+#define BH_UPDATE_STAGE_CANCELLED 11u
 
 /** Power came on or the whole device restarted. */
 #define BH_WAKE_REASON_POWER_ON 0u
@@ -202,14 +206,14 @@ static inline bh_status bh_update_apply_now(
     return ((bh_status (*)(void))BH_GATEWAY(11u))();
 }
 
-/** Keeps a staged update waiting for up to 3,600 s a call and 86,400 s in all; the owner can override. */
+/** Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override. */
 static inline bh_status bh_update_postpone(
     uint32_t seconds)
 {
     return ((bh_status (*)(uint32_t))BH_GATEWAY(12u))(seconds);
 }
 
-/** Says that the application works; a later hypervisor keeps an update only after this. */
+/** Says that the application works. A bundle may demand this within its trial; it is taken back otherwise. */
 static inline bh_status bh_update_confirm(
     void)
 {

@@ -48,6 +48,10 @@ pub const BH_UPDATE_STAGE_REVERTING: u32 = 7;
 pub const BH_UPDATE_STAGE_REVERTED: u32 = 8;
 /// Failed before anything was changed.
 pub const BH_UPDATE_STAGE_FAILED: u32 = 9;
+/// Applied and started; not kept yet.
+pub const BH_UPDATE_STAGE_TRIAL: u32 = 10;
+/// Given up on the owner's order.
+pub const BH_UPDATE_STAGE_CANCELLED: u32 = 11;
 /// Power came on or the whole device restarted.
 pub const BH_WAKE_REASON_POWER_ON: u32 = 0;
 /// An update was applied.
@@ -104,9 +108,9 @@ pub const SLOT_BH_NETWORK_REASONS_READ: u32 = 9;
 pub const SLOT_BH_UPDATE_STATUS_READ: u32 = 10;
 /// Slot of `bh_update_apply_now`. Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.
 pub const SLOT_BH_UPDATE_APPLY_NOW: u32 = 11;
-/// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s a call and 86,400 s in all; the owner can override.
+/// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.
 pub const SLOT_BH_UPDATE_POSTPONE: u32 = 12;
-/// Slot of `bh_update_confirm`. Says that the application works; a later hypervisor keeps an update only after this.
+/// Slot of `bh_update_confirm`. Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.
 pub const SLOT_BH_UPDATE_CONFIRM: u32 = 13;
 /// Slot of `bh_notification_enable`. Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.
 pub const SLOT_BH_NOTIFICATION_ENABLE: u32 = 14;

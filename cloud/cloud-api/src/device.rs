@@ -91,6 +91,9 @@ pub struct ReportedState {
     pub abi: u32,
     /// Manifest that the device runs; absent if none.
     pub running: Option<ManifestDigest>,
+    /// What runs is on trial: it may still be taken back.
+    #[serde(default)]
+    pub on_trial: bool,
     /// Why the hypervisor started.
     pub boot_reason: BootReason,
     /// The application.
@@ -188,6 +191,8 @@ pub enum UpdateStage {
     Ready,
     /// The application is stopped, pages are written.
     Applying,
+    /// Applied and started; waits to run for a while, to be confirmed, and for the server to see it.
+    Trial,
     /// Applied, verified and committed.
     Committed,
     /// The old application is being put back.
@@ -196,6 +201,8 @@ pub enum UpdateStage {
     Reverted,
     /// Failed before anything was changed.
     Failed,
+    /// Given up on the owner's order before anything was changed.
+    Cancelled,
     /// A newer target replaced it.
     Superseded,
 }
@@ -204,12 +211,18 @@ impl UpdateStage {
     /// Whether nothing follows unless somebody deploys again.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Refused | Self::Committed | Self::Reverted | Self::Failed | Self::Superseded => true,
+            Self::Refused
+            | Self::Committed
+            | Self::Reverted
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Superseded => true,
             Self::Pending
             | Self::Checking
             | Self::Staging
             | Self::Ready
             | Self::Applying
+            | Self::Trial
             | Self::Reverting => false,
         }
     }
@@ -223,10 +236,12 @@ impl UpdateStage {
             Self::Staging => "staging",
             Self::Ready => "ready",
             Self::Applying => "applying",
+            Self::Trial => "trial",
             Self::Committed => "committed",
             Self::Reverting => "reverting",
             Self::Reverted => "reverted",
             Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
         }
     }
@@ -336,6 +351,10 @@ pub enum DeviceCommand {
     ApplyNow,
     /// Restart the whole device.
     RestartDevice,
+    /// Give the update up; refused once pages are being written.
+    CancelUpdate,
+    /// Take a new version that is on trial back.
+    RevertUpdate,
 }
 
 /// Body that sends a command.

@@ -10,6 +10,7 @@ pub(crate) fn reported(hello: &link::Hello<'_>, at: api::Timestamp) -> api::Repo
         board_revision: hello.board_revision,
         abi: hello.abi,
         running: hello.running.map(api::ManifestDigest),
+        on_trial: hello.on_trial.unwrap_or_default(),
         boot_reason: match hello.boot_reason {
             link::BootReason::PowerOn => api::BootReason::PowerOn,
             link::BootReason::HypervisorFault => api::BootReason::HypervisorFault,
@@ -67,8 +68,9 @@ pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
         link::UpdateStage::Committed => api::UpdateStage::Committed,
         link::UpdateStage::Reverting => api::UpdateStage::Reverting,
         link::UpdateStage::Reverted => api::UpdateStage::Reverted,
-        link::UpdateStage::Failed | link::UpdateStage::Cancelled => api::UpdateStage::Failed,
-        link::UpdateStage::Trial => api::UpdateStage::Applying,
+        link::UpdateStage::Failed => api::UpdateStage::Failed,
+        link::UpdateStage::Cancelled => api::UpdateStage::Cancelled,
+        link::UpdateStage::Trial => api::UpdateStage::Trial,
     })
 }
 
@@ -78,6 +80,8 @@ pub(crate) fn command(command: api::DeviceCommand) -> link::CommandKind {
         api::DeviceCommand::StopApplication => link::CommandKind::StopApplication,
         api::DeviceCommand::ApplyNow => link::CommandKind::ApplyNow,
         api::DeviceCommand::RestartDevice => link::CommandKind::RestartDevice,
+        api::DeviceCommand::CancelUpdate => link::CommandKind::CancelUpdate,
+        api::DeviceCommand::RevertUpdate => link::CommandKind::RevertUpdate,
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateStage};
-use bulkhead_fleet_store::{Admission, NewLog, ProgressReport};
+use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ProgressReport};
 use bulkhead_link_protocol::{
-    DeviceMessage, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer, Progress, ServerMessage, State,
-    Unavailable, Welcome,
+    Acknowledge, DeviceMessage, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer, Progress,
+    ServerMessage, State, Unavailable, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -81,7 +81,7 @@ impl Link {
         store.record_reported(self.id, &reported).await?;
         let data = json!({
             "boot_reason": reported.boot_reason, "application": reported.application,
-            "running": reported.running, "hypervisor": reported.hypervisor, "fault": reported.fault,
+            "running": reported.running, "on_trial": reported.on_trial, "hypervisor": reported.hypervisor, "fault": reported.fault,
             "connect_count": reported.connect_count, "epitaph": reported.epitaph,
         });
         store.append_event("device-online", Some(self.id), data, now).await?;
@@ -93,7 +93,16 @@ impl Link {
             log_level: LOG_LEVEL_WANTED,
         }))?;
         self.settle_if_target_runs().await?;
+        self.acknowledge_trial()?;
         self.offer_target().await
+    }
+
+    /// Tells a device with a new version on trial that it was seen here, over its own link.
+    fn acknowledge_trial(&mut self) -> Result<(), End> {
+        let on_trial = self.reported.as_ref().filter(|reported| reported.on_trial);
+        let Some(manifest) = on_trial.and_then(|reported| reported.running) else { return Ok(()) };
+        let acknowledge = Acknowledge { manifest: manifest.0 };
+        Ok(self.outbox.push_control(ServerMessage::Acknowledge(acknowledge))?)
     }
 
     async fn state(&mut self, state: &State<'_>) -> Result<(), End> {
@@ -101,12 +110,14 @@ impl Link {
         let now = Timestamp::now();
         reported.application = convert::application(state.application);
         reported.running = state.running.map(ManifestDigest);
+        reported.on_trial = state.on_trial.unwrap_or_default();
         if let Some(fault) = state.fault {
             reported.fault = Some(convert::fault(fault));
         }
         reported.reason = state.reason.map(str::to_owned);
         reported.reported_at = now;
         self.state_changed = true;
+        self.acknowledge_trial()?;
         self.flush(Due::IfAllowed).await
     }
 
@@ -121,7 +132,7 @@ impl Link {
         let store = self.shared.store.clone();
         store.record_reported(self.id, &reported).await?;
         let data = json!({
-            "application": reported.application, "running": reported.running,
+            "application": reported.application, "running": reported.running, "on_trial": reported.on_trial,
             "fault": reported.fault, "reason": reported.reason,
         });
         store.append_event("device-state", Some(self.id), data, Timestamp::now()).await?;
@@ -134,9 +145,9 @@ impl Link {
 
     /// A device that runs its target has ended its update, whatever messages were lost on the way.
     async fn settle_if_target_runs(&mut self) -> Result<(), End> {
-        let Some(running) = self.reported.as_ref().and_then(|reported| reported.running) else {
-            return Ok(());
-        };
+        // What is on trial may still be taken back.
+        let settled = self.reported.as_ref().filter(|reported| !reported.on_trial);
+        let Some(running) = settled.and_then(|reported| reported.running) else { return Ok(()) };
         let store = self.shared.store.clone();
         let Some(update) = store.latest_update(self.id).await? else { return Ok(()) };
         if update.manifest != running || update.stage == UpdateStage::Committed {
@@ -160,7 +171,8 @@ impl Link {
         let running = reported.running;
         let store = self.shared.store.clone();
         let Some(update) = store.latest_update(self.id).await? else { return Ok(()) };
-        let settled = matches!(update.stage, UpdateStage::Refused | UpdateStage::Reverted);
+        let settled =
+            matches!(update.stage, UpdateStage::Refused | UpdateStage::Reverted | UpdateStage::Cancelled);
         if Some(update.manifest) == running || settled {
             return Ok(());
         }
@@ -249,7 +261,29 @@ impl Link {
         if within && self.progress_written_at.elapsed() < PROGRESS_PERIOD {
             return Ok(());
         }
-        self.flush_progress(Due::IfAllowed).await
+        self.flush_progress(Due::IfAllowed).await?;
+        match progress.wanted_back {
+            Some(manifest) => self.go_back(ManifestDigest(manifest)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A new version failed its trial and the device no longer holds the old one: that becomes the target again.
+    async fn go_back(&mut self, manifest: ManifestDigest) -> Result<(), End> {
+        self.flush_progress(Due::Now).await?;
+        let store = self.shared.store.clone();
+        let target = store.latest_update(self.id).await?.map(|update| update.manifest);
+        if target == Some(manifest) || store.bundle_objects(manifest).await?.is_none() {
+            return Ok(());
+        }
+        let update = NewUpdate {
+            device_id: self.id,
+            manifest,
+            forced: true,
+            account: "server, after a failed trial".to_owned(),
+        };
+        store.set_target(&update, Timestamp::now()).await?;
+        self.offer_target().await
     }
 
     /// Writes waiting progress if its time has come.

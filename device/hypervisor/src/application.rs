@@ -203,6 +203,11 @@ impl Application {
         self.fault
     }
 
+    /// Faults since power came on.
+    pub const fn fault_count(&self) -> u32 {
+        self.fault_count
+    }
+
     const fn is_startable(&self) -> bool {
         !matches!(self.state, State::Unverified | State::Updating)
     }

@@ -19,6 +19,7 @@ use crate::application::{Application, Due, Health, Offence};
 use crate::calls::MailboxAccess;
 use crate::link::{Link, LinkSettings, LinkStorage};
 use crate::log_ring::LogRecord;
+use crate::trial_watch::{TrialWatch, Verdict};
 use crate::update_policy::{Moment, POSTPONE_TOTAL_S, UpdatePolicy};
 
 /// Longest own log text in bytes.
@@ -99,6 +100,8 @@ pub struct Hypervisor<'w, E> {
     engine: Engine<'w>,
     application: Application,
     policy: UpdatePolicy,
+    trial: TrialWatch,
+    on_trial: bool,
     welcomed: bool,
     claimed: bool,
     state_due: bool,
@@ -137,6 +140,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             engine,
             application: Application::new(),
             policy: UpdatePolicy::default(),
+            trial: TrialWatch::default(),
+            on_trial: false,
             welcomed: false,
             claimed: false,
             state_due: false,
@@ -240,9 +245,12 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 Some(Event::Message(
                     ServerMessage::Ping(_) | ServerMessage::Pong(_) | ServerMessage::GoAway(_),
                 )) => {}
-                Some(Event::Message(
-                    ServerMessage::Plan(_) | ServerMessage::KeySetOffer(_) | ServerMessage::Acknowledge(_),
-                )) => {}
+                Some(Event::Message(ServerMessage::Acknowledge(m))) => {
+                    if self.engine.running() == Some(m.manifest) {
+                        self.trial.acknowledge();
+                    }
+                }
+                Some(Event::Message(ServerMessage::Plan(_) | ServerMessage::KeySetOffer(_))) => {}
             }
         }
     }
@@ -264,7 +272,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             fault: self.application.fault(),
             epitaph: self.facts.epitaph,
             claim_token: (!self.claimed).then_some(self.facts.claim_token),
-            on_trial: None,
+            on_trial: self.engine.trial().map(|_| true),
             key_set_version: None,
         };
         self.link.send(&DeviceMessage::Hello(hello));
@@ -344,13 +352,29 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 self.restart_at_ms = Some((now_us / 1000).saturating_add(RESTART_DELAY_MS));
                 true
             }
-            CommandKind::CancelUpdate => self.engine.cancel(),
+            CommandKind::CancelUpdate => {
+                self.engine_busy = true;
+                self.engine.cancel()
+            }
+            CommandKind::RevertUpdate if self.engine.trial().is_some() => {
+                self.engine.fail_trial("the owner ordered to go back");
+                self.engine_busy = true;
+                true
+            }
             CommandKind::RestartApplication | CommandKind::StopApplication | CommandKind::RevertUpdate => {
                 false
             }
         };
         if !accepted {
-            self.say(now_us, 1, mailbox, outside, format_args!("command refused: there is no application"));
+            let why = match command.kind {
+                CommandKind::CancelUpdate => "what is being written is finished first",
+                CommandKind::RevertUpdate => "no new version is on trial; deploy the old one instead",
+                CommandKind::RestartApplication
+                | CommandKind::StopApplication
+                | CommandKind::ApplyNow
+                | CommandKind::RestartDevice => "there is no application",
+            };
+            self.say(now_us, 1, mailbox, outside, format_args!("command refused: {why}"));
         }
         self.state_due = true;
         self.pending_done = Some(CommandDone { id: command.id, accepted });
@@ -369,6 +393,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         if requests.restart {
             self.application.restart(WakeReason::Requested);
         }
+        if requests.confirm {
+            self.trial.confirm();
+        }
+        self.watch_trial(now_us / 1000);
         if self.applying && moment.health != Health::Stopped {
             return; // The application is being stopped; nothing is written before that.
         }
@@ -379,14 +407,22 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         match step {
             Step::Idle => self.engine_busy = false,
             Step::Working => {}
-            Step::ReadyToApply if self.applying => self.engine.allow_apply(),
+            Step::ReadyToApply | Step::ReadyToRevert if self.applying => self.engine.allow_apply(),
+            Step::ReadyToRevert => {
+                self.applying = true;
+                self.engine_busy = true;
+                self.application.hold_for_update();
+                self.say(now_us, 1, mailbox, outside, format_args!("taking the new version back"));
+            }
             Step::ReadyToApply => {
                 let running = moment.health != Health::Stopped;
                 match self.policy.judge(running, &requests, now_us / 1000) {
                     Moment::Wait => {}
                     Moment::Tell => {
                         let pages = self.engine.status().map_or(0, |s| s.pages_total);
-                        mailbox.with(|m| m.postpone_left_s = POSTPONE_TOTAL_S);
+                        // The running bundle says how polite one has to be to its application.
+                        let longest_s = self.engine.policy().and_then(|policy| policy.postpone_max_s);
+                        mailbox.with(|m| m.postpone_left_s = longest_s.unwrap_or(POSTPONE_TOTAL_S));
                         self.notify(now_us, NotificationKind::UpdateReady, pages, mailbox, outside);
                     }
                     Moment::Apply => {
@@ -403,11 +439,15 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 self.policy.reset();
                 let reason = match cause {
                     StartCause::Boot => WakeReason::PowerOn,
-                    StartCause::Committed => WakeReason::Updated,
+                    StartCause::Trial if self.engine.trial().is_some_and(|trial| trial.boots > 1) => {
+                        WakeReason::PowerOn
+                    }
+                    StartCause::Committed | StartCause::Trial => WakeReason::Updated,
                     StartCause::Reverted => WakeReason::Reverted,
                     StartCause::Resumed => WakeReason::Requested,
                 };
                 self.application.verified(reason);
+                self.trial.begin(self.application.fault_count(), now_us / 1000);
                 let short = Short(&digest);
                 self.say(
                     now_us,
@@ -433,6 +473,30 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 self.application.none();
             }
         }
+    }
+
+    /// Judges a new version on trial and tells the engine.
+    fn watch_trial(&mut self, now_ms: u64) {
+        let trial = self.engine.trial();
+        if self.on_trial != trial.is_some() {
+            self.on_trial = trial.is_some();
+            self.state_due = true;
+        }
+        let (Some(trial), Some(policy), Some(_)) = (trial, self.engine.policy(), self.engine.running())
+        else {
+            return;
+        };
+        match self.trial.judge(trial, &policy, self.application.fault_count(), now_ms) {
+            Verdict::Wait => return,
+            Verdict::Healthy => self.engine.confirm_locally(),
+            Verdict::Keep => self.engine.commit_trial(),
+            Verdict::Faulted => match self.application.fault() {
+                Some(fault) => self.engine.fail_trial(FaultLine(Fault { restart_in_s: None, ..fault })),
+                None => self.engine.fail_trial("the application was stopped"),
+            },
+            Verdict::Unconfirmed => self.engine.fail_trial("the application did not confirm that it works"),
+        }
+        self.engine_busy = true;
     }
 
     /// Says once, in the device's log, why an update came to nothing.
@@ -481,7 +545,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 running: self.engine.running(),
                 fault: self.application.fault(),
                 reason: None,
-                on_trial: None,
+                on_trial: self.engine.trial().map(|_| true),
             };
             self.state_due = !self.link.send(&DeviceMessage::State(state));
         }
@@ -536,7 +600,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             bytes_received: None,
             downtime_ms: None,
             page_erases: None,
-            wanted_back: None,
+            wanted_back: status.wanted_back,
         };
         if self.link.send(&DeviceMessage::Progress(progress)) {
             self.reported_stage = Some(now);

@@ -16,6 +16,7 @@ mod hypervisor;
 mod link;
 mod log_ring;
 mod mailbox;
+mod trial_watch;
 mod update_policy;
 
 pub use application::{Application, Due, Health, Offence, Start};

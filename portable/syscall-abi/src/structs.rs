@@ -94,6 +94,8 @@ numbers! {
         Reverting = 7, "REVERTING", "The old application is being put back.";
         Reverted = 8, "REVERTED", "The old application was put back.";
         Failed = 9, "FAILED", "Failed before anything was changed.";
+        Trial = 10, "TRIAL", "Applied and started; not kept yet.";
+        Cancelled = 11, "CANCELLED", "Given up on the owner's order.";
     }
 }
 

@@ -59,8 +59,8 @@ calls! {
     11 UPDATE_APPLY_NOW "bh_update_apply_now" ()
         "Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.";
     12 UPDATE_POSTPONE "bh_update_postpone" ("uint32_t" "seconds")
-        "Keeps a staged update waiting for up to 3,600 s a call and 86,400 s in all; the owner can override.";
-    13 UPDATE_CONFIRM "bh_update_confirm" () "Says that the application works; a later hypervisor keeps an update only after this.";
+        "Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.";
+    13 UPDATE_CONFIRM "bh_update_confirm" () "Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.";
     14 NOTIFICATION_ENABLE "bh_notification_enable" ("uint32_t" "interrupt")
         "Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.";
     15 NOTIFICATION_NEXT "bh_notification_next" ("struct bh_notification *" "notification")

@@ -443,7 +443,7 @@ impl<'w, R: Rules> Engine<'w, R> {
         self.queued = None;
         match self.phase {
             Phase::Scan { application: While::Stopped, .. } | Phase::Begin => {
-                self.give_up(UpdateStage::Failed, Reason::of("cancelled"));
+                self.give_up(UpdateStage::Cancelled, Reason::NONE);
                 self.phase = Self::check(StartCause::Resumed);
                 true
             }
@@ -453,7 +453,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             }
             Phase::Idle => true,
             _ if self.may_be_dropped() => {
-                self.give_up(UpdateStage::Failed, Reason::of("cancelled"));
+                self.give_up(UpdateStage::Cancelled, Reason::NONE);
                 true
             }
             _ => false,
@@ -520,6 +520,10 @@ impl<'w, R: Rules> Engine<'w, R> {
 
     /// Whether the server's next offer has to wait, and what it makes of a trial.
     fn make_way(&mut self) {
+        // What runs is known only once the pages were looked at.
+        if !matches!(self.phase, Phase::Idle) {
+            return;
+        }
         let (Some(offered), Some(_)) = (self.queued, self.trial()) else { return };
         let record = self.journal.record();
         if offered.manifest == record.to && self.startable {

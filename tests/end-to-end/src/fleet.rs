@@ -208,7 +208,11 @@ impl Fleet {
 /// True if the device runs exactly `bundle` and its application is up.
 pub fn runs(seen: &Seen, bundle: &Bundle) -> bool {
     let running = seen.reported.as_ref().and_then(|reported| reported.running);
-    seen.online && running.is_some_and(|digest| digest.to_string() == bundle.manifest) && is_running(seen)
+    let kept = seen.reported.as_ref().is_some_and(|reported| !reported.on_trial);
+    seen.online
+        && kept
+        && running.is_some_and(|digest| digest.to_string() == bundle.manifest)
+        && is_running(seen)
 }
 
 fn is_running(seen: &Seen) -> bool {

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::tool::Tool;
 
+/// Window of the trials of bundles that do not say otherwise, in seconds: tests have little patience.
+const TRIAL_WINDOW_S: &str = "1";
+
 /// A signed bundle in a file.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -45,6 +48,9 @@ impl Owner {
         let sequence = self.sequence.to_string();
         let mut arguments = vec!["app", "bundle", &program, "--output", &output, "--name", name];
         arguments.extend(["--version", version, "--sequence", &sequence]);
+        if !more.contains(&"--trial-window") {
+            arguments.extend(["--trial-window", TRIAL_WINDOW_S]);
+        }
         arguments.extend(more);
         let document = self.tool.json(&arguments)?;
         let manifest =

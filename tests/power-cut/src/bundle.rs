@@ -5,7 +5,7 @@ use bulkhead_bundle_format::{
 };
 use bulkhead_link_protocol::Digest;
 
-use crate::device::{DIE_PAGE, SECTOR};
+use crate::shape::{REAL, SMALL, Shape};
 
 /// Secret key of the owner whom the devices obey.
 pub const OWNER: [u8; 32] = [0x42; 32];
@@ -23,25 +23,40 @@ pub struct AreaOf {
     pub kind: AreaKind,
     /// Its bytes; for an application-owned area only their number counts.
     pub image: Vec<u8>,
+    /// The device it is for.
+    pub shape: &'static Shape,
 }
 
 impl AreaOf {
-    /// Code on the die: one page of each of `fills`, at the start.
+    /// Code on the small die: one page of each of `fills`, at the start.
     pub fn code(fills: &[u8]) -> Self {
-        let image = fills.iter().flat_map(|fill| vec![*fill; DIE_PAGE as usize]).collect();
-        Self { id: 1, medium: Medium::Die, base: 0, kind: AreaKind::Code, image }
+        Self::filled(&SMALL, Medium::Die, fills)
     }
 
-    /// Constants in external flash: one page of each of `fills`, at the start.
+    /// Constants in the small external flash: one page of each of `fills`, at the start.
     pub fn constants(fills: &[u8]) -> Self {
-        let image = fills.iter().flat_map(|fill| vec![*fill; SECTOR as usize]).collect();
-        Self { id: 2, medium: Medium::External, base: 0, kind: AreaKind::Constant, image }
+        Self::filled(&SMALL, Medium::External, fills)
+    }
+
+    /// As [`Self::code`] and [`Self::constants`], on the device of real size.
+    pub fn real(code: &[u8], constants: &[u8]) -> [Self; 2] {
+        [Self::filled(&REAL, Medium::Die, code), Self::filled(&REAL, Medium::External, constants)]
+    }
+
+    fn filled(shape: &'static Shape, medium: Medium, fills: &[u8]) -> Self {
+        let (id, kind) = match medium {
+            Medium::Die => (1, AreaKind::Code),
+            Medium::External => (2, AreaKind::Constant),
+        };
+        let mut area = Self { id, medium, base: 0, kind, image: Vec::new(), shape };
+        area.image = fills.iter().flat_map(|fill| vec![*fill; area.page_size() as usize]).collect();
+        area
     }
 
     fn page_size(&self) -> u32 {
         match self.medium {
-            Medium::Die => DIE_PAGE,
-            Medium::External => SECTOR,
+            Medium::Die => self.shape.die_page,
+            Medium::External => self.shape.sector,
         }
     }
 

@@ -3,33 +3,14 @@
 use std::sync::OnceLock;
 
 use bulkhead_bundle_format::{Medium, Signer};
-use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash};
+use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash, Wear};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
-use bulkhead_nor_flash::{FlashAddress, NorFlash};
-use bulkhead_update_engine::{
-    DeviceFacts, Engine, Layout, LayoutError, Memory, Part, Rules, StartCause, Step, Trial, Workspace,
-};
+use bulkhead_nor_flash::FlashAddress;
+use bulkhead_update_engine::{DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace};
 
 use crate::bundle::{Bundle, OWNER};
-
-/// Page of the die in bytes: a journal record and four marks.
-pub const DIE_PAGE: u32 = 256;
-/// Sector of external flash in bytes: a die page fits one record, a sector needs two.
-pub const SECTOR: u32 = 512;
-
-/// 4 application pages, 4 of the journal, two slots of 3; 2 external pages, 16 sectors of staging.
-pub const LAYOUT: Layout = Layout {
-    die_application: Part::new(0, 4 * DIE_PAGE),
-    die_journal: Part::new(4 * DIE_PAGE, 4 * DIE_PAGE),
-    die_manifests: Part::new(8 * DIE_PAGE, 6 * DIE_PAGE),
-    external_application: Part::new(0, 2 * SECTOR),
-    external_staging: Part::new(2 * SECTOR, 16 * SECTOR),
-};
-const DIE_SIZE: u32 = 14 * DIE_PAGE;
-const EXTERNAL_SIZE: u32 = 18 * SECTOR;
-
-/// Steps of one power session before it counts as hanging.
-const STEPS_MAX: u32 = 5_000;
+use crate::session::Session;
+use crate::shape::{SMALL, Shape};
 
 fn owner_keys() -> &'static [[u8; 32]] {
     static KEYS: OnceLock<[[u8; 32]; 1]> = OnceLock::new();
@@ -39,6 +20,8 @@ fn owner_keys() -> &'static [[u8; 32]] {
 /// What both memories hold while power is off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
+    /// Whose they are.
+    pub shape: &'static Shape,
     /// Flash on the die.
     pub die: Cells,
     /// Flash beside the chip.
@@ -61,10 +44,11 @@ impl World {
 
     /// Whether every page of `bundle` is there, and no cell of it is torn.
     pub fn holds(&self, bundle: &Bundle) -> bool {
+        let layout = &self.shape.layout;
         bundle.areas.iter().all(|area| {
             let (cells, part) = match area.medium {
-                Medium::Die => (&self.die, LAYOUT.die_application),
-                Medium::External => (&self.external, LAYOUT.external_application),
+                Medium::Die => (&self.die, layout.die_application),
+                Medium::External => (&self.external, layout.external_application),
             };
             area.pages().all(|(offset, page)| {
                 let start = (part.start.0 + offset) as usize;
@@ -81,6 +65,8 @@ pub enum Server<'b> {
     Silent,
     /// Offers this bundle as soon as the engine rests, and sends what is asked for.
     Offers(&'b Bundle),
+    /// Offers these one after the other, the next as soon as the engine rests.
+    OffersInTurn(&'b [&'b Bundle]),
 }
 
 /// How a new version fares on trial.
@@ -93,6 +79,8 @@ pub enum Health {
     Unconfirmed,
     /// It crashes.
     Crashes,
+    /// Nobody says that it works, and it resets the chip as soon as it is started.
+    Resets,
 }
 
 /// An application was started.
@@ -141,6 +129,8 @@ pub struct Outcome {
     pub programs_twice: u32,
     /// Erases of each application page of the die, then of each external one.
     pub page_erases: Vec<u32>,
+    /// What happened, in words, if that was asked for.
+    pub story: Vec<String>,
 }
 
 /// Something that comes in between.
@@ -175,14 +165,18 @@ pub struct Device<'b> {
     pub allow_apply: bool,
     /// Whether external flash answers.
     pub external_alive: bool,
-    /// Bits of a byte of die flash that a worn cell cannot hold.
-    pub stuck: Option<(u32, u8)>,
+    /// A worn block of the die, by an address in it.
+    pub worn_die: Option<(u32, Wear)>,
+    /// A worn sector of external flash, by an address in it.
+    pub worn_external: Option<(u32, Wear)>,
     /// What comes in between, and before which step.
     pub interruption: Option<(u32, Interruption<'b>)>,
     /// Whether the server sends wrong bytes for every page.
     pub lies: bool,
     /// How a new version fares.
     pub health: Health,
+    /// Whether to tell the story.
+    pub explain: bool,
 }
 
 impl<'b> Device<'b> {
@@ -196,46 +190,61 @@ impl<'b> Device<'b> {
             record: false,
             allow_apply: true,
             external_alive: true,
-            stuck: None,
+            worn_die: None,
+            worn_external: None,
             interruption: None,
             lies: false,
             health: Health::Good,
+            explain: false,
         }
     }
 
-    /// A device as it comes from the factory.
+    /// The small device as it comes from the factory.
     pub fn blank() -> World {
+        Self::blank_of(&SMALL)
+    }
+
+    /// A device of that shape as it comes from the factory.
+    pub fn blank_of(shape: &'static Shape) -> World {
         let power = Power::new();
         World {
-            die: SimulatedFlash::die(DIE_SIZE, DIE_PAGE, &power).cells().clone(),
-            external: SimulatedFlash::external(EXTERNAL_SIZE, SECTOR, &power).cells().clone(),
+            shape,
+            die: SimulatedFlash::die(shape.die_size, shape.die_page, &power).cells().clone(),
+            external: SimulatedFlash::external(shape.external_size, shape.sector, &power).cells().clone(),
         }
     }
 
     /// A device that `bundle` was installed on over the air.
     pub fn with(bundle: &Bundle) -> World {
         let device = Device { server: Server::Offers(bundle), ..Device::new(&[bundle]) };
-        let outcome = device.run::<bulkhead_update_engine::Sound>(Self::blank(), |_| Reading::Before);
+        let shape = bundle.areas.first().map_or(&SMALL, |area| area.shape);
+        let outcome = device.run::<Sound>(Self::blank_of(shape), |_| Reading::Before);
         assert_eq!(outcome.running, Some(bundle.digest), "{:?}", outcome.reason);
         outcome.world
     }
 
     /// Powers on, and runs until the engine rests or power fails.
     pub fn run<R: Rules>(&self, world: World, reading: impl Fn(u32) -> Reading) -> Outcome {
-        let power = Power::new();
-        let mut die = SimulatedFlash::die(DIE_SIZE, DIE_PAGE, &power);
-        let mut external = SimulatedFlash::external(EXTERNAL_SIZE, SECTOR, &power);
+        let (power, shape) = (Power::new(), world.shape);
+        let mut die = SimulatedFlash::die(shape.die_size, shape.die_page, &power);
+        let mut external = SimulatedFlash::external(shape.external_size, shape.sector, &power);
+        if let Some((at, how)) = self.worn_die {
+            die.wear(FlashAddress(at), how);
+        }
+        if let Some((at, how)) = self.worn_external {
+            external.wear(FlashAddress(at), how);
+        }
         die.power_on(world.die, &reading);
         external.power_on(world.external, &reading);
         power.on(self.session, self.cut);
         if self.record {
             power.record();
         }
+        if self.explain {
+            power.trace_operations();
+        }
         if !self.external_alive {
             external.kill();
-        }
-        if let Some((at, mask)) = self.stuck {
-            die.wear(FlashAddress(at), bulkhead_flash_simulator::Wear::Holds(mask));
         }
         let mut work = Workspace::new();
         let facts = DeviceFacts {
@@ -245,22 +254,11 @@ impl<'b> Device<'b> {
             owner_keys: owner_keys(),
             storage_root: [9; 32],
         };
-        let mut session = Session {
-            device: self,
-            engine: Engine::<R>::with_rules(LAYOUT, facts, &mut work),
-            offered: false,
-            server: self.server,
-            started: Vec::new(),
-            fetched: Vec::new(),
-            cancelled: None,
-            forced: false,
-            steps: 0,
-        };
+        let engine = Engine::<R>::with_rules(shape.layout, facts, &mut work);
+        let mut session = Session::new(self, shape, engine);
         let rested = session.run(&power, &mut die, &mut external).expect("the layout is right");
         let status = session.engine.status();
         let (stage, reason) = (status.map(|s| s.stage), status.and_then(|s| s.reason).map(str::to_owned));
-        let page_erases =
-            [(&die, LAYOUT.die_application, DIE_PAGE), (&external, LAYOUT.external_application, SECTOR)];
         Outcome {
             cut: !power.is_on(),
             hung: !rested,
@@ -272,147 +270,26 @@ impl<'b> Device<'b> {
             operations: power.operations(),
             recorded: power.recorded(),
             programs_twice: die.programs_twice(),
-            page_erases: page_erases
-                .iter()
-                .flat_map(|(flash, part, page)| {
-                    (0..part.length / page)
-                        .map(move |n| flash.erase_count(part.start.plus(n * page).expect("in range")))
-                })
-                .collect(),
+            page_erases: page_erases(shape, &die, &external),
             started: session.started,
             cancelled: session.cancelled,
             steps: session.steps,
             fetched: session.fetched,
-            world: World { die: die.cells().clone(), external: external.cells().clone() },
+            story: session.story,
+            world: World { shape, die: die.cells().clone(), external: external.cells().clone() },
         }
     }
 }
 
-struct Session<'s, 'b, 'w, R: Rules> {
-    device: &'s Device<'b>,
-    engine: Engine<'w, R>,
-    offered: bool,
-    server: Server<'b>,
-    started: Vec<Started>,
-    fetched: Vec<(FetchFrom, u32, u32)>,
-    cancelled: Option<bool>,
-    steps: u32,
-    forced: bool,
-}
-
-impl<'b, R: Rules> Session<'_, 'b, '_, R> {
-    fn run(
-        &mut self,
-        power: &Power,
-        die: &mut SimulatedFlash,
-        external: &mut SimulatedFlash,
-    ) -> Result<bool, LayoutError> {
-        let mut mem = Memory { die, external };
-        self.engine.boot(&mut mem)?;
-        for n in 0..STEPS_MAX {
-            self.steps = n;
-            if let Some((_, interruption)) = self.device.interruption.filter(|(at, _)| *at == n) {
-                self.interrupt(&mut mem, interruption);
-            }
-            let step = self.engine.step(&mut mem);
-            if !power.is_on() {
-                return Ok(true);
-            }
-            match step {
-                Step::Working => {}
-                Step::ReadyToApply | Step::ReadyToRevert if self.device.allow_apply => {
-                    self.engine.allow_apply();
-                }
-                Step::StartApplication(manifest, cause) => {
-                    let world =
-                        World { die: mem.die.cells().clone(), external: mem.external.cells().clone() };
-                    let bundle = self.device.known.iter().find(|bundle| bundle.digest == manifest);
-                    let safe = bundle.is_some_and(|bundle| world.holds(bundle));
-                    self.started.push(Started { manifest, cause, safe });
-                    match self.device.health {
-                        Health::Good => self.engine.confirm_locally(),
-                        Health::Unconfirmed => {}
-                        Health::Crashes => self.engine.fail_trial("it crashes"),
-                    }
-                }
-                Step::ReadyToApply | Step::ReadyToRevert | Step::Idle | Step::NoApplication => {
-                    if !self.acknowledge() && !self.serve() {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn interrupt(
-        &mut self,
-        mem: &mut Memory<'_, SimulatedFlash, SimulatedFlash>,
-        interruption: Interruption<'b>,
-    ) {
-        match interruption {
-            Interruption::Cancel => self.cancelled = Some(self.engine.cancel()),
-            Interruption::LoseLink => self.engine.link_lost(),
-            Interruption::Offer(bundle) | Interruption::Force(bundle) => {
-                self.forced = matches!(interruption, Interruption::Force(_));
-                self.server = Server::Offers(bundle);
-                self.offered = false;
-                self.serve();
-            }
-            // A debugger is parked while pages are copied and until the application is started.
-            Interruption::WritePage(_) if !self.engine.status().is_some_and(|s| may_debug(s.stage)) => {}
-            Interruption::WritePage(page) => {
-                let at = LAYOUT.die_application.start.plus(page * DIE_PAGE).expect("in range");
-                mem.die.erase(at).expect("power is on");
-                mem.die.program(at, &[0x66; DIE_PAGE as usize]).expect("power is on");
-            }
-        }
-    }
-
-    /// Lets the server acknowledge what works; false if there is nothing to acknowledge.
-    fn acknowledge(&mut self) -> bool {
-        let healthy = self.engine.trial().is_some_and(|trial| trial.healthy);
-        let online = matches!(self.server, Server::Offers(_));
-        if healthy && online {
-            self.engine.commit_trial();
-        }
-        healthy && online
-    }
-
-    /// Lets the server act; false if there is nothing for it to do.
-    fn serve(&mut self) -> bool {
-        let Server::Offers(bundle) = self.server else { return false };
-        if !self.offered {
-            self.offered = true;
-            let len = u32::try_from(bundle.envelope.len()).expect("envelopes are small");
-            self.engine.offer(bundle.digest, len, self.forced);
-            return true;
-        }
-        let Some(fetch) = self.engine.wanted() else { return false };
-        self.fetched.push((fetch.from, fetch.area, fetch.offset));
-        let source = match fetch.from {
-            FetchFrom::Envelope => Some(&bundle.envelope),
-            FetchFrom::Area => bundle.areas.iter().find(|area| area.id == fetch.area).map(|area| &area.image),
-            FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet => None,
-        };
-        let start = fetch.offset as usize;
-        let Some(bytes) = source.and_then(|bytes| bytes.get(start..start + fetch.len as usize)) else {
-            self.engine.unavailable(bundle.digest);
-            return true;
-        };
-        let mut offset = fetch.offset;
-        for piece in bytes.chunks(100) {
-            let mut piece = piece.to_vec();
-            if self.device.lies && fetch.from == FetchFrom::Area {
-                piece[0] ^= 1;
-            }
-            self.engine.chunk(fetch.from, fetch.area, offset, &piece);
-            offset += u32::try_from(piece.len()).expect("small");
-        }
-        true
-    }
-}
-
-fn may_debug(stage: UpdateStage) -> bool {
-    matches!(stage, UpdateStage::Checking | UpdateStage::Staging | UpdateStage::Ready)
+fn page_erases(shape: &Shape, die: &SimulatedFlash, external: &SimulatedFlash) -> Vec<u32> {
+    let parts = [
+        (die, shape.layout.die_application, shape.die_page),
+        (external, shape.layout.external_application, shape.sector),
+    ];
+    let count = |(flash, part, page): (&SimulatedFlash, bulkhead_update_engine::Part, u32)| {
+        (0..part.length / page)
+            .map(|n| flash.erase_count(FlashAddress(part.start.0 + n * page)))
+            .collect::<Vec<_>>()
+    };
+    parts.into_iter().flat_map(count).collect()
 }

@@ -138,6 +138,20 @@ fn i18_an_offer_of_something_else_ends_a_trial_and_is_installed() {
 }
 
 #[test]
+fn offering_again_what_is_on_trial_changes_nothing_at_any_step_of_a_boot() {
+    let (old, new) = (old(), new());
+    let health = Health::Unconfirmed;
+    let plain = Device { health, ..Device::new(&[&old, &new]) };
+    let steps = run(&plain, on_trial(&old, &new)).steps;
+    for at in 0..=steps {
+        let interruption = Some((at, Interruption::Offer(&new)));
+        let outcome = run(&Device { interruption, ..plain.clone() }, on_trial(&old, &new));
+        let trial = outcome.trial.map(|trial| (trial.boots, trial.healthy));
+        assert_eq!((outcome.running, trial), (Some(new.digest), Some((2, false))), "step {at}");
+    }
+}
+
+#[test]
 fn i18_a_cancel_during_a_trial_goes_back() {
     let (old, new) = (old(), new());
     let steps =

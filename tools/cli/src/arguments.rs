@@ -313,8 +313,26 @@ pub(crate) enum Update {
         #[arg(short = 'n', long, default_value_t = 1)]
         count: u32,
     },
+    /// Show what was ever deployed to a device, newest first.
+    History {
+        /// Id or name.
+        device: String,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 50)]
+        count: u32,
+    },
     /// Apply what is staged now, even if the application postponed it.
     Apply {
+        /// Id or name.
+        device: String,
+    },
+    /// Give an update up. A device that is writing pages finishes first and refuses.
+    Cancel {
+        /// Id or name.
+        device: String,
+    },
+    /// Take a new version that is on trial back.
+    Revert {
         /// Id or name.
         device: String,
     },

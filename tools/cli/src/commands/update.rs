@@ -11,7 +11,10 @@ use crate::output::{ago, harmless};
 pub(crate) fn run(session: &Session<'_>, command: Update) -> Result<(), Failure> {
     match command {
         Update::Status { device, count } => status(session, &device, count),
+        Update::History { device, count } => status(session, &device, count),
         Update::Apply { device } => order(session, &device, DeviceCommand::ApplyNow),
+        Update::Cancel { device } => order(session, &device, DeviceCommand::CancelUpdate),
+        Update::Revert { device } => order(session, &device, DeviceCommand::RevertUpdate),
     }
 }
 
