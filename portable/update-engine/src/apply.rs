@@ -58,6 +58,10 @@ impl<R: Rules> Engine<'_, R> {
         }
         let Mark { first, second } = record.mark;
         let torn = self.target.and_then(|target| target.page_located(second));
+        let torn = torn.filter(|_| R::REWRITES_THE_PAGE_THAT_MAY_BE_TORN);
+        if !R::RESUMES_WITHOUT_END && self.journal.was_resumed_before(mem.die) {
+            return self.cannot_restore(mem, torn.unwrap_or(first));
+        }
         self.phase = match torn {
             Some(torn) => Phase::Restore { page: torn, forced: true, then: first, attempt: 0 },
             None => Phase::Restore { page: first, forced: false, then: first.saturating_add(1), attempt: 0 },
@@ -135,13 +139,21 @@ impl<R: Rules> Engine<'_, R> {
         if staging.open_page(mem.external, &slot, buffer, sealed, wanted, Self::authenticate()).is_err() {
             return Written::NotStaged;
         }
+        if !R::KEEPS_STAGED_PAGES {
+            let _ = staging.erase(mem.external, slot.sector, staging.records(&slot));
+        }
         if !is_marked
             && R::WRITES_JOURNAL
             && self.journal.mark(mem.die, Mark::page(page, place.location())).is_err()
         {
             return Written::NotStaged;
         }
-        let written = place.erase(mem, &self.layout).and_then(|()| place.program(mem, &self.layout, buffer));
+        let spared = !R::ERASES_WHAT_LOOKS_ERASED
+            && sealed.get_mut(..place.len).is_some_and(|held| {
+                place.read(mem, &self.layout, held).is_ok() && held.iter().all(|byte| *byte == 0xFF)
+            });
+        let erased = if spared { Ok(()) } else { place.erase(mem, &self.layout) };
+        let written = erased.and_then(|()| place.program(mem, &self.layout, buffer));
         if written.is_ok() && (!R::CHECKS_CONTENT || self.reads_as(mem, place, wanted)) {
             Written::Whole
         } else {
@@ -253,6 +265,7 @@ impl<R: Rules> Engine<'_, R> {
         self.startable = true;
         self.committed = Some(manifest);
         match cause {
+            StartCause::Trial if !R::COUNTS_BEFORE_STARTING => self.phase = Phase::CountBoot,
             StartCause::Boot | StartCause::Trial => self.phase = Phase::Idle,
             StartCause::Committed => self.give_up(UpdateStage::Committed, Reason::NONE),
             StartCause::Reverted => self.give_up(UpdateStage::Reverted, self.reason),

@@ -289,6 +289,14 @@ impl Journal {
         self.ours
     }
 
+    /// Whether another page also states the apply that the newest one carries on. For the seeded bug only.
+    pub(crate) fn was_resumed_before<D: NorFlash>(&self, die: &mut D) -> bool {
+        let same = |record: Record| (record.state, record.to) == (self.record.state, self.record.to);
+        (0..self.pages)
+            .filter(|page| Some(*page) != self.newest)
+            .any(|page| self.read_copy(die, page, RECORD_UNITS).is_some_and(same))
+    }
+
     /// Goes on in the newest page although an earlier session wrote it: breaks R2, for the seeded bug only.
     pub(crate) const fn adopt(&mut self) {
         self.ours = self.newest.is_some();

@@ -16,6 +16,22 @@ pub trait Rules: sealed::Sealed {
     const REWRITES_WHAT_MAY_BE_TORN: bool = true;
     /// A power session of a trial is written down before the application is started in it.
     const COUNTS_BOOTS_OF_TRIALS: bool = true;
+    /// R7: a staged page stays until everything is written.
+    const KEEPS_STAGED_PAGES: bool = true;
+    /// R7: sealed old pages stay until the new version is kept.
+    const KEEPS_OLD_PAGES_DURING_TRIALS: bool = true;
+    /// A page is erased before it is programmed even if it reads as erased.
+    const ERASES_WHAT_LOOKS_ERASED: bool = true;
+    /// An apply that is given up is struck from the journal before its staging is used for something else.
+    const STRIKES_OUT_LOST_APPLIES: bool = true;
+    /// Once the application is stopped every page is looked at again.
+    const LOOKS_AGAIN_ONCE_STOPPED: bool = true;
+    /// Whatever changes hands is written down before the application is started, not after.
+    const COUNTS_BEFORE_STARTING: bool = true;
+    /// The page that the journal says may be torn is written again, whatever it reads as.
+    const REWRITES_THE_PAGE_THAT_MAY_BE_TORN: bool = true;
+    /// An apply is carried on however often power failed in it.
+    const RESUMES_WITHOUT_END: bool = true;
 }
 
 /// Keeps every rule.
@@ -67,5 +83,69 @@ pub mod seeded_bugs {
     impl Sealed for TornStagingTrusted {}
     impl Rules for TornStagingTrusted {
         const REWRITES_WHAT_MAY_BE_TORN: bool = false;
+    }
+
+    /// Takes a page out of staging before it is written, as from a queue.
+    #[derive(Clone, Copy, Debug)]
+    pub struct ConsumeFirst;
+    impl Sealed for ConsumeFirst {}
+    impl Rules for ConsumeFirst {
+        const KEEPS_STAGED_PAGES: bool = false;
+    }
+
+    /// Frees the old pages as soon as the new version runs, before anybody knows whether it works.
+    #[derive(Clone, Copy, Debug)]
+    pub struct EarlyFree;
+    impl Sealed for EarlyFree {}
+    impl Rules for EarlyFree {
+        const KEEPS_OLD_PAGES_DURING_TRIALS: bool = false;
+    }
+
+    /// Spares the erase of a page that reads as erased.
+    #[derive(Clone, Copy, Debug)]
+    pub struct NoErase;
+    impl Sealed for NoErase {}
+    impl Rules for NoErase {
+        const ERASES_WHAT_LOOKS_ERASED: bool = false;
+    }
+
+    /// Stages another update while the journal still names the one that could not be ended.
+    #[derive(Clone, Copy, Debug)]
+    pub struct NoInvalidate;
+    impl Sealed for NoInvalidate {}
+    impl Rules for NoInvalidate {
+        const STRIKES_OUT_LOST_APPLIES: bool = false;
+    }
+
+    /// Applies what was staged without locking out whoever writes to the application's pages meanwhile.
+    #[derive(Clone, Copy, Debug)]
+    pub struct NoLock;
+    impl Sealed for NoLock {}
+    impl Rules for NoLock {
+        const LOOKS_AGAIN_ONCE_STOPPED: bool = false;
+    }
+
+    /// Takes a start off the trial's account after the application was started.
+    #[derive(Clone, Copy, Debug)]
+    pub struct PopAfterSwitch;
+    impl Sealed for PopAfterSwitch {}
+    impl Rules for PopAfterSwitch {
+        const COUNTS_BEFORE_STARTING: bool = false;
+    }
+
+    /// Resumes by copying what differs: the torn page is skipped if it reads well.
+    #[derive(Clone, Copy, Debug)]
+    pub struct ResumeByCopy;
+    impl Sealed for ResumeByCopy {}
+    impl Rules for ResumeByCopy {
+        const REWRITES_THE_PAGE_THAT_MAY_BE_TORN: bool = false;
+    }
+
+    /// Turns round when power fails in an apply that was resumed before.
+    #[derive(Clone, Copy, Debug)]
+    pub struct RetryLimit;
+    impl Sealed for RetryLimit {}
+    impl Rules for RetryLimit {
+        const RESUMES_WITHOUT_END: bool = false;
     }
 }

@@ -157,7 +157,7 @@ impl<R: Rules> Engine<'_, R> {
         let Some(target) = self.target else { return self.fail("no target") };
         let record = *self.journal.record();
         let opened = match record.state {
-            State::Apply | State::Revert => {
+            State::Apply | State::Revert if R::STRIKES_OUT_LOST_APPLIES => {
                 // An apply that could not be ended either way is given up for this offer. The page that may be torn
                 // must not pass for one that is right.
                 self.committed = None;
@@ -173,7 +173,7 @@ impl<R: Rules> Engine<'_, R> {
                 self.journal
                     .write(mem.die, Record { state, to: NO_MANIFEST, from: NO_MANIFEST, mark, ..record })
             }
-            State::Empty | State::Committed => self.open_session(mem, record),
+            State::Empty | State::Committed | State::Apply | State::Revert => self.open_session(mem, record),
         };
         if opened.is_err() {
             return self.fail("flash does not keep what is written to it");
@@ -328,6 +328,10 @@ impl<R: Rules> Engine<'_, R> {
         let (Some(target), Some(staging)) = (self.target, &self.staging) else {
             return self.fail("no target");
         };
+        if !R::LOOKS_AGAIN_ONCE_STOPPED && application == While::Stopped {
+            self.phase = Phase::Begin;
+            return;
+        }
         let next = Phase::Scan { page: page.saturating_add(1), application };
         let Some(place) = target.place(page) else {
             self.phase = if application == While::Stopped { Phase::Begin } else { Phase::Ready };

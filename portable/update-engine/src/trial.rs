@@ -28,6 +28,13 @@ impl<R: Rules> Engine<'_, R> {
             self.dead("the journal's flash does not keep what is written to it");
             return Step::Working;
         }
+        if !R::KEEPS_OLD_PAGES_DURING_TRIALS {
+            for page in 0..manifest.pages {
+                if let (Some(slot), Some(staging)) = (self.slot(page, Direction::Undo), &self.staging) {
+                    let _ = staging.erase(mem.external, slot.sector, staging.records(&slot));
+                }
+            }
+        }
         self.startable = true;
         self.committed = Some(manifest);
         self.give_up(UpdateStage::Trial, Reason::NONE);
@@ -38,7 +45,8 @@ impl<R: Rules> Engine<'_, R> {
     #[inline(never)]
     pub(crate) fn count_boot<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Some(trial) = self.trial() else { return self.dead("no trial") };
-        self.phase = Self::check(StartCause::Trial);
+        let started = self.startable;
+        self.phase = if started { Phase::Idle } else { Self::check(StartCause::Trial) };
         if trial.healthy || !R::COUNTS_BOOTS_OF_TRIALS {
             return;
         }
@@ -46,6 +54,9 @@ impl<R: Rules> Engine<'_, R> {
         if boots > trial.boots_max {
             self.reason = Reason::of(format_args!("not confirmed within {} starts", trial.boots_max));
             self.phase = Phase::Rewind { page: 0 };
+            return;
+        }
+        if !R::COUNTS_BEFORE_STARTING && !started {
             return;
         }
         let record = *self.journal.record();
