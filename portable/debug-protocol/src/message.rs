@@ -122,7 +122,7 @@ impl<'b> Pairs<'b> {
     ///
     /// # Errors
     /// The rest cannot be read.
-    pub fn next<T: Wire<'b>>(&mut self) -> Result<Option<Option<T>>, Unreadable> {
+    pub fn next_pair<T: Wire<'b>>(&mut self) -> Result<Option<Option<T>>, Unreadable> {
         if self.decoder.position() >= self.decoder.input().len() {
             return Ok(None);
         }
@@ -211,7 +211,7 @@ pub fn parse_reply(bytes: &[u8]) -> Result<Reply<'_>, Unreadable> {
 /// It is not one.
 pub fn parse_event(bytes: &[u8]) -> Result<Option<Event<'_>>, Unreadable> {
     let decoder = open(bytes, MessageType::Event)?;
-    Pairs { decoder }.next().map(Option::flatten)
+    Pairs { decoder }.next_pair().map(Option::flatten)
 }
 
 /// Writes one message, pair by pair.
@@ -300,7 +300,7 @@ pub fn encode_event(out: &mut [u8], event: &Event<'_>) -> Option<usize> {
 /// Reads whatever a peer sent, as a fuzzer does; it must neither panic nor hang.
 pub fn fuzz_message(bytes: &[u8]) {
     fn drain<'b, T: Wire<'b>>(mut pairs: Pairs<'b>) {
-        while let Ok(Some(_)) = pairs.next::<T>() {}
+        while let Ok(Some(_)) = pairs.next_pair::<T>() {}
     }
     if let Ok(request) = parse_request(bytes) {
         drain::<Operation<'_>>(request.operations);

@@ -1,6 +1,8 @@
 //! Bytes of every operation, answer and event. Golden files are never edited, only added.
 #![expect(clippy::indexing_slicing, reason = "a test may fail")]
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
+
 use std::fmt::Write as _;
 
 use bulkhead_debug_protocol::*;
@@ -22,8 +24,8 @@ fn request(operation: Operation<'_>) -> String {
     let len = writer.finish(MoreFollows::No);
     let mut read = parse_request(&out[..len]).unwrap();
     assert_eq!(read.sequence, 7);
-    assert_eq!(read.operations.next(), Ok(Some(Some(operation))));
-    assert_eq!(read.operations.next::<Operation<'_>>(), Ok(None));
+    assert_eq!(read.operations.next_pair(), Ok(Some(Some(operation))));
+    assert_eq!(read.operations.next_pair::<Operation<'_>>(), Ok(None));
     hex(&out[..len])
 }
 
@@ -34,7 +36,7 @@ fn reply(answer: Answer<'_>) -> String {
     let len = writer.finish(MoreFollows::Yes);
     let mut read = parse_reply(&out[..len]).unwrap();
     assert!(read.more && read.sequence == 300);
-    assert_eq!(read.answers.next(), Ok(Some(Some(answer))));
+    assert_eq!(read.answers.next_pair(), Ok(Some(Some(answer))));
     hex(&out[..len])
 }
 
@@ -139,8 +141,8 @@ fn unknown_numbers_and_keys_are_skipped() {
     // Request 7: number 99 with {5: [1, 2]}, then `hello` with an unknown key 9.
     let bytes = [1, 7, 24, 99, 0xA1, 5, 0x82, 1, 2, 1, 0xA2, 0, 1, 9, 0x61, b'x'];
     let mut request = parse_request(&bytes).unwrap();
-    assert_eq!(request.operations.next::<Operation<'_>>(), Ok(Some(None)));
-    assert_eq!(request.operations.next(), Ok(Some(Some(Operation::Hello(Hello { version: 1 })))));
+    assert_eq!(request.operations.next_pair::<Operation<'_>>(), Ok(Some(None)));
+    assert_eq!(request.operations.next_pair(), Ok(Some(Some(Operation::Hello(Hello { version: 1 })))));
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn a_piece_of_memory_fits_a_message() {
     assert!(writer.push(&Answer::Memory(Memory { address: !0, bytes: &[0xFF; MEMORY_PIECE_LEN_MAX] })));
     assert!(!writer.push(&Answer::Memory(Memory { address: !0, bytes: &[0xFF; MEMORY_PIECE_LEN_MAX] })));
     let len = writer.finish(MoreFollows::No);
-    assert!(parse_reply(&out[..len]).unwrap().answers.next::<Answer<'_>>().unwrap().is_some());
+    assert!(parse_reply(&out[..len]).unwrap().answers.next_pair::<Answer<'_>>().unwrap().is_some());
 }
 
 #[test]
