@@ -1,7 +1,5 @@
 //! An application may be built on any operating system, and be replaced by one that is built on another.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
-
 use bulkhead_end_to_end::fleet::Fleet;
 use bulkhead_end_to_end::scenes::log_line;
 

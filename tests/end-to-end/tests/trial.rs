@@ -45,7 +45,7 @@ fn assert_version_1_is_back(fleet: &Fleet, device: &Device, reason: &str) {
 
 #[test]
 fn a_new_version_that_faults_is_taken_back_and_the_owner_learns_why() {
-    let (mut fleet, mut device) = fleet();
+    let (mut fleet, device) = fleet();
     try_out(&mut fleet, &device, "hostile-c");
     device.type_to_application('a').unwrap();
     assert_version_1_is_back(&fleet, &device, "SecureAccess");
