@@ -110,16 +110,34 @@ impl Cells {
 
     /// The bytes of `span` if no grain of it is torn.
     pub fn stable(&self, span: Range<usize>) -> Option<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(span.len());
-        for at in span {
-            let block = self.block(at);
-            let offset = at % self.block_len;
-            if !block.torn.is_empty() && block.torn.contains_key(&(offset / GRAIN)) {
+        let mut at = span.start;
+        while at < span.end {
+            let (start, offset) = (at / self.block_len * self.block_len, at % self.block_len);
+            let end = span.end.min(start + self.block_len);
+            let grains = offset / GRAIN..(end - start).div_ceil(GRAIN);
+            if self.block(at).torn.range(grains).next().is_some() {
                 return None;
             }
-            bytes.push(block.bytes[offset]);
+            at = end;
         }
+        let mut bytes = vec![0; span.len()];
+        self.read(span.start, &mut bytes);
         Some(bytes)
+    }
+
+    /// Runs of torn bytes, and which cut tore each.
+    pub fn torn(&self) -> Vec<(Range<usize>, u32)> {
+        let mut runs: Vec<(Range<usize>, u32)> = Vec::new();
+        for (n, block) in self.blocks.iter().enumerate() {
+            for (grain, torn) in &block.torn {
+                let start = n * self.block_len + grain * GRAIN;
+                match runs.last_mut() {
+                    Some((run, cut)) if run.end == start && *cut == torn.cut => run.end += GRAIN,
+                    _ => runs.push((start..start + GRAIN, torn.cut)),
+                }
+            }
+        }
+        runs
     }
 
     /// Overwrites bytes as an attacker with a programmer could; the grains become stable.

@@ -129,6 +129,24 @@ impl SimulatedFlash {
         }
     }
 
+    /// Erases and programs the block at `at` as someone other than the code under test does, in one operation that a
+    /// cut can precede or follow but never tear: what they tear is theirs to mend.
+    pub fn overwrite(&mut self, at: FlashAddress, bytes: &[u8]) {
+        if self.geometry.check_erase(at).is_err() || self.check_alive().is_err() {
+            return;
+        }
+        let start = at.0 as usize;
+        let moment = self.power.next_operation();
+        self.power.trace(|| Traced { memory: self.memory, kind: TracedKind::Program, at, len: bytes.len() });
+        if moment != Some(Moment::Before) {
+            self.erase_whole(start);
+            self.cells.program(start, bytes);
+        }
+        if self.power.is_recording() {
+            self.power.note(self.memory, Moment::After, self.cells.clone());
+        }
+    }
+
     fn check_alive(&self) -> Result<(), FlashError> {
         if self.dead || !self.power.is_on() { Err(FlashError::HardwareFault) } else { Ok(()) }
     }

@@ -79,6 +79,7 @@ fn a_torn_erase_may_still_read_as_before_and_a_whole_erase_heals_it() {
     assert_eq!(reread(&mut flash, &power, Reading::Before, 32), Ok(vec![7; 32]));
     assert_eq!(reread(&mut flash, &power, Reading::Erased, 32), Ok(vec![0xFF; 32]));
     assert_eq!(flash.cells().stable(128..160), None);
+    assert_eq!(flash.cells().torn(), [(128..160, 0)]);
     assert_eq!(flash.erase(AT), Ok(()));
     assert_eq!(flash.cells().stable(128..160), Some(vec![0xFF; 32]));
     assert_eq!(flash.erase_count(AT), 1, "the torn erase does not count");
@@ -259,7 +260,10 @@ fn a_part_that_programs_a_unit_twice_is_rejected_by_the_laws() {
         }
         fn program(&mut self, at: FlashAddress, bytes: &[u8]) -> Result<(), FlashError> {
             match self.0.program(at, bytes) {
-                Err(FlashError::NotErased) => Ok(self.0.cells.program(at.0 as usize, bytes)),
+                Err(FlashError::NotErased) => {
+                    self.0.cells.program(at.0 as usize, bytes);
+                    Ok(())
+                }
                 result => result,
             }
         }
@@ -287,4 +291,16 @@ fn a_trace_lists_operations_in_the_order_in_which_cuts_count_them() {
     assert_eq!((flash.erase(AT), flash.program(AT, &[1; 32])), (Ok(()), Ok(())));
     let kinds: Vec<_> = power.traced().into_iter().map(|t| (t.kind, t.at, t.len)).collect();
     assert_eq!(kinds, [(TracedKind::Erase, AT, 128), (TracedKind::Program, AT, 32)]);
+}
+
+#[test]
+fn what_someone_else_overwrites_is_one_operation_that_never_tears() {
+    for moment in [Moment::Before, Moment::Inside(0), Moment::After] {
+        let (power, mut flash) = die();
+        power.on(0, cut_at(0, moment));
+        flash.overwrite(AT, &[5; 128]);
+        let expected = if moment == Moment::Before { 0xFF } else { 5 };
+        assert_eq!(flash.cells().stable(128..256), Some(vec![expected; 128]), "{moment:?}");
+        assert!(!power.is_on());
+    }
 }
