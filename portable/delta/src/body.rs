@@ -1,7 +1,7 @@
 //! The body: new bytes, and where the prediction of copied ones fails.
 
 use crate::coder::Coder;
-use crate::copies::{Copy, From};
+use crate::copies::{Copy, Origin};
 use crate::header::{Header, InstructionSet};
 use crate::image::{Earlier, OldImage};
 use crate::instruction::{
@@ -14,7 +14,7 @@ use crate::model::{Counters, stretch};
 use crate::{PatchIo, Refused};
 
 /// Counters of one input of the flag that says whether a prediction holds.
-const FLAGS: usize = 256;
+const FLAGS: usize = 128;
 
 /// What each flag counter knows at first: failures are rare.
 const FLAG_FIRST: u16 = 3000;
@@ -23,11 +23,15 @@ const FLAG_FIRST: u16 = 3000;
 const FLAG_USES_MAX: u8 = 250;
 
 const KINDS: usize = 12;
+
+/// Lists of recent shifts: of targets in the image and in RAM; of bytes, halfwords and words.
+const CLASSES: usize = 5;
 const SAME_AS_OLD: usize = 0;
 const SAME_KIND: usize = SAME_AS_OLD + KINDS;
 const RECENT: usize = SAME_KIND + KINDS;
-const RECENT_INDEX: usize = RECENT + KINDS;
-const HALF_AS_EXPECTED: usize = RECENT_INDEX + 16;
+const NEAREST: usize = RECENT + KINDS;
+const RECENT_INDEX: usize = NEAREST + 16;
+const HALF_AS_EXPECTED: usize = RECENT_INDEX + 8 * CLASSES;
 const HIGH_AS_EXPECTED: usize = HALF_AS_EXPECTED + 4 * KINDS;
 const LOW_AS_EXPECTED: usize = HIGH_AS_EXPECTED + 8 * KINDS;
 const DISTANCES: usize = LOW_AS_EXPECTED + 2 * KINDS;
@@ -35,7 +39,7 @@ const DISTANCE_LEN: usize = 66;
 const COUNTERS: usize = DISTANCES + 4 * DISTANCE_LEN;
 
 /// First set of weights for flags; the ones below are for bytes.
-const FLAG_WEIGHTS: usize = 52;
+const FLAG_WEIGHTS: usize = 16;
 
 /// Targets further from their source than this teach nothing.
 const LEARNED_SHIFT_MAX: u32 = 1 << 20;
@@ -70,12 +74,13 @@ pub(crate) struct Body {
     weights: Weights,
     flags: Counters<{ FLAGS * INPUTS }>,
     counters: Counters<COUNTERS>,
-    code: Learned<256>,
-    ram: Learned<128>,
+    code: Learned<192>,
+    ram: Learned<64>,
     /// Recent shifts of targets in the image and in RAM.
-    recent: [RecentShifts; 2],
+    recent: [RecentShifts; CLASSES],
+    numbers: Learned<192>,
     /// Of the last predictions, the latest in the lowest bit: 1 is a failure.
-    history: u32,
+    pub(crate) history: u32,
     /// Units since the last failure.
     since: u32,
     /// The last four bytes, the latest lowest.
@@ -105,7 +110,8 @@ impl Body {
             counters: Counters::new(),
             code: Learned::new(),
             ram: Learned::new(),
-            recent: [RecentShifts::new(); 2],
+            recent: [RecentShifts::new(); CLASSES],
+            numbers: Learned::new(),
             history: 0,
             since: 0,
             last: 0,
@@ -120,7 +126,8 @@ impl Body {
         self.counters.reset(1 << 15, 0);
         self.code.reset();
         self.ram.reset();
-        self.recent = [RecentShifts::new(); 2];
+        self.recent = [RecentShifts::new(); CLASSES];
+        self.numbers.reset();
         (self.history, self.since, self.last) = (0, 0, 0);
     }
 
@@ -162,10 +169,16 @@ impl Body {
         &mut self,
         coder: &mut C,
         io: &mut I,
-        scene: &Scene<'_>,
+        scene: &mut Scene<'_>,
         room: u32,
     ) -> Result<Piece, Refused<I::Error>> {
         let truth = coder.truth(scene.at);
+        // What would stand here if the copy behind reached further ahead.
+        let ahead = scene.copy_at.saturating_add(scene.copy.literals).saturating_sub(scene.at);
+        let alike = match (scene.copy.from, scene.copy.source.checked_sub(ahead)) {
+            (Origin::Old, Some(source)) => scene.old.read(io, source, 2)?,
+            _ => 0,
+        };
         let (b1, b2, b3, b4) =
             (self.last & 0xFF, self.last >> 8 & 0xFF, self.last >> 16 & 0xFF, self.last >> 24);
         if scene.header.instructions == InstructionSet::Thumb && scene.at & 1 == 0 && room >= 2 {
@@ -176,6 +189,7 @@ impl Body {
                 3 << 24 | b1 << 8 | b2,
                 4 << 24 | b1 << 16 | b3 << 8,
                 5 << 24 | b4 << 9 | place << 7 | b3,
+                16 << 24 | alike,
             ];
             let high = self.byte(coder, io, contexts, 0, truth >> 8)?;
             let contexts = [
@@ -184,6 +198,7 @@ impl Body {
                 hash(8 << 24 | high << 16 | b1 << 8 | b2, 1),
                 9 << 24 | high << 8 | b2,
                 10 << 24 | high << 16 | b4 << 8 | place,
+                hash(17 << 24 | high << 16 | alike, 1),
             ];
             let low = self.byte(coder, io, contexts, 1, truth)?;
             return Ok(Piece { value: high << 8 | low, len: 2 });
@@ -194,6 +209,7 @@ impl Body {
             13 << 24 | b1 << 8 | b2,
             14 << 24 | b1 << 16 | b2 << 8 | b3,
             15 << 24 | b4 << 8 | b2,
+            16 << 24 | b1 << 8 | alike & 0xFF,
         ];
         let value = self.byte(coder, io, contexts, 2, truth)?;
         Ok(Piece { value, len: 1 })
@@ -211,15 +227,15 @@ impl Body {
         let source = copy.source.saturating_add(done);
         let room = copy.len.saturating_sub(done).min(scene.end.saturating_sub(scene.at));
         let word = match copy.from {
-            From::Old => scene.old.read(io, source, 4)?,
-            From::New => scene.earlier.read(io, source, 4, scene.at)?,
+            Origin::Old => scene.old.read(io, source, 4)?,
+            Origin::New => scene.earlier.read(io, source, 4, scene.at)?,
         };
         // A unit never reaches behind what is known of its source.
-        let known = if copy.from == From::Old { scene.old.len() } else { scene.at };
+        let known = if copy.from == Origin::Old { scene.old.len() } else { scene.at };
         let room = room.min(known.saturating_sub(source));
         let mut unit = classify(scene.header, word, copy.from, source, scene.at, room);
         if unit.kind == Kind::Move {
-            if copy.from == From::Old {
+            if copy.from == Origin::Old {
                 find_partner(scene.old, io, source, &mut unit)?;
             } else {
                 unit.kind = Kind::Long;
@@ -233,7 +249,7 @@ impl Body {
             self.flag(coder, io, &unit, predicted, confidence, done, copy.len, truth != predicted)?;
         let value =
             if missed { self.missed(coder, io, scene, &unit, source, predicted, truth)? } else { predicted };
-        if copy.from == From::Old {
+        if copy.from == Origin::Old {
             self.learn(&unit, scene.at, value, missed);
         }
         Ok(Piece { value, len: unit.len })
@@ -245,7 +261,7 @@ impl Body {
         let copy = scene.copy;
         let shift_here = scene.copy_at.saturating_add(copy.literals).wrapping_sub(copy.source).cast_signed();
         let own = unit.target.wrapping_sub(copy.source) < copy.len;
-        if copy.from == From::New {
+        if copy.from == Origin::New {
             if !matches!(unit.kind, Kind::Call | Kind::Jump) {
                 return certain;
             }
@@ -255,7 +271,17 @@ impl Body {
         }
         let header = scene.header;
         let (shift, confidence) = match unit.kind {
-            Kind::Byte | Kind::Short | Kind::Long => return certain,
+            Kind::Short | Kind::Long => {
+                let (shift, confidence, _) = self.numbers.shift(unit.old);
+                if confidence == Confidence::Learned && shift != 0 {
+                    return (
+                        unit.old.wrapping_add_signed(shift) & (u32::MAX >> (32 - 8 * unit.len)),
+                        confidence,
+                    );
+                }
+                return certain;
+            }
+            Kind::Byte => return certain,
             Kind::RamPointer => self.ram_shift(unit.target),
             Kind::Pointer => self.shift(scene.map, unit.target),
             Kind::Move => {
@@ -318,6 +344,7 @@ impl Body {
             hash(unit.old, kind),
             hash(magnitude(self.since) << 6 | magnitude(done) << 2 | kind.min(2), 5),
             hash(magnitude(copy_len) << 5 | recent_failures << 1 | unmoved, 9),
+            hash(self.last & 0xFFFF, kind),
         ];
         let mut inputs = [0; INPUTS];
         let mut places = [0; INPUTS];
@@ -325,7 +352,7 @@ impl Body {
             *place = number * FLAGS + usize::try_from(key).unwrap_or(0) % FLAGS;
             *input = stretch(self.flags.get(*place).max(1));
         }
-        let set = FLAG_WEIGHTS + number(unit.kind).min(7);
+        let set = FLAG_WEIGHTS + number(unit.kind);
         let p = self.weights.mix(set, &inputs);
         let missed = coder.bit(io, p, truth)?;
         self.weights.update(set, &inputs, p, missed, 15);
@@ -350,11 +377,12 @@ impl Body {
         truth: u32,
     ) -> Result<u32, Refused<I::Error>> {
         let kind = number(unit.kind);
-        let mut expected = predicted;
-        if predicted != unit.old {
-            if self.counters.bit(coder, io, SAME_AS_OLD + kind, truth == unit.old)? {
-                return Ok(unit.old);
+        let expected = predicted;
+        if predicted != unit.old && self.counters.bit(coder, io, SAME_AS_OLD + kind, truth == unit.old)? {
+            if matches!(unit.kind, Kind::Short | Kind::Long) {
+                self.numbers.insert(unit.old, 0);
             }
+            return Ok(unit.old);
         }
         if matches!(unit.kind, Kind::Call | Kind::Jump | Kind::Pointer | Kind::RamPointer) {
             let same = match unit.kind {
@@ -366,10 +394,51 @@ impl Body {
                 return self.other_target(coder, io, scene.at, unit, source, predicted, truth);
             }
         }
-        if predicted != unit.old && unit.kind == Kind::Byte {
-            expected = unit.old;
+        if matches!(unit.kind, Kind::Byte | Kind::Short | Kind::Long) {
+            return self.shifted(coder, io, unit, expected, truth);
         }
         self.rewritten(coder, io, unit, expected, truth)
+    }
+
+    /// Codes a number that may have moved as others before.
+    fn shifted<C: Coder, I: PatchIo>(
+        &mut self,
+        coder: &mut C,
+        io: &mut I,
+        unit: &Unit,
+        expected: u32,
+        truth: u32,
+    ) -> Result<u32, Refused<I::Error>> {
+        let class = 2 + number(unit.kind);
+        let bits = 32 - 8 * unit.len;
+        let mask = u32::MAX >> bits;
+        let difference = |value: u32| ((value.wrapping_sub(unit.old) << bits).cast_signed()) >> bits;
+        let (near, _, distance) = self.numbers.shift(unit.old);
+        let near_value = unit.old.wrapping_add_signed(near) & mask;
+        let value = 'found: {
+            if unit.kind == Kind::Short && near != 0 && near_value != expected {
+                let flag = NEAREST + usize::try_from(magnitude(distance)).unwrap_or(0);
+                if self.counters.bit(coder, io, flag, truth == near_value)? {
+                    break 'found near_value;
+                }
+            }
+            let recent = self.recent.get(class).copied().unwrap_or(RecentShifts::new());
+            let known = recent.find(difference(truth));
+            if self.counters.bit(coder, io, RECENT + number(unit.kind), known.is_some())? {
+                let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
+                let index = self.counters.tree(coder, io, RECENT_INDEX + 8 * class, 3, index)?;
+                let shift = recent.get(usize::try_from(index).unwrap_or(0));
+                break 'found unit.old.wrapping_add_signed(shift) & mask;
+            }
+            self.rewritten(coder, io, unit, expected, truth)?
+        };
+        if let Some(recent) = self.recent.get_mut(class) {
+            recent.touch(difference(value));
+        }
+        if matches!(unit.kind, Kind::Short | Kind::Long) {
+            self.numbers.insert(unit.old, difference(value));
+        }
+        Ok(value)
     }
 
     /// Codes the target of a unit that kept its kind.
@@ -435,6 +504,7 @@ impl Body {
                 21 << 24 | b1 << 8 | expected,
                 13 << 24 | b1 << 8 | b2,
                 22 << 24 | (self.history & 7),
+                19 << 24 | b1 << 16 | b2 << 8 | expected,
             ];
             return self.byte(coder, io, contexts, 3, truth);
         }
@@ -475,7 +545,7 @@ impl Body {
         expected: u32,
         truth: u32,
     ) -> Result<u32, Refused<I::Error>> {
-        let set = 4 + kind * 4 + half * 2;
+        let set = 4 + kind.saturating_sub(1).min(2) * 4 + half * 2;
         let tag = u32::try_from(kind * 2 + half).unwrap_or(0);
         let (expected_high, expected_low) = (expected >> 8, expected & 0xFF);
         let failures = usize::try_from(self.history >> 1 & 1).unwrap_or(0);
@@ -490,6 +560,7 @@ impl Body {
                 hash(24 << 24 | expected, 3),
                 3 << 24 | b1 << 8 | b2,
                 26 << 24 | expected_high << 8 | b1,
+                30 << 24 | expected_low,
             ];
             self.byte(coder, io, contexts, set, truth >> 8)?
         };
@@ -509,6 +580,7 @@ impl Body {
                 hash(28 << 24 | expected << 8 | high, tag),
                 hash(8 << 24 | high << 16 | b1 << 8 | b2, 1),
                 29 << 24 | high << 8 | expected_low,
+                31 << 24 | b1 << 8 | expected_low,
             ];
             self.byte(coder, io, contexts, set + 1, truth)?
         };

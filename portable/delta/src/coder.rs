@@ -11,6 +11,9 @@ const PROBABILITY_MARGIN: u32 = 2;
 /// Implied zero bytes behind the end of a stream: what the coder reads ahead, and what the encoder may leave out.
 const BEHIND_END_MAX: u8 = 8;
 
+/// Bytes of the patch that a reader holds: each refill may open a sealed record.
+const BUFFER_LEN: usize = 128;
+
 /// Codes decisions: the decoder reads them from a patch, the encoder writes them.
 ///
 /// One description of the format serves both: what is decoded, and what is to be encoded, take the same path.
@@ -41,19 +44,19 @@ pub(crate) struct StreamPosition {
     behind_end: u8,
 }
 
-/// Reads one stream of the patch through a buffer of `N` bytes.
+/// Reads one stream of the patch through a small buffer.
 #[derive(Debug)]
-pub(crate) struct StreamReader<const N: usize> {
+pub(crate) struct StreamReader {
     position: StreamPosition,
     buffered_from: u32,
     buffered: u32,
-    buffer: [u8; N],
+    buffer: [u8; BUFFER_LEN],
 }
 
-impl<const N: usize> StreamReader<N> {
+impl StreamReader {
     pub(crate) const fn new() -> Self {
-        let position = StreamPosition { low: 0, high: u32::MAX, code: 0, at: 0, end: 0, behind_end: 0 };
-        Self { position, buffered_from: 0, buffered: 0, buffer: [0; N] }
+        let position = StreamPosition { low: 0, high: 0, code: 0, at: 0, end: 0, behind_end: 0 };
+        Self { position, buffered_from: 0, buffered: 0, buffer: [0; BUFFER_LEN] }
     }
 
     pub(crate) const fn position(&self) -> StreamPosition {
@@ -94,7 +97,7 @@ impl<const N: usize> StreamReader<N> {
         }
         if at.wrapping_sub(self.buffered_from) >= self.buffered {
             let room = usize::try_from(self.position.end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let part = self.buffer.get_mut(..room.min(N)).unwrap_or(&mut []);
+            let part = self.buffer.get_mut(..room.min(BUFFER_LEN)).unwrap_or(&mut []);
             self.buffered = 0;
             io.patch(at, part).map_err(Refused::Read)?;
             self.buffered = u32::try_from(part.len()).unwrap_or(0);
@@ -106,7 +109,7 @@ impl<const N: usize> StreamReader<N> {
     }
 }
 
-impl<const N: usize> Coder for StreamReader<N> {
+impl Coder for StreamReader {
     fn bit<I: PatchIo>(
         &mut self,
         io: &mut I,

@@ -7,7 +7,7 @@ use crate::{PatchIo, Refused};
 
 /// Where the bytes of a copy come from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum From {
+pub(crate) enum Origin {
     /// The old image.
     Old,
     /// What is already decoded of the new one.
@@ -19,7 +19,7 @@ pub(crate) enum From {
 pub(crate) struct Copy {
     /// Bytes that are not copied, in front of the copy.
     pub(crate) literals: u32,
-    pub(crate) from: From,
+    pub(crate) from: Origin,
     /// Where the copied bytes start in their image.
     pub(crate) source: u32,
     /// Bytes copied; 0 only in the last entry.
@@ -28,7 +28,7 @@ pub(crate) struct Copy {
 
 impl Copy {
     /// Nothing at all.
-    pub(crate) const EMPTY: Self = Self { literals: 0, from: From::Old, source: 0, len: 0 };
+    pub(crate) const EMPTY: Self = Self { literals: 0, from: Origin::Old, source: 0, len: 0 };
 
     /// Bytes of the new image that this entry makes.
     pub(crate) const fn span(&self) -> u32 {
@@ -54,7 +54,7 @@ pub(crate) struct CopyList {
     /// Shift of the last copy from the old image: position in the new one minus position in the old one.
     last_shift: i32,
     last_end: u32,
-    last_from: From,
+    last_from: Origin,
     /// Where the next entry starts in the new image.
     pub(crate) at: u32,
     /// Entries passed.
@@ -68,7 +68,7 @@ impl CopyList {
             recent: RecentShifts::new(),
             last_shift: 0,
             last_end: 0,
-            last_from: From::Old,
+            last_from: Origin::Old,
             at: 0,
             count: 0,
         }
@@ -78,7 +78,7 @@ impl CopyList {
     pub(crate) fn reset(&mut self) {
         self.counters.reset(1 << 15, 0);
         self.recent = RecentShifts::new();
-        (self.last_shift, self.last_end, self.last_from) = (0, 0, From::Old);
+        (self.last_shift, self.last_end, self.last_from) = (0, 0, Origin::Old);
         (self.at, self.count) = (0, 0);
     }
 
@@ -104,25 +104,25 @@ impl CopyList {
             return if fits { Ok(Copy { literals, ..Copy::EMPTY }) } else { Err(Refused::CopyRange) };
         }
         let truth_shift = at.cast_signed().wrapping_sub(truth.source.cast_signed());
-        let same = truth.from == From::Old && truth_shift == self.last_shift;
-        let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == From::New);
+        let same = truth.from == Origin::Old && truth_shift == self.last_shift;
+        let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == Origin::New);
         let (from, shift) = if self.counters.bit(coder, io, context, same)? {
-            (From::Old, self.last_shift)
-        } else if self.counters.bit(coder, io, FROM_NEW, truth.from == From::New)? {
+            (Origin::Old, self.last_shift)
+        } else if self.counters.bit(coder, io, FROM_NEW, truth.from == Origin::New)? {
             let back =
                 self.counters.number(coder, io, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
-            (From::New, back.saturating_add(1).cast_signed())
+            (Origin::New, back.saturating_add(1).cast_signed())
         } else {
-            (From::Old, self.other_shift(coder, io, at, truth_shift)?)
+            (Origin::Old, self.other_shift(coder, io, at, truth_shift)?)
         };
         let source = at.wrapping_add_signed(shift.wrapping_neg());
         let len = self.counters.number(coder, io, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
-        let limit = if from == From::Old { old_len } else { new_len };
-        let in_front = from == From::Old || source < at;
+        let limit = if from == Origin::Old { old_len } else { new_len };
+        let in_front = from == Origin::Old || source < at;
         if !in_front || source > limit || len > limit - source || len > new_len - at {
             return Err(Refused::CopyRange);
         }
-        if from == From::Old {
+        if from == Origin::Old {
             (self.last_shift, self.last_end) = (shift, source.saturating_add(len));
             self.recent.touch(shift);
         }

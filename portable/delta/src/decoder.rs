@@ -2,17 +2,11 @@
 
 use crate::body::{Body, Piece, Scene};
 use crate::coder::{StreamPosition, StreamReader};
-use crate::copies::{Copy, CopyList, From};
+use crate::copies::{Copy, CopyList, Origin};
 use crate::header::Header;
 use crate::image::{Earlier, OldImage};
 use crate::map::AddressMap;
 use crate::{IMAGE_LEN_MAX, PatchIo, Refused};
-
-/// Bytes of the patch held for the copy list.
-const COPIES_BUFFER_LEN: usize = 64;
-
-/// Bytes of the patch held for the body.
-const BODY_BUFFER_LEN: usize = 192;
 
 /// Most bytes of RAM that a [`Decoder`] takes.
 pub(crate) const DECODER_LEN_MAX: usize = 24 * 1024;
@@ -61,9 +55,9 @@ pub struct Decoder {
     map: AddressMap,
     old: OldImage,
     copies: CopyList,
-    copies_reader: StreamReader<COPIES_BUFFER_LEN>,
+    copies_reader: StreamReader,
     body: Body,
-    body_reader: StreamReader<BODY_BUFFER_LEN>,
+    body_reader: StreamReader,
     /// Where the body of the first segment starts: right behind the copy list, in the same stream.
     first_body: StreamPosition,
     copy: Copy,
@@ -153,7 +147,7 @@ impl Decoder {
                 break;
             }
             self.next_copy(io)?;
-            if self.copy.from == From::Old && self.copy.len > 0 {
+            if self.copy.from == Origin::Old && self.copy.len > 0 {
                 let Copy { literals, source, len, .. } = self.copy;
                 let shift = self.copy_at.saturating_add(literals).wrapping_sub(source).cast_signed();
                 self.map.insert(source, source.saturating_add(len), shift);
@@ -171,7 +165,7 @@ impl Decoder {
 
     /// Goes to the start of the segment that holds `new_offset`, and says where that is.
     ///
-    /// Needs nothing but the patch; [`PatchIo::new`] must know what lies in front when decoding goes on.
+    /// Needs nothing but the patch; [`PatchIo::output`] must know what lies in front when decoding goes on.
     ///
     /// # Errors
     /// The decoder is not ready; the memory failed; the patch is bad.

@@ -5,10 +5,14 @@ use crate::{IMAGE_LEN_MAX, PATCH_VERSION, PatchIo, Refused};
 /// How the old image's words are understood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum InstructionSet {
-    /// Bytes without meaning: foreign code, data.
-    None,
+    /// Bytes without meaning.
+    Bytes,
     /// Thumb-2.
     Thumb,
+    /// Numbers of two bytes.
+    Halves,
+    /// Numbers of four bytes.
+    Words,
 }
 
 /// What a patch says about itself.
@@ -31,11 +35,11 @@ pub(crate) struct Header {
     pub(crate) index_at: u32,
 }
 
-/// Bit of the first byte: words and instructions are Thumb-2.
-pub(crate) const FLAG_THUMB: u8 = 1;
+/// Bits of the first byte: the instruction set.
+pub(crate) const INSTRUCTIONS_MASK: u8 = 3;
 
 /// Bit of the first byte: segments are 64 KiB instead of 32 KiB long.
-pub(crate) const FLAG_LONG_SEGMENTS: u8 = 2;
+pub(crate) const FLAG_LONG_SEGMENTS: u8 = 4;
 
 /// The base is a multiple of this power of two.
 pub(crate) const BASE_SHIFT: u32 = 8;
@@ -82,8 +86,8 @@ impl<I: PatchIo> Fields<'_, I> {
 impl Header {
     /// An empty one, before any patch is opened.
     pub(crate) const EMPTY: Self = Self {
-        instructions: InstructionSet::None,
-        segment_shift: 15,
+        instructions: InstructionSet::Bytes,
+        segment_shift: 0,
         pointer_min: 0,
         base: 0,
         ram: 0,
@@ -109,13 +113,18 @@ impl Header {
         if u32::from(first >> 4) != PATCH_VERSION {
             return Err(Refused::Version);
         }
-        if first & 0x0F & !(FLAG_THUMB | FLAG_LONG_SEGMENTS) != 0 {
+        if first & 0x0F & !(INSTRUCTIONS_MASK | FLAG_LONG_SEGMENTS) != 0 {
             return Err(Refused::Header);
         }
         let mut header = Self::EMPTY;
         header.segment_shift = if first & FLAG_LONG_SEGMENTS != 0 { 16 } else { 15 };
-        if first & FLAG_THUMB != 0 {
-            header.instructions = InstructionSet::Thumb;
+        header.instructions = match first & INSTRUCTIONS_MASK {
+            0 => InstructionSet::Bytes,
+            1 => InstructionSet::Thumb,
+            2 => InstructionSet::Halves,
+            _ => InstructionSet::Words,
+        };
+        if header.instructions == InstructionSet::Thumb {
             let pointer = fields.byte()?;
             if pointer > 28 {
                 return Err(Refused::Header);

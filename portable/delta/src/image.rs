@@ -25,7 +25,7 @@ pub trait PatchIo {
     ///
     /// # Errors
     /// The memory failed.
-    fn new(&mut self, at: u32, out: &mut [u8]) -> Result<(), Self::Error>;
+    fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
 /// Bytes of the old image held at once.
@@ -107,7 +107,7 @@ impl Earlier<'_> {
         if let Some(part) = word.get_mut(..usize::try_from(stored).unwrap_or(0))
             && !part.is_empty()
         {
-            io.new(at, part).map_err(Refused::Read)?;
+            io.output(at, part).map_err(Refused::Read)?;
         }
         for (position, byte) in (at..end).zip(&mut word).skip(usize::try_from(stored).unwrap_or(0)) {
             let offset = usize::try_from(position.saturating_sub(self.from)).unwrap_or(usize::MAX);

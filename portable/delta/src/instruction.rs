@@ -4,7 +4,7 @@
 //! Arm v8-M Architecture Reference Manual, DDI0553, the encodings T1 to T4 of B, BL, CBZ, LDR (literal), ADR, MOVW
 //! and MOVT.
 
-use crate::copies::From;
+use crate::copies::Origin;
 use crate::header::{Header, InstructionSet};
 use crate::image::OldImage;
 use crate::{PatchIo, Refused};
@@ -166,12 +166,18 @@ const fn literal_base(at: u32) -> u32 {
 /// What stands at `source`, as the start of a unit that goes to `at` and has at most `room` bytes.
 ///
 /// `word` holds the next four bytes; those behind the end of the source are zero and beyond `room`.
-pub(crate) fn classify(header: &Header, word: u32, from: From, source: u32, at: u32, room: u32) -> Unit {
-    if header.instructions == InstructionSet::None || (at | source) & 1 != 0 || room < 2 {
+pub(crate) fn classify(header: &Header, word: u32, from: Origin, source: u32, at: u32, room: u32) -> Unit {
+    if header.instructions == InstructionSet::Bytes || (at | source) & 1 != 0 || room < 2 {
         return Unit::plain(Kind::Byte, 1, word);
     }
     let four = room >= 4;
-    if four && (at | source) & 3 == 0 && from == From::Old {
+    if header.instructions == InstructionSet::Words && four && (at | source) & 3 == 0 {
+        return Unit::plain(Kind::Long, 4, word);
+    }
+    if header.instructions != InstructionSet::Thumb {
+        return Unit::plain(Kind::Short, 2, word);
+    }
+    if four && (at | source) & 3 == 0 && from == Origin::Old {
         let offset = word.wrapping_sub(header.base);
         if offset >= header.pointer_min && offset < header.image_len {
             return Unit { kind: Kind::Pointer, len: 4, old: word, target: offset };
@@ -258,7 +264,7 @@ pub(crate) fn retarget(unit: &Unit, at: u32, target: u32) -> Option<u32> {
         Kind::LongLoad => {
             let magnitude = from_literal_base.unsigned_abs();
             let sign = if from_literal_base >= 0 { 0x80 } else { 0 };
-            (magnitude < 4096).then(|| unit.old & 0xF000_FF7F | sign | magnitude << 16)
+            (magnitude < 4096).then_some(unit.old & 0xF000_FF7F | sign | magnitude << 16)
         }
         Kind::Move => {
             Some(with_immediate(unit.old, if is_movw(unit.old) { target & 0xFFFF } else { target >> 16 }))

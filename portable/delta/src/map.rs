@@ -1,7 +1,7 @@
 //! Where addresses of the old image went: the address map, made from the copy list alone.
 
 /// Most ranges that the map holds; the shortest give way.
-pub(crate) const RANGES_MAX: usize = 320;
+pub(crate) const RANGES_MAX: usize = 256;
 
 /// Shorter ranges say too little.
 const RANGE_LEN_MIN: u32 = 8;

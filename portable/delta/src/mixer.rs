@@ -5,17 +5,19 @@ use crate::model::{learn, squash, stretch};
 use crate::{PatchIo, Refused};
 
 /// Predictions that are mixed.
-pub(crate) const INPUTS: usize = 5;
+pub(crate) const INPUTS: usize = 6;
 
-/// Counters for bytes; a power of two.
-const SLOTS: usize = 4096;
-const SLOT_BITS: u32 = SLOTS.ilog2();
+/// Counters for bytes, in pairs.
+const SLOTS: usize = 3840;
 
 /// Sets of weights.
-pub(crate) const WEIGHT_SETS: usize = 64;
+pub(crate) const WEIGHT_SETS: usize = 28;
 
 /// A weight of one.
 const ONE: i32 = 1 << 16;
+
+/// Weights at first.
+const FIRST_WEIGHT: i32 = ONE * 3 / 10;
 
 /// Weights stay below this.
 const WEIGHT_MAX: i32 = 8 * ONE;
@@ -43,11 +45,11 @@ pub(crate) struct Weights([[i32; INPUTS]; WEIGHT_SETS]);
 
 impl Weights {
     pub(crate) const fn new() -> Self {
-        Self([[ONE * 3 / 10; INPUTS]; WEIGHT_SETS])
+        Self([[0; INPUTS]; WEIGHT_SETS])
     }
 
     pub(crate) fn reset(&mut self) {
-        self.0.fill([ONE * 3 / 10; INPUTS]);
+        self.0.fill([FIRST_WEIGHT; INPUTS]);
     }
 
     /// Probability in 1/65536 that follows from the log odds in `inputs`.
@@ -74,15 +76,34 @@ impl Weights {
 #[derive(Debug)]
 pub(crate) struct ByteModel {
     slots: [u16; SLOTS],
+    tags: [u8; SLOTS],
 }
 
 impl ByteModel {
     pub(crate) const fn new() -> Self {
-        Self { slots: [SLOT_UNUSED; SLOTS] }
+        Self { slots: [0; SLOTS], tags: [0; SLOTS] }
     }
 
     pub(crate) fn reset(&mut self) {
+        self.tags.fill(0);
         self.slots.fill(SLOT_UNUSED);
+    }
+
+    /// The slot of a key: one of a pair. Where both belong to others, the one used less gives way.
+    fn find(&mut self, key: u32) -> usize {
+        let place = ((key >> 16) * u32::try_from(SLOTS / 2).unwrap_or(0)) >> 16;
+        let first = 2 * usize::try_from(place).unwrap_or(0);
+        let [tag, ..] = key.to_le_bytes();
+        let tags = self.tags.get(first..first + 2);
+        if let Some(found) = tags.and_then(|tags| tags.iter().position(|there| *there == tag)) {
+            return first + found;
+        }
+        let uses = |index: usize| self.slots.get(index).map_or(0, |slot| slot & 15);
+        let index = first + usize::from(uses(first + 1) < uses(first));
+        if let (Some(slot), Some(there)) = (self.slots.get_mut(index), self.tags.get_mut(index)) {
+            (*slot, *there) = (SLOT_UNUSED, tag);
+        }
+        index
     }
 
     /// Codes a byte, the highest bit first, in five contexts at once.
@@ -100,7 +121,8 @@ impl ByteModel {
             let mut inputs = [0; INPUTS];
             let mut places = [0usize; INPUTS];
             for ((input, index), context) in inputs.iter_mut().zip(&mut places).zip(contexts) {
-                *index = usize::try_from(hash(*context, node) >> (32 - SLOT_BITS)).unwrap_or(0);
+                let key = hash(*context, node);
+                *index = self.find(key);
                 let slot = self.slots.get(*index).copied().unwrap_or(SLOT_UNUSED);
                 let trust = TRUST.get(usize::from(slot & 15).min(7)).copied().unwrap_or(0);
                 *input = (stretch(u32::from(slot & 0xFFF0 | 8)) * trust) >> 4;

@@ -24,7 +24,7 @@ pub(crate) fn squash(x: i32) -> u32 {
     let magnitude = x.unsigned_abs().min(4095);
     // 2 to the power of minus the fraction, as a parabola through 1, 0.7071 and 0.5, in 1/65536.
     let fraction = magnitude & 0xFF;
-    let power = 65536 - ((fraction * (44014 - (fraction * 11246 >> 8))) >> 8);
+    let power = 65536 - ((fraction * (44014 - ((fraction * 11246) >> 8))) >> 8);
     let power = power >> (magnitude >> 8);
     let p = u32::MAX / (65536 + power);
     if x < 0 { 65536 - p } else { p.min(65535) }
@@ -45,7 +45,7 @@ pub(crate) struct Counters<const N: usize> {
 
 impl<const N: usize> Counters<N> {
     pub(crate) const fn new() -> Self {
-        Self { probability: [1 << 15; N], uses: [0; N] }
+        Self { probability: [0; N], uses: [0; N] }
     }
 
     pub(crate) fn reset(&mut self, probability: u16, uses: u8) {
@@ -115,6 +115,9 @@ impl<const N: usize> Counters<N> {
             let bit = match done {
                 0 => self.bit(coder, io, base + 28 + bits.min(9) * 3, bit)?,
                 1 => self.bit(coder, io, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit)?,
+                // So are the two lowest: code is aligned.
+                _ if done + 2 == bits => self.bit(coder, io, base + 59, bit)?,
+                _ if done + 1 == bits => self.bit(coder, io, base + 60 + usize::from(node & 1 != 0), bit)?,
                 _ => coder.bit(io, HALF, bit)?,
             };
             node = node << 1 | u32::from(bit);

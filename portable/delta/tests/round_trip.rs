@@ -1,5 +1,8 @@
 //! What the encoder makes, the decoder turns back into the new image: in any pieces, from any segment.
 
+#![expect(clippy::cast_possible_truncation, reason = "the images of these tests are small")]
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
+
 use std::convert::Infallible;
 
 use bulkhead_delta::{
@@ -93,7 +96,7 @@ impl PatchIo for Memory<'_> {
         Ok(())
     }
 
-    fn new(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
+    fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
         assert!(at as usize + out.len() <= self.known, "the decoder reads what it has not returned");
         out.copy_from_slice(&self.new[at as usize..][..out.len()]);
         Ok(())
@@ -192,8 +195,8 @@ fn update_in_place_never_reads_what_is_overwritten() {
             assert!(at as usize + self.2 >= self.1, "old bytes at {at} are gone when {} is written", self.1);
             self.0.old(at, out)
         }
-        fn new(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
-            self.0.new(at, out)
+        fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
+            self.0.output(at, out)
         }
     }
     let numbers = &mut Numbers(13);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::suffixes::Suffixes;
 use super::text::Images;
-use crate::copies::From;
+use crate::copies::Origin;
 use crate::header::InstructionSet;
 
 /// A part of the new image that resembles another part.
@@ -14,7 +14,7 @@ pub(super) struct Match {
     /// Where it starts and ends in the new image.
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) from: From,
+    pub(super) from: Origin,
     /// Position in the new image minus position in the source.
     pub(super) shift: i32,
 }
@@ -46,7 +46,7 @@ pub(super) fn find_matches(images: &Images<'_>, old_window_len: Option<u32>) -> 
     let mut text = images.old.to_vec();
     text.extend_from_slice(images.new);
     let mut found = Search { images, text: &text, window: old_window_len }.run(EXACT_MIN);
-    if images.header.instructions != InstructionSet::None {
+    if images.header.instructions == InstructionSet::Thumb {
         let text = images.normalized();
         found.extend(Search { images, text: &text, window: old_window_len }.run(MASKED_MIN));
     }
@@ -88,18 +88,18 @@ impl Search<'_> {
                 let least = len_min.max(best * 2 / 3);
                 for (len, place) in candidates.into_iter().filter(|(len, _)| *len >= least) {
                     let (from, source) = match place.checked_sub(old_len) {
-                        Some(source) => (From::New, source),
-                        None => (From::Old, place),
+                        Some(source) => (Origin::New, source),
+                        None => (Origin::Old, place),
                     };
                     let (position, source32) =
                         (u32::try_from(at).unwrap_or(0), u32::try_from(source).unwrap_or(0));
                     let shift = position.wrapping_sub(source32).cast_signed();
                     let end = position.saturating_add(len);
-                    if known.get(&(from == From::New, shift)).is_some_and(|known| *known >= end) {
+                    if known.get(&(from == Origin::New, shift)).is_some_and(|known| *known >= end) {
                         continue;
                     }
                     let (start, end) = self.grown(at, source, from, len);
-                    known.insert((from == From::New, shift), end);
+                    known.insert((from == Origin::New, shift), end);
                     found.push(Match { start, end, from, shift });
                 }
             }
@@ -143,12 +143,12 @@ impl Search<'_> {
     }
 
     /// A match grown at both ends across bytes that differ: where it starts and ends in the new image.
-    fn grown(&self, at: usize, source: usize, from: From, len: u32) -> (u32, u32) {
+    fn grown(&self, at: usize, source: usize, from: Origin, len: u32) -> (u32, u32) {
         let old_len = self.images.old.len();
         let new = &self.text[old_len..];
         let other = match from {
-            From::Old => &self.text[..old_len],
-            From::New => new,
+            Origin::Old => &self.text[..old_len],
+            Origin::New => new,
         };
         let len = usize::try_from(len).unwrap_or(0);
         let ahead = grow(new[at + len..].iter().zip(&other[source + len..]));

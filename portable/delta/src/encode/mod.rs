@@ -10,12 +10,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use crate::copies::{Copy, From};
+use crate::copies::{Copy, Origin};
 use crate::header::InstructionSet;
 use crate::map::AddressMap;
 use crate::{Decoder, Limits, PatchIo, Progress, Refused};
 
-use matches::find_matches;
+use matches::{Match, find_matches};
 use parse::{Costs, parse};
 use text::Images;
 use writer::{Format, write_patch};
@@ -59,54 +59,102 @@ pub struct EncodeOptions {
 /// empty patch, which no decoder accepts.
 pub fn encode(old: &[u8], new: &[u8], options: &EncodeOptions) -> Vec<u8> {
     let Some(limits) = limits(old, &[], new.len()) else { return Vec::new() };
-    let mut best = Vec::new();
-    let mut better = |patch: Vec<u8>| {
-        if best.is_empty() || patch.len() < best.len() {
-            best = patch;
-            return true;
-        }
-        false
-    };
-    let base = options.base.unwrap_or_else(|| text::guess_base(old, new));
-    let segment_shift = match options.segment_len {
+    let mut shortest = Shortest::default();
+    let plain = Format::plain(match options.segment_len {
         SegmentLen::Kib32 => 15,
         SegmentLen::Kib64 => 16,
-    };
-    let sets: &[InstructionSet] = &[InstructionSet::Thumb, InstructionSet::None];
-    for instructions in sets {
-        let format = Format {
-            instructions: *instructions,
-            segment_shift,
-            base,
-            ram: text::guess_ram(old),
-            pointer_shift: if base == 0 { 14 } else { 6 },
-        };
-        let header = format.header(limits);
-        let images = Images::new(old, new, header);
+    });
+    let base = options.base.unwrap_or_else(|| text::guess_base(old, new));
+    let ram = text::guess_ram(if old.is_empty() { new } else { old });
+    let pointer_shift = if base == 0 { POINTER_SHIFT_AT_ZERO } else { POINTER_SHIFT };
+    let thumb = Format { instructions: InstructionSet::Thumb, base, ram, pointer_shift, ..plain };
+    for (format, others) in [
+        (thumb, POINTER_SHIFTS.map(|pointer_shift| Format { pointer_shift, ..thumb })),
+        (plain, NUMBERS.map(|instructions| Format { instructions, ..plain })),
+    ] {
+        let images = Images::new(old, new, format.header(limits));
         let found = find_matches(&images, options.old_window_len);
-        let mut map = None;
-        let rounds = if options.effort == Effort::Full { 3 } else { 2 };
-        for _ in 0..rounds {
-            let mut kept = None;
-            for costs in Costs::GRID {
-                let copies = parse(&images, &found, map.as_ref(), *costs);
-                let patch = write_patch(&images, &copies, &format);
-                if better(patch) || kept.is_none() {
-                    kept = Some(copies);
-                }
-                if options.effort == Effort::Quick || map.is_none() {
-                    break;
-                }
-            }
-            map = kept.map(|copies| map_of(&copies));
+        let copies = tune(&images, &format, &found, options.effort, &mut shortest);
+        for other in others {
+            let images = Images::new(old, new, other.header(limits));
+            shortest.offer(write_patch(&images, &copies, &other));
         }
     }
-    better(write_patch(
-        &Images::new(old, new, Format::plain(segment_shift).header(limits)),
-        &[Copy { literals: limits.new_len, ..Copy::EMPTY }],
-        &Format::plain(segment_shift),
-    ));
-    best
+    // Always possible.
+    let images = Images::new(old, new, plain.header(limits));
+    shortest.offer(write_patch(&images, &[Copy { literals: limits.new_len, ..Copy::EMPTY }], &plain));
+    shortest.0.unwrap_or_default()
+}
+
+/// Offsets below 2 to the power of this are hardly pointers.
+const POINTER_SHIFT: u8 = 6;
+
+/// The same for images at address 0, where small numbers look like pointers.
+const POINTER_SHIFT_AT_ZERO: u8 = 14;
+
+/// Other bounds that are tried.
+const POINTER_SHIFTS: [u8; 3] = [6, 10, 14];
+
+/// Meanings of foreign code that are tried besides bytes.
+const NUMBERS: [InstructionSet; 3] = [InstructionSet::Halves, InstructionSet::Words, InstructionSet::Bytes];
+
+/// The shortest patch so far.
+#[derive(Debug, Default)]
+struct Shortest(Option<Vec<u8>>);
+
+impl Shortest {
+    /// Takes `patch` if it is the shortest; says how long it is.
+    fn offer(&mut self, patch: Option<Vec<u8>>) -> usize {
+        let Some(patch) = patch else { return usize::MAX };
+        let len = patch.len();
+        if self.0.as_ref().is_none_or(|shortest| len < shortest.len()) {
+            self.0 = Some(patch);
+        }
+        len
+    }
+
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(usize::MAX, Vec::len)
+    }
+}
+
+/// Searches for the copy list that makes the shortest patch: the address map follows from the copy list, what a copy
+/// costs from the map, and the best copy list from the costs, so this goes round a few times.
+fn tune(
+    images: &Images<'_>,
+    format: &Format,
+    found: &[Match],
+    effort: Effort,
+    shortest: &mut Shortest,
+) -> Vec<Copy> {
+    let mut costs = Costs::FIRST;
+    let mut best = (usize::MAX, Vec::new());
+    let mut map = None;
+    for round in 0..if effort == Effort::Full { 4 } else { 2 } {
+        let mut attempt = |costs: Costs, best: &mut (usize, Vec<Copy>)| {
+            let copies = parse(images, found, map.as_ref(), costs);
+            let len = shortest.offer(write_patch(images, &copies, format));
+            let better = len < best.0;
+            if better {
+                *best = (len, copies);
+            }
+            better
+        };
+        attempt(costs, &mut best);
+        if round >= 2 {
+            for way in 0..Costs::CHANGES {
+                while attempt(costs.changed(way), &mut best) {
+                    costs = costs.changed(way);
+                }
+            }
+        }
+        // What is far behind by now will not come first.
+        if best.0 / 4 * 3 > shortest.len() {
+            break;
+        }
+        map = Some(map_of(&best.1));
+    }
+    best.1
 }
 
 /// The address map that follows from a copy list.
@@ -115,7 +163,7 @@ fn map_of(copies: &[Copy]) -> AddressMap {
     let mut at: u32 = 0;
     for copy in copies {
         let start = at.saturating_add(copy.literals);
-        if copy.from == From::Old && copy.len > 0 {
+        if copy.from == Origin::Old && copy.len > 0 {
             let shift = start.wrapping_sub(copy.source).cast_signed();
             map.insert(copy.source, copy.source.saturating_add(copy.len), shift);
         }
@@ -156,7 +204,7 @@ impl PatchIo for Slices<'_> {
         Ok(())
     }
 
-    fn new(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
+    fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), Infallible> {
         read(self.new, at, out);
         Ok(())
     }

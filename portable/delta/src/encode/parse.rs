@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::matches::Match;
 use super::text::Images;
-use crate::copies::{Copy, From};
+use crate::copies::{Copy, Origin};
 use crate::instruction::{Kind, Unit, branch_distance, retarget};
 use crate::map::AddressMap;
 
@@ -23,14 +23,23 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Guesses of which the real coder then chooses.
-    pub(super) const GRID: &'static [Self] = &[
-        Self { switch: 14 * 32, back: 7 * 32, literal: 176, wrong: 8 * 32 },
-        Self { switch: 8 * 32, back: 7 * 32, literal: 176, wrong: 8 * 32 },
-        Self { switch: 20 * 32, back: 7 * 32, literal: 176, wrong: 8 * 32 },
-        Self { switch: 14 * 32, back: 7 * 32, literal: 224, wrong: 10 * 32 },
-        Self { switch: 14 * 32, back: 7 * 32, literal: 144, wrong: 6 * 32 },
-    ];
+    /// A first guess.
+    pub(super) const FIRST: Self = Self { switch: 26 * 32, back: 10 * 32, literal: 176, wrong: 8 * 32 };
+
+    /// Ways to change a guess.
+    pub(super) const CHANGES: u32 = 8;
+
+    /// The guess, changed in one way.
+    pub(super) const fn changed(mut self, way: u32) -> Self {
+        let cost = match way / 2 {
+            0 => &mut self.switch,
+            1 => &mut self.wrong,
+            2 => &mut self.literal,
+            _ => &mut self.back,
+        };
+        *cost = if way.is_multiple_of(2) { *cost * 5 / 4 } else { *cost * 4 / 5 };
+        self
+    }
 }
 
 /// Most shifts followed at once.
@@ -48,14 +57,14 @@ const INFINITE: u32 = u32::MAX / 2;
 #[derive(Clone, Copy, Debug)]
 struct Step {
     at: u32,
-    track: Option<(From, i32)>,
+    track: Option<(Origin, i32)>,
     before: u32,
 }
 
 /// A shift that can be followed now.
 #[derive(Clone, Copy, Debug)]
 struct Track {
-    from: From,
+    from: Origin,
     shift: i32,
     end: u32,
     cost: u32,
@@ -115,7 +124,7 @@ impl Parser<'_> {
         self.tracks.push(Track { from, shift, end, cost: INFINITE, step: 0, paid: 0 });
     }
 
-    fn step(&mut self, at: u32, track: Option<(From, i32)>, before: u32) -> u32 {
+    fn step(&mut self, at: u32, track: Option<(Origin, i32)>, before: u32) -> u32 {
         self.steps.push(Step { at, track, before });
         u32::try_from(self.steps.len() - 1).unwrap_or(u32::MAX)
     }
@@ -148,7 +157,7 @@ impl Parser<'_> {
             let mut switch =
                 if gap == 0 { self.costs.back } else { self.costs.switch + 22 * (32 - gap.leading_zeros()) };
             if in_literals {
-                switch -= BEHIND_LITERALS;
+                switch = switch.saturating_sub(BEHIND_LITERALS);
             }
             if cost + switch < track.cost {
                 track.cost = cost + switch;
@@ -182,19 +191,19 @@ impl Parser<'_> {
     }
 
     /// What a unit with an address costs; `None`: as its bytes.
-    fn unit_price(&self, unit: &Unit, at: u32, from: From) -> Option<u32> {
+    fn unit_price(&self, unit: &Unit, at: u32, from: Origin) -> Option<u32> {
         let new = self.images.new.get(at as usize..)?.get(..unit.len as usize)?;
         let new = crate::image::little_endian(new, 4);
         let rough = self.map.is_none();
         match (from, self.map) {
-            (From::New, _) => {
+            (Origin::New, _) => {
                 let call = matches!(unit.kind, Kind::Call | Kind::Jump);
                 let target = at.wrapping_add(4).wrapping_add_signed(branch_distance(new));
                 if call && target == unit.target {
                     return Some(3);
                 }
             }
-            (From::Old, Some(map)) => {
+            (Origin::Old, Some(map)) => {
                 if predicted(&self.images.header, map, unit, at) == new {
                     return Some(1);
                 }
@@ -202,7 +211,7 @@ impl Parser<'_> {
                     return Some(4 * 32);
                 }
             }
-            (From::Old, None) => {
+            (Origin::Old, None) => {
                 if unit.old == new {
                     return Some(10);
                 }

@@ -159,10 +159,10 @@ mod tests {
                 let text: Vec<u8> = (0..len)
                     .map(|_| {
                         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        ((seed >> 16) % letters) as u8
+                        u8::try_from((seed >> 16) % letters).unwrap()
                     })
                     .collect();
-                let mut expected: Vec<u32> = (0..len as u32).collect();
+                let mut expected: Vec<u32> = (0..u32::try_from(len).unwrap()).collect();
                 expected.sort_by_key(|start| &text[*start as usize..]);
                 assert_eq!(Suffixes::of(&text).order, expected, "{text:?}");
             }

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Slices;
-use crate::copies::From;
+use crate::copies::Origin;
 use crate::header::{Header, InstructionSet};
 use crate::image::{OldImage, little_endian};
 use crate::instruction::{Kind, Unit, classify, find_partner};
@@ -32,10 +32,10 @@ struct Units {
 }
 
 impl Units {
-    fn of(header: &Header, image: &[u8], from: From) -> Self {
+    fn of(header: &Header, image: &[u8], from: Origin) -> Self {
         let len = u32::try_from(image.len()).unwrap_or(0);
         let (mut at, mut starts) = (Vec::new(), vec![false; image.len() / 2 + 1]);
-        if header.instructions == InstructionSet::None {
+        if header.instructions != InstructionSet::Thumb {
             return Self { at, starts };
         }
         let mut io = Slices { patch: &[], old: image, new: &[] };
@@ -47,12 +47,12 @@ impl Units {
                 let mut unit = classify(header, word, from, source, source + same, len - source);
                 if unit.kind == Kind::Move {
                     match from {
-                        From::Old => {
+                        Origin::Old => {
                             let Ok(()) = find_partner(window, io, source, &mut unit).map_err(|_| ()) else {
                                 return unit;
                             };
                         }
-                        From::New => unit.kind = Kind::Long,
+                        Origin::New => unit.kind = Kind::Long,
                     }
                 }
                 unit
@@ -75,8 +75,8 @@ fn word(image: &[u8], at: u32) -> u32 {
 
 impl<'a> Images<'a> {
     pub(super) fn new(old: &'a [u8], new: &'a [u8], header: Header) -> Self {
-        let old_units = Units::of(&header, old, From::Old);
-        let new_units = Units::of(&header, new, From::New);
+        let old_units = Units::of(&header, old, Origin::Old);
+        let new_units = Units::of(&header, new, Origin::New);
         Self { old, new, header, old_units, new_units }
     }
 
@@ -88,18 +88,18 @@ impl<'a> Images<'a> {
         u32::try_from(self.new.len()).unwrap_or(0)
     }
 
-    pub(super) fn source(&self, from: From) -> &'a [u8] {
+    pub(super) fn source(&self, from: Origin) -> &'a [u8] {
         match from {
-            From::Old => self.old,
-            From::New => self.new,
+            Origin::Old => self.old,
+            Origin::New => self.new,
         }
     }
 
     /// The unit that starts at `source`, when copied to `at`; `None` inside a unit or between halfwords.
-    pub(super) fn unit(&self, from: From, source: usize, at: usize) -> Option<Unit> {
+    pub(super) fn unit(&self, from: Origin, source: usize, at: usize) -> Option<Unit> {
         let units = match from {
-            From::Old => &self.old_units,
-            From::New => &self.new_units,
+            Origin::Old => &self.old_units,
+            Origin::New => &self.new_units,
         };
         if (source | at) & 1 != 0 || !*units.starts.get(source / 2)? {
             return None;
@@ -111,7 +111,7 @@ impl<'a> Images<'a> {
     pub(super) fn new_kind(&self, at: usize) -> Option<Kind> {
         let position = u32::try_from(at).ok()?;
         let room = self.new_len().checked_sub(position)?;
-        Some(classify(&self.header, word(self.new, position), From::Old, position, position, room).kind)
+        Some(classify(&self.header, word(self.new, position), Origin::Old, position, position, room).kind)
     }
 
     /// Both images, the old one first, with everything masked that moves when code moves.
@@ -120,7 +120,7 @@ impl<'a> Images<'a> {
         for image in [self.old, self.new] {
             let start = text.len();
             text.extend_from_slice(image);
-            let units = Units::of(&self.header, image, From::Old);
+            let units = Units::of(&self.header, image, Origin::Old);
             for (number, starts) in units.starts.iter().enumerate() {
                 if let Some(units) = units.at.get(number).filter(|_| *starts) {
                     mask(&mut text[start + 2 * number..], &units[0]);

@@ -8,7 +8,7 @@ use super::text::Images;
 use crate::body::{Body, Scene};
 use crate::coder::{Coder, split};
 use crate::copies::{Copy, CopyList};
-use crate::header::{BASE_SHIFT, FLAG_LONG_SEGMENTS, FLAG_THUMB, Header, InstructionSet};
+use crate::header::{BASE_SHIFT, FLAG_LONG_SEGMENTS, Header, InstructionSet};
 use crate::image::{Earlier, OldImage, little_endian};
 use crate::map::AddressMap;
 use crate::{Limits, PATCH_VERSION, PatchIo, Refused};
@@ -29,15 +29,14 @@ pub(super) struct Format {
 impl Format {
     /// Bytes without meaning.
     pub(super) const fn plain(segment_shift: u32) -> Self {
-        Self { instructions: InstructionSet::None, segment_shift, base: 0, ram: 0, pointer_shift: 0 }
+        Self { instructions: InstructionSet::Bytes, segment_shift, base: 0, ram: 0, pointer_shift: 0 }
     }
 
     /// Writes the header; `streams` are the lengths of the second and later segments' streams.
     fn write(&self, streams: &[usize]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let long = if self.segment_shift == 16 { FLAG_LONG_SEGMENTS } else { 0 };
-        let thumb = if self.instructions == InstructionSet::Thumb { FLAG_THUMB } else { 0 };
-        bytes.push((PATCH_VERSION << 4).to_le_bytes()[0] | long | thumb);
+        bytes.push((PATCH_VERSION << 4).to_le_bytes()[0] | long | self.instructions as u8);
         if self.instructions == InstructionSet::Thumb {
             bytes.push(self.pointer_shift);
             put_number(&mut bytes, self.ram);
@@ -126,9 +125,9 @@ impl Coder for StreamWriter<'_> {
     }
 }
 
-/// The patch that makes the new image by `copies`. Empty when the list breaks a rule of the format.
-pub(super) fn write_patch(images: &Images<'_>, copies: &[Copy], format: &Format) -> Vec<u8> {
-    write(images, copies, format).unwrap_or_default()
+/// The patch that makes the new image by `copies`; `None` when the list breaks a rule of the format.
+pub(super) fn write_patch(images: &Images<'_>, copies: &[Copy], format: &Format) -> Option<Vec<u8>> {
+    write(images, copies, format).ok()
 }
 
 fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8>, Refused<Infallible>> {
@@ -136,6 +135,7 @@ fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8
     let mut io = Slices { patch: &[], old: images.old, new: images.new };
     let mut coder = StreamWriter::new(images.new);
     let mut list = CopyList::new();
+    list.reset();
     for copy in copies {
         list.next(&mut coder, &mut io, *copy, old_len, new_len)?;
     }
@@ -160,7 +160,8 @@ fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8
             let earlier = Earlier { from: u32::MAX, bytes: &[] };
             let mut scene =
                 Scene { header: &header, map: &map, old: &mut old, earlier, copy, copy_at, at, end };
-            at += body.piece(&mut coder, &mut io, &mut scene)?.len;
+            let piece = body.piece(&mut coder, &mut io, &mut scene)?;
+            at += piece.len;
         }
         streams.push(core::mem::replace(&mut coder, StreamWriter::new(images.new)).finish());
     }
