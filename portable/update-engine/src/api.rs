@@ -1,6 +1,6 @@
 //! What the engine says to the hypervisor.
 
-use bulkhead_link_protocol::{Digest, UpdateStage};
+use bulkhead_link_protocol::{Digest, StagingMode, UpdateStage};
 
 /// What the flash held when power came on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +71,10 @@ pub struct Status<'e> {
     pub reason: Option<&'e str>,
     /// What ran before an update that failed its trial, if it has to be fetched to go back.
     pub wanted_back: Option<Digest>,
+    /// What is kept in external flash, once it was planned.
+    pub mode: Option<StagingMode>,
+    /// Bytes that came from the server for it since it was offered.
+    pub bytes_received: u64,
 }
 
 /// Where to start the application.

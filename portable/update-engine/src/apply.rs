@@ -53,14 +53,15 @@ impl<R: Rules> Engine<'_, R> {
     #[inline(never)]
     pub(crate) fn resume<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let record = *self.journal.record();
+        let is_over = !R::RESUMES_WITHOUT_END && self.journal.was_resumed_before(mem.die);
         if self.open_session(mem, record).is_err() {
             return self.dead("the journal's flash does not keep what is written to it");
         }
         let Mark { first, second } = record.mark;
         let torn = self.target.and_then(|target| target.page_located(second));
         let torn = torn.filter(|_| R::REWRITES_THE_PAGE_THAT_MAY_BE_TORN);
-        if !R::RESUMES_WITHOUT_END && self.journal.was_resumed_before(mem.die) {
-            return self.cannot_restore(mem, torn.unwrap_or(first));
+        if let Some(torn) = torn.filter(|_| is_over) {
+            return self.cannot_restore(mem, torn);
         }
         self.phase = match torn {
             Some(torn) => Phase::Restore { page: torn, forced: true, then: first, attempt: 0 },

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use bulkhead_bundle_format::ENVELOPE_LEN_MAX;
+use bulkhead_delta::Decoder;
 use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
@@ -10,6 +11,7 @@ use crate::api::{Boot, Entry, StartCause, Status, Step, Trial};
 use crate::journal::{Journal, Mark, NO_MANIFEST, State};
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
 use crate::manifest::{Manifest, load};
+use crate::patch::{Opened, Parts, Patches};
 use crate::reason::Reason;
 use crate::rules::{Rules, Sound};
 use crate::staging::{Authenticate, Direction, Staging};
@@ -20,23 +22,31 @@ const TRIAL_BOOTS: u32 = 3;
 const WORKSPACE_LEN: usize = PAGE_LEN_MAX + 2 * SECTOR_LEN_MAX;
 const _: () = assert!(WORKSPACE_LEN >= ENVELOPE_LEN_MAX, "an envelope is taken apart in the workspace");
 
-/// Working memory of an engine, 16 KiB: an envelope, or a page and two sectors.
+/// Working memory of an engine: 16 KiB for an envelope, or a page and two sectors, and the decoder of patches.
 ///
 /// Kept apart from the engine so that it can be a static and never crosses a stack.
 #[derive(Debug)]
 pub struct Workspace {
     bytes: [u8; WORKSPACE_LEN],
+    decoder: Decoder,
 }
 
 impl Workspace {
     /// A workspace, fit for the initial value of a static.
     pub const fn new() -> Self {
-        Self { bytes: [0; WORKSPACE_LEN] }
+        Self { bytes: [0; WORKSPACE_LEN], decoder: Decoder::new() }
     }
 
     /// Everything, for an envelope.
     pub(crate) const fn whole(&mut self) -> &mut [u8] {
         &mut self.bytes
+    }
+
+    /// A page, two sectors, and the decoder of patches.
+    pub(crate) fn parts(&mut self) -> Parts<'_> {
+        let (page, sectors) = self.bytes.split_at_mut_checked(PAGE_LEN_MAX).unwrap_or_default();
+        let (sealed, back) = sectors.split_at_mut_checked(SECTOR_LEN_MAX).unwrap_or_default();
+        Parts { page, sealed, back, decoder: &mut self.decoder }
     }
 
     /// A page and two sectors.
@@ -120,6 +130,14 @@ pub(crate) enum Phase {
     Prepare { source: Source, len: usize },
     /// Write the envelope to the spare slot, page by page.
     Store { page: u32, len: usize },
+    /// Wait for the server's plan, then check it.
+    Plan,
+    /// Look whether piece `piece` of the patches is there.
+    Piece { piece: u32 },
+    /// Wait for a piece, then seal it.
+    TakePiece { piece: u32, attempt: u8 },
+    /// Decode page `page`, of which `filled` bytes are there.
+    Decode { page: u32, filled: usize },
     /// Look whether page `page` of the target is there or staged.
     Scan { page: u32, application: While },
     /// Wait for the bytes of page `page`.
@@ -184,6 +202,14 @@ pub struct Engine<'w, R: Rules = Sound> {
     pub(crate) verdict: Option<Verdict>,
     /// What ran before an update that failed its trial, and has to be fetched to go back.
     pub(crate) wanted_back: Option<Digest>,
+    /// What the server has ready for the offered manifest.
+    pub(crate) patches: Option<Patches>,
+    /// The plan was asked for on this link.
+    pub(crate) plan_asked: bool,
+    /// What lies opened in the workspace while a patch is decoded.
+    pub(crate) opened: Opened,
+    /// Bytes that came for the offered manifest.
+    pub(crate) bytes_received: u64,
     rules: PhantomData<R>,
 }
 
@@ -229,6 +255,10 @@ impl<'w, R: Rules> Engine<'w, R> {
             reason: Reason::NONE,
             verdict: None,
             wanted_back: None,
+            patches: None,
+            plan_asked: false,
+            opened: Opened::Nothing,
+            bytes_received: 0,
             rules: PhantomData,
         }
     }
@@ -299,7 +329,14 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Idle if self.verdict.is_some() => self.pronounce(mem),
             Phase::Idle => return self.rest(),
             Phase::Ready => return Step::ReadyToApply,
-            Phase::Envelope | Phase::Page { .. } if !self.is_downloaded() => return Step::Idle,
+            Phase::Envelope | Phase::Page { .. } | Phase::TakePiece { .. } if !self.is_downloaded() => {
+                return Step::Idle;
+            }
+            Phase::Plan if self.patches.is_none() => return Step::Idle,
+            Phase::Plan => self.take_plan(mem),
+            Phase::Piece { piece } => self.look_for_piece(mem, piece),
+            Phase::TakePiece { .. } => self.take_piece(mem),
+            Phase::Decode { .. } => self.decode(mem),
             Phase::Envelope => self.admit(mem, Source::Server),
             Phase::Admit { slot } => self.admit(mem, Source::Slot(slot)),
             Phase::Prepare { source, len } => self.prepare(mem, source, len),
@@ -421,11 +458,16 @@ impl<'w, R: Rules> Engine<'w, R> {
         if let Some(room) = self.work.whole().get_mut(start..end) {
             room.copy_from_slice(bytes);
             download.received = download.received.saturating_add(len);
+            self.bytes_received = self.bytes_received.saturating_add(u64::from(len));
         }
     }
 
-    /// The server does not have what was asked for: the update is given up until the next offer.
+    /// The server does not have what was asked for: without a plan pages are fetched as they are, for anything else the
+    /// update is given up until the next offer.
     pub fn unavailable(&mut self, manifest: Digest) {
+        if matches!(self.phase, Phase::Plan) && self.target.is_some_and(|target| target.digest == manifest) {
+            return self.no_plan();
+        }
         if self.download.is_some() && self.offered.is_some_and(|offered| offered.manifest == manifest) {
             self.give_up(UpdateStage::Failed, Reason::of("the server does not have what it offered"));
         }
@@ -433,6 +475,7 @@ impl<'w, R: Rules> Engine<'w, R> {
 
     /// The link went down: what was asked for and not received is asked for again.
     pub const fn link_lost(&mut self) {
+        self.plan_asked = false;
         if let Some(download) = &mut self.download {
             download.asked = download.received;
         }
@@ -470,11 +513,15 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Idle if self.verdict == Some(Verdict::TakeBack) => (UpdateStage::Reverting, 0, pages),
             Phase::Idle | Phase::CountBoot => (self.stage, 0, 0),
             Phase::Rewind { .. } => (UpdateStage::Reverting, 0, pages),
-            Phase::Envelope | Phase::Admit { .. } | Phase::Prepare { .. } | Phase::Store { .. } => {
-                (UpdateStage::Checking, 0, 0)
-            }
+            Phase::Envelope
+            | Phase::Admit { .. }
+            | Phase::Prepare { .. }
+            | Phase::Store { .. }
+            | Phase::Plan => (UpdateStage::Checking, 0, 0),
+            Phase::Piece { .. } | Phase::TakePiece { .. } => (UpdateStage::Staging, 0, pages),
             Phase::Scan { page, application: While::Running }
             | Phase::Page { page }
+            | Phase::Decode { page, .. }
             | Phase::Seal { page, .. } => (UpdateStage::Staging, page, pages),
             Phase::Ready => (UpdateStage::Ready, pages, pages),
             Phase::Scan { application: While::Stopped, .. } | Phase::Begin => {
@@ -497,6 +544,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             pages_total,
             reason: self.reason.text(),
             wanted_back: self.wanted_back,
+            mode: self.patches.map(|patches| patches.plan.mode),
+            bytes_received: self.bytes_received,
         })
     }
 
@@ -552,6 +601,10 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Store { .. }
             | Phase::Scan { application: While::Running, .. }
             | Phase::Page { .. }
+            | Phase::Plan
+            | Phase::Piece { .. }
+            | Phase::TakePiece { .. }
+            | Phase::Decode { .. }
             | Phase::Seal { .. }
             | Phase::Ready => true,
             Phase::Scan { application: While::Stopped, .. }
@@ -618,9 +671,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn engine_and_workspace_stay_within_20_kib_of_ram() {
-        assert_eq!(size_of::<Workspace>(), 16 * 1024);
+    fn engine_and_workspace_stay_within_43_kib_of_ram() {
+        assert!(size_of::<Workspace>() <= 40 * 1024, "{}", size_of::<Workspace>());
         // On a 64-bit host; a little less on the chip.
-        assert!(size_of::<Engine<'_>>() <= 2560, "{}", size_of::<Engine<'_>>());
+        assert!(size_of::<Engine<'_>>() <= 3072, "{}", size_of::<Engine<'_>>());
     }
 }

@@ -24,6 +24,7 @@ mod engine;
 mod journal;
 mod layout;
 mod manifest;
+mod patch;
 mod reason;
 mod refusal;
 mod rules;

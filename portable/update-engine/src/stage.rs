@@ -15,7 +15,7 @@ use crate::manifest::{
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
-use crate::staging::{Direction, Slot, sectors_of};
+use crate::staging::{Direction, Slot, sectors_of, slot_of};
 
 /// Times that a sector is written before external flash is given up.
 const SEAL_ATTEMPTS_MAX: u8 = 3;
@@ -31,6 +31,9 @@ impl<R: Rules> Engine<'_, R> {
         self.subject = offered.manifest;
         self.wrong_pages = 0;
         self.returns = 0;
+        self.patches = None;
+        self.plan_asked = false;
+        self.bytes_received = 0;
         if self.running() == Some(offered.manifest) {
             return;
         }
@@ -73,7 +76,7 @@ impl<R: Rules> Engine<'_, R> {
         self.committed.map_or(0, |committed| 1u32.saturating_sub(committed.slot))
     }
 
-    fn refuse(&mut self, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
         let reason = Reason::of(refusal);
         self.refused = Some((self.subject, UpdateStage::Refused, reason));
         self.give_up(UpdateStage::Refused, reason);
@@ -137,7 +140,7 @@ impl<R: Rules> Engine<'_, R> {
             return Err(Refusal::NoCode);
         }
         let sector_len = mem.external.geometry().erase_size;
-        let needed = sectors_needed(&target, usize::try_from(sector_len).unwrap_or(0));
+        let needed = sectors_of_pages(&target, sector_len);
         let there = self.layout.external_staging.length.checked_div(sector_len).unwrap_or(0);
         if needed > u64::from(there) {
             return Err(Refusal::StagingTooSmall { needed, there });
@@ -182,7 +185,7 @@ impl<R: Rules> Engine<'_, R> {
         self.seal_with(mem, &target.digest, &from);
         self.phase = match source {
             Source::Server => Phase::Store { page: 0, len },
-            Source::Slot(_) => Phase::Scan { page: 0, application: While::Running },
+            Source::Slot(_) => Phase::Plan,
         };
         if self.make_certain(mem, source).is_err() {
             self.fail("external flash does not erase");
@@ -274,24 +277,9 @@ impl<R: Rules> Engine<'_, R> {
             .find(found)
     }
 
-    /// Where page `page` of the target is staged: redo pages first, then undo pages in the same order.
+    /// Where page `page` of the target is staged.
     pub(crate) fn slot(&self, page: u32, direction: Direction) -> Option<Slot> {
-        let (target, staging) = (self.target?, self.staging.as_ref()?);
-        let (mut redo_total, mut found) = (0u32, None);
-        for area in target.areas() {
-            let page_len = usize::try_from(area.page_size).ok()?;
-            let sectors = staging.sectors_of(page_len);
-            if let Some(index) = page.checked_sub(area.first_page).filter(|index| *index < area.pages) {
-                found = Some((redo_total.checked_add(index.checked_mul(sectors)?)?, page_len));
-            }
-            redo_total = redo_total.checked_add(area.pages.checked_mul(sectors)?)?;
-        }
-        let (sector, page_len) = found?;
-        let sector = match direction {
-            Direction::Redo => sector,
-            Direction::Undo => sector.checked_add(redo_total)?,
-        };
-        Some(Slot { page, direction, sector, page_len })
+        slot_of(self.target.as_ref()?, self.staging.as_ref()?, page, direction)
     }
 
     /// Writes one page of the spare slot.
@@ -310,7 +298,7 @@ impl<R: Rules> Engine<'_, R> {
         self.phase = match written {
             Ok(true) => {
                 self.suspect = Mark::NONE;
-                Phase::Scan { page: 0, application: While::Running }
+                Phase::Plan
             }
             Ok(false) => Phase::Store { page: page.saturating_add(1), len },
             Err(_) => return self.fail("die flash does not keep the manifest"),
@@ -332,7 +320,8 @@ impl<R: Rules> Engine<'_, R> {
             self.phase = Phase::Begin;
             return;
         }
-        let next = Phase::Scan { page: page.saturating_add(1), application };
+        let (next, keeps_undo) =
+            (Phase::Scan { page: page.saturating_add(1), application }, self.keeps_undo());
         let Some(place) = target.place(page) else {
             self.phase = if application == While::Stopped { Phase::Begin } else { Phase::Ready };
             return;
@@ -357,6 +346,7 @@ impl<R: Rules> Engine<'_, R> {
             return;
         }
         if application == While::Running
+            && keeps_undo
             && let Some(old) = self.committed
             && let Some(old_page) = old.page_at(&place)
             && let Some(old_digest) = old.page_digest(mem.die, &self.layout, old_page)
@@ -384,6 +374,7 @@ impl<R: Rules> Engine<'_, R> {
                 self.returns = self.returns.saturating_add(1);
                 self.phase = Self::check(StartCause::Resumed);
             }
+            While::Running if self.begin_decoding(mem, page) => {}
             While::Running => self.get_page(page),
         }
     }
@@ -462,13 +453,14 @@ impl<R: Rules> Engine<'_, R> {
     }
 }
 
-/// Sectors of staging for the redo and undo pages of `target`.
-fn sectors_needed(target: &Manifest, sector_len: usize) -> u64 {
+/// Sectors of staging for the redo pages of `target`.
+pub(crate) fn sectors_of_pages(target: &Manifest, sector_len: u32) -> u64 {
+    let sector_len = usize::try_from(sector_len).unwrap_or(0);
     let redo = target.areas().map(|area| {
         let page_len = usize::try_from(area.page_size).unwrap_or(usize::MAX);
         u64::from(area.pages).saturating_mul(u64::from(sectors_of(page_len, sector_len)))
     });
-    redo.fold(0, u64::saturating_add).saturating_mul(2)
+    redo.fold(0, u64::saturating_add)
 }
 
 /// Whether every area, those of the application's own included, fits its memory.

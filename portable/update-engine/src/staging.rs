@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::crc::crc32;
 use crate::layout::Part;
+use crate::manifest::Manifest;
 
 /// Bytes before the ciphertext of a record.
 pub(crate) const HEADER_LEN: usize = 16;
@@ -22,6 +23,11 @@ const OVERHEAD_LEN: usize = HEADER_LEN + TAG_LEN;
 
 const MAGIC: [u8; 4] = *b"BHS1";
 const KEY_LABEL: &[u8] = b"bulkhead/staging/1";
+const PIECE_LABEL: &[u8] = b"pieces";
+/// Bytes of a piece's name, which stands between its header and its ciphertext.
+const NAME_LEN: usize = 16;
+/// Number of the direction of pieces of patches.
+const PIECE: u8 = 3;
 
 /// Which way a staged page leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -60,6 +66,7 @@ pub(crate) struct Staging {
     sector_len: usize,
     manifest: Digest,
     cipher: ChaCha20Poly1305,
+    piece_secret: [u8; 32],
 }
 
 /// Payload bytes of a full record in a sector of `sector_len` bytes.
@@ -80,11 +87,19 @@ pub(crate) struct NotStaged;
 impl Staging {
     /// The staging of the update from `from` to `to`.
     pub(crate) fn new(part: Part, sector_len: usize, root: &[u8; 32], to: &Digest, from: &Digest) -> Self {
-        let mut key = [0; 32];
+        let (mut key, mut piece_secret) = ([0; 32], [0; 32]);
+        let hkdf = Hkdf::<Sha256>::new(Some(KEY_LABEL), root);
         // The only error is an output longer than 255 blocks.
-        let derived = Hkdf::<Sha256>::new(Some(KEY_LABEL), root).expand_multi_info(&[to, from], &mut key);
+        let derived = hkdf.expand_multi_info(&[to, from], &mut key);
+        let derived =
+            derived.and_then(|()| hkdf.expand_multi_info(&[to, from, PIECE_LABEL], &mut piece_secret));
         debug_assert!(derived.is_ok(), "32 bytes are within HKDF's limit");
-        Self { part, sector_len, manifest: *to, cipher: ChaCha20Poly1305::new(&key.into()) }
+        Self { part, sector_len, manifest: *to, cipher: ChaCha20Poly1305::new(&key.into()), piece_secret }
+    }
+
+    /// Length of a sector in bytes.
+    pub(crate) const fn sector_len(&self) -> usize {
+        self.sector_len
     }
 
     /// Sectors that a page of `page_len` bytes takes.
@@ -135,12 +150,15 @@ impl Staging {
     }
 
     fn header(slot: &Slot, record: u32, payload_len: usize) -> [u8; HEADER_LEN] {
+        Self::header_of(slot.direction.number(), slot.page, record, payload_len)
+    }
+
+    fn header_of(direction: u8, page: u32, record: u32, payload_len: usize) -> [u8; HEADER_LEN] {
         let [m0, m1, m2, m3] = MAGIC;
-        let [p0, p1, p2, p3] = slot.page.to_le_bytes();
+        let [p0, p1, p2, p3] = page.to_le_bytes();
         let [l0, l1] = u16::try_from(payload_len).unwrap_or(u16::MAX).to_le_bytes();
         let number = u8::try_from(record).unwrap_or(u8::MAX);
-        let mut header =
-            [m0, m1, m2, m3, slot.direction.number(), number, l0, l1, p0, p1, p2, p3, 0, 0, 0, 0];
+        let mut header = [m0, m1, m2, m3, direction, number, l0, l1, p0, p1, p2, p3, 0, 0, 0, 0];
         let body = header.first_chunk::<12>().copied().unwrap_or_default();
         let crc = crc32(0, &body);
         if let Some(room) = header.last_chunk_mut::<4>() {
@@ -217,6 +235,50 @@ impl Staging {
     ) -> Result<(), NotStaged> {
         let span = self.span(slot, record).ok_or(NotStaged)?;
         let plain = page.get_mut(span).ok_or(NotStaged)?;
+        self.open_into(external, slot, record, plain, sealed, authenticate)
+    }
+
+    /// Where byte `at` of the page in `slot` is: its record, where that starts in the page, and its length.
+    pub(crate) fn record_at(&self, slot: &Slot, at: usize) -> Option<(u32, usize, usize)> {
+        let record = at.checked_div(payload_len_max(self.sector_len))?;
+        let record = u32::try_from(record).ok()?;
+        let span = self.span(slot, record)?;
+        Some((record, span.start, span.len()))
+    }
+
+    /// Opens one record to the start of `plain`; `sealed` holds a sector. Looks at the header first, since most pages
+    /// that are asked for are not staged.
+    ///
+    /// # Errors
+    /// There is no such record.
+    pub(crate) fn open_record<E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        record: u32,
+        plain: &mut [u8],
+        sealed: &mut [u8],
+    ) -> Result<(), NotStaged> {
+        let len = self.span(slot, record).ok_or(NotStaged)?.len();
+        let at = self.sector_address(slot.sector.saturating_add(record)).map_err(|_| NotStaged)?;
+        let mut head = [0; HEADER_LEN];
+        external.read(at, &mut head).map_err(|_| NotStaged)?;
+        if head != Self::header(slot, record, len) {
+            return Err(NotStaged);
+        }
+        let plain = plain.get_mut(..len).ok_or(NotStaged)?;
+        self.open_into(external, slot, record, plain, sealed, Authenticate::Yes)
+    }
+
+    fn open_into<E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        record: u32,
+        plain: &mut [u8],
+        sealed: &mut [u8],
+        authenticate: Authenticate,
+    ) -> Result<(), NotStaged> {
         let at = self.sector_address(slot.sector.saturating_add(record)).map_err(|_| NotStaged)?;
         let len = plain.len().saturating_add(OVERHEAD_LEN);
         let sealed = sealed.get_mut(..len).ok_or(NotStaged)?;
@@ -240,6 +302,91 @@ impl Staging {
                 .map(|_| ())
                 .map_err(|_| NotStaged)?,
         }
+        plain.copy_from_slice(body);
+        Ok(())
+    }
+
+    /// A cipher that serves one piece: its key comes from the piece's name, which comes from its content.
+    fn piece_cipher(&self, name: &[u8; NAME_LEN]) -> ChaCha20Poly1305 {
+        let mut key = [0; 32];
+        // The only errors are a secret shorter than a hash and an output longer than 255 blocks.
+        let derived = Hkdf::<Sha256>::from_prk(&self.piece_secret).map(|hkdf| hkdf.expand(name, &mut key));
+        debug_assert!(derived.is_ok(), "the secret is as long as a hash");
+        ChaCha20Poly1305::new(&key.into())
+    }
+
+    fn piece_associated(&self, header: &[u8; HEADER_LEN], name: &[u8; NAME_LEN]) -> [u8; 64] {
+        let mut associated = [0; 64];
+        let parts = self.manifest.iter().chain(header).chain(name);
+        for (to, from) in associated.iter_mut().zip(parts) {
+            *to = *from;
+        }
+        associated
+    }
+
+    /// Seals piece `piece` of the patches into `sector` and reads it back; `sealed` and `back` hold a sector each.
+    ///
+    /// # Errors
+    /// The hardware failed or did not keep what was written.
+    pub(crate) fn write_piece<E: NorFlash>(
+        &self,
+        external: &mut E,
+        sector: u32,
+        piece: u32,
+        plain: &[u8],
+        [sealed, back]: [&mut [u8]; 2],
+    ) -> Result<(), FlashError> {
+        let at = self.sector_address(sector)?;
+        let header = Self::header_of(PIECE, piece, 0, plain.len());
+        let name: [u8; NAME_LEN] = Sha256::digest(plain).first_chunk().copied().unwrap_or_default();
+        let len = plain.len().saturating_add(OVERHEAD_LEN).saturating_add(NAME_LEN);
+        let sealed = sealed.get_mut(..len).ok_or(FlashError::OutOfRange)?;
+        let back = back.get_mut(..len).ok_or(FlashError::OutOfRange)?;
+        let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(FlashError::OutOfRange)?;
+        let (name_room, rest) = rest.split_at_mut_checked(NAME_LEN).ok_or(FlashError::OutOfRange)?;
+        let (body, tag_room) = rest.split_at_mut_checked(plain.len()).ok_or(FlashError::OutOfRange)?;
+        head.copy_from_slice(&header);
+        name_room.copy_from_slice(&name);
+        body.copy_from_slice(plain);
+        let tag = self
+            .piece_cipher(&name)
+            .encrypt_in_place_detached(&Nonce::default(), &self.piece_associated(&header, &name), body)
+            .map_err(|_| FlashError::OutOfRange)?;
+        tag_room.copy_from_slice(&tag);
+        external.erase(at)?;
+        external.program(at, sealed)?;
+        external.read(at, back)?;
+        if sealed == back { Ok(()) } else { Err(FlashError::HardwareFault) }
+    }
+
+    /// Opens piece `piece`, all of `plain`, from `sector`; `sealed` holds a sector.
+    ///
+    /// # Errors
+    /// There is no such piece: never written, torn, of another update, of another length, or changed by someone.
+    pub(crate) fn open_piece<E: NorFlash>(
+        &self,
+        external: &mut E,
+        sector: u32,
+        piece: u32,
+        plain: &mut [u8],
+        sealed: &mut [u8],
+    ) -> Result<(), NotStaged> {
+        let at = self.sector_address(sector).map_err(|_| NotStaged)?;
+        let len = plain.len().saturating_add(OVERHEAD_LEN).saturating_add(NAME_LEN);
+        let sealed = sealed.get_mut(..len).ok_or(NotStaged)?;
+        external.read(at, sealed).map_err(|_| NotStaged)?;
+        let header = Self::header_of(PIECE, piece, 0, plain.len());
+        let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(NotStaged)?;
+        let (name, rest) = rest.split_at_mut_checked(NAME_LEN).ok_or(NotStaged)?;
+        let (body, tag) = rest.split_at_mut_checked(plain.len()).ok_or(NotStaged)?;
+        let name: [u8; NAME_LEN] = name.first_chunk().copied().ok_or(NotStaged)?;
+        if *head != header {
+            return Err(NotStaged);
+        }
+        let associated = self.piece_associated(&header, &name);
+        self.piece_cipher(&name)
+            .decrypt_in_place_detached(&Nonce::default(), &associated, body, Tag::from_slice(tag))
+            .map_err(|_| NotStaged)?;
         plain.copy_from_slice(body);
         Ok(())
     }
@@ -273,4 +420,23 @@ pub(crate) enum Authenticate {
     Yes,
     /// The header is believed.
     SeededBug,
+}
+
+/// Where page `page` of `target` is staged: redo pages first, then undo pages in the same order.
+pub(crate) fn slot_of(target: &Manifest, staging: &Staging, page: u32, direction: Direction) -> Option<Slot> {
+    let (mut redo_total, mut found) = (0u32, None);
+    for area in target.areas() {
+        let page_len = usize::try_from(area.page_size).ok()?;
+        let sectors = staging.sectors_of(page_len);
+        if let Some(index) = page.checked_sub(area.first_page).filter(|index| *index < area.pages) {
+            found = Some((redo_total.checked_add(index.checked_mul(sectors)?)?, page_len));
+        }
+        redo_total = redo_total.checked_add(area.pages.checked_mul(sectors)?)?;
+    }
+    let (sector, page_len) = found?;
+    let sector = match direction {
+        Direction::Redo => sector,
+        Direction::Undo => sector.checked_add(redo_total)?,
+    };
+    Some(Slot { page, direction, sector, page_len })
 }

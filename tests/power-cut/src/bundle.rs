@@ -3,6 +3,7 @@
 use bulkhead_bundle_format::{
     AreaImage, AreaKind, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
 };
+use bulkhead_delta::{Effort, EncodeOptions, encode};
 use bulkhead_link_protocol::Digest;
 
 use crate::shape::{REAL, SMALL, Shape};
@@ -94,6 +95,24 @@ pub struct Bundle {
     pub envelope: Vec<u8>,
     /// What it writes.
     pub areas: Vec<AreaOf>,
+    /// Whether the server makes patches that lead to it.
+    pub is_patched: bool,
+}
+
+impl Bundle {
+    /// The same, with a server that makes patches.
+    pub fn patched(self) -> Self {
+        Self { is_patched: true, ..self }
+    }
+
+    /// The patch from `base`, or from nothing, to area `area`.
+    pub fn patch(&self, base: Option<&Self>, area: u32) -> Option<Vec<u8>> {
+        let image_of =
+            |bundle: &Self| bundle.areas.iter().find(|found| found.id == area).map(|a| a.image.clone());
+        let old = base.and_then(image_of).unwrap_or_default();
+        let options = EncodeOptions { effort: Effort::Quick, ..EncodeOptions::default() };
+        image_of(self).map(|new| encode(&old, &new, &options))
+    }
 }
 
 /// A bundle by the owner with this sequence; `change` may change the manifest before it is signed.
@@ -116,5 +135,5 @@ pub fn bundle(sequence: u64, areas: &[AreaOf], change: impl FnOnce(&mut Manifest
     let payload = encode_manifest(&fields).expect("the fields agree with each other");
     let signer = Signer::from_secret(&OWNER);
     let digest = bulkhead_bundle_format::Manifest::parse(&payload).expect("just encoded").digest();
-    Bundle { digest, envelope: signer.sign(&payload), areas: areas.to_vec() }
+    Bundle { digest, envelope: signer.sign(&payload), areas: areas.to_vec(), is_patched: false }
 }

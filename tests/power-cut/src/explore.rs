@@ -72,7 +72,9 @@ impl<'b, R: Rules> Search<'_, 'b, R> {
         let mut found = Vec::new();
         for readings in readings(&state.world, self.limits.mixtures) {
             let steps = self.session(state, &readings, None, record, &mut found);
-            let Some(interruption) = self.claim.interruption.filter(|_| state.path.is_empty()) else { continue };
+            let Some(interruption) = self.claim.interruption.filter(|_| state.path.is_empty()) else {
+                continue;
+            };
             for at in 0..steps {
                 if !self.judge.is_done(&self.limits) {
                     self.session(state, &readings, Some((at, interruption)), record, &mut found);

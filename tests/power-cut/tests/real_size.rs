@@ -131,6 +131,10 @@ impl Bench {
                 engine.offer(release.digest, len, false);
                 continue;
             }
+            if let Some(request) = engine.wanted_plan() {
+                engine.unavailable(request.manifest);
+                continue;
+            }
             let Some(fetch) = engine.wanted() else { return engine.running() };
             assert!(fetch.len <= FETCH_LEN_MAX);
             self.fetched += fetch.len;

@@ -1,12 +1,9 @@
 //! Claims about trials: a new version that does not work is taken back, whatever power does meanwhile.
 
-#![expect(clippy::print_stdout, reason = "a test suite, whose figures are worth reading")]
-
 use bulkhead_flash_simulator::{Cut, Moment, Reading};
 use bulkhead_link_protocol::UpdateStage;
 use bulkhead_power_cut::{
-    AreaOf, Bundle, Claim, Device, FaultsAre, Health, Interruption, LAYOUT, Limits, Outcome, SECTOR, Server,
-    World, bundle, explore,
+    AreaOf, Bundle, Device, Health, Interruption, LAYOUT, Outcome, SECTOR, Server, World, bundle,
 };
 use bulkhead_update_engine::seeded_bugs::NaiveCounter;
 use bulkhead_update_engine::{Rules, Sound, StartCause};
@@ -179,29 +176,4 @@ fn a_failed_trial_whose_old_pages_are_lost_goes_on_until_the_old_version_is_fetc
     assert_eq!((outcome.running, outcome.wanted_back), (Some(new.digest), Some(old.digest)));
     let back = Device { server: Server::Offers(&old), ..Device::new(&[&old, &new]) };
     assert_eq!(run(&back, outcome.world).running, Some(old.digest));
-}
-
-fn explored<R: Rules>(health: Health, cuts: u32) -> bulkhead_power_cut::Exploration {
-    let (old, new) = (old(), bundle(2, &[AreaOf::code(&[1, 12]), AreaOf::constants(&[15])], |_| ()));
-    let ends_in = if health == Health::Good { vec![new.digest] } else { vec![old.digest] };
-    let claim = Claim {
-        name: "trial",
-        start: Device::with(&old),
-        known: vec![&old, &new],
-        servers: vec![Server::Offers(&new)],
-        ends_in,
-        offline_ends_in: Some(vec![old.digest, new.digest]),
-        may_revert: true,
-        health,
-    };
-    let limits = Limits { cuts, mixtures: 2, faults: 5, faults_are: FaultsAre::Everything };
-    let seen = explore::<R>(&claim, limits);
-    println!("{health:?}: {seen}");
-    seen
-}
-
-#[test]
-fn i1_no_cut_of_a_trial_that_fails_leads_to_an_unsafe_start_or_the_wrong_end() {
-    let seen = explored::<Sound>(Health::Crashes, 2);
-    assert!(seen.faults.is_empty() && seen.boots > 1000, "{:#?}", seen.faults);
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use bulkhead_bundle_format::{AreaKind, Medium, Revisions, Signer};
-use bulkhead_flash_simulator::{Cut, Moment, Reading};
+use bulkhead_flash_simulator::{Cut, Moment, Reading, Wear};
 use bulkhead_link_protocol::{FetchFrom, UpdateStage};
 use bulkhead_power_cut::{
-    AreaOf, Bundle, DIE_PAGE, Device, Interruption, LAYOUT, OWNER, Outcome, SECTOR, Server, World, bundle,
+    AreaOf, Bundle, DIE_PAGE, Device, Interruption, LAYOUT, OWNER, Outcome, SECTOR, SMALL, Server, World,
+    bundle,
 };
 use bulkhead_update_engine::{Sound, StartCause};
 
@@ -311,6 +312,7 @@ fn i15_areas_of_the_application_are_the_same_after_any_update() {
         base: 3 * DIE_PAGE,
         kind: AreaKind::ApplicationOwned,
         image: vec![0; DIE_PAGE as usize],
+        shape: &SMALL,
     };
     let with_owned = |sequence, fill| bundle(sequence, &[AreaOf::code(&[fill, fill]), owned.clone()], |_| ());
     let (one, two) = (with_owned(1, 1), with_owned(2, 2));
@@ -455,8 +457,11 @@ fn a_page_of_fill_is_written_without_asking_the_server() {
 fn a_page_that_cannot_hold_the_new_application_is_put_back_and_the_update_is_not_tried_again() {
     let (old, new) = (old(), new());
     let start = Device::with(&old);
-    let device =
-        Device { server: Server::Offers(&new), stuck: Some((DIE_PAGE + 7, 4)), ..Device::new(&[&old, &new]) };
+    let device = Device {
+        server: Server::Offers(&new),
+        worn_die: Some((DIE_PAGE + 7, Wear::Holds(4))),
+        ..Device::new(&[&old, &new])
+    };
     let outcome = run(&device, start.clone());
     assert_eq!((outcome.running, outcome.stage), (Some(old.digest), Some(UpdateStage::Reverted)));
     assert_eq!(outcome.reason.as_deref(), Some("page 1 could not be written"));
@@ -479,13 +484,18 @@ fn a_page_that_holds_neither_application_leaves_the_device_online_without_one() 
     let start = Device::with(&old);
     let known = [&old, &new];
     // The cell fails while the update is applied: old 2 and new 12 both need one of these bits.
-    let device =
-        Device { server: Server::Offers(&new), stuck: Some((DIE_PAGE + 7, 0x0E)), ..Device::new(&known) };
+    let device = Device {
+        server: Server::Offers(&new),
+        worn_die: Some((DIE_PAGE + 7, Wear::HoldsFrom(1, 0x0E))),
+        ..Device::new(&known)
+    };
     let outcome = device.run::<Sound>(start, |_| Reading::Before);
-    assert_eq!((outcome.running, outcome.hung, outcome.started.len()), (None, false, 0));
-    // A new board, the same content of flash: the next offer makes it whole.
+    assert_eq!((outcome.running, outcome.hung), (None, false));
+    assert!(matches!(outcome.started[..], [boot] if boot.cause == StartCause::Boot && boot.safe));
+    // The same content of flash with cells that hold: the old pages are still sealed, and are put back.
     let repaired = update(outcome.world, &known, &new);
-    assert_eq!(repaired.running, Some(new.digest));
+    assert_eq!(repaired.running, Some(old.digest));
+    assert!(repaired.world.holds(&old));
 }
 
 #[test]
@@ -493,12 +503,12 @@ fn a_worn_page_of_the_journal_is_passed_over() {
     let (old, new) = (old(), new());
     for page in 0..4 {
         for byte in [0, 4, 95, 96, 190] {
-            let stuck = Some((LAYOUT.die_journal.start.0 + page * DIE_PAGE + byte, 0xFF));
-            let device = Device { server: Server::Offers(&new), stuck, ..Device::new(&[&old, &new]) };
+            let worn_die = Some((LAYOUT.die_journal.start.0 + page * DIE_PAGE + byte, Wear::Holds(0xFF)));
+            let device = Device { server: Server::Offers(&new), worn_die, ..Device::new(&[&old, &new]) };
             let outcome = device.run::<Sound>(Device::with(&old), |_| Reading::Before);
             assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}: {:?}", outcome.reason);
             assert!(outcome.started.iter().all(|started| started.safe));
-            let again = Device { stuck, ..Device::new(&[&old, &new]) };
+            let again = Device { worn_die, ..Device::new(&[&old, &new]) };
             let outcome = again.run::<Sound>(outcome.world, |_| Reading::Before);
             assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}, next boot");
         }
