@@ -259,6 +259,48 @@ pub struct StageReached {
     pub reason: Option<String>,
 }
 
+/// What a device keeps in external flash during an update.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StagingMode {
+    /// New and old pages: the device can go back by itself.
+    RedoAndUndo,
+    /// New pages: going back means fetching.
+    Redo,
+    /// A ring of old pages: patches are decoded in place. Going back means fetching.
+    InPlace,
+    /// Nothing fits.
+    Refused,
+}
+
+/// What a device tells of an update besides its stage; what it does not know is absent.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UpdateDetails {
+    /// The reason as a code that programs can act upon, such as `bad-signature`.
+    pub code: Option<String>,
+    /// What it keeps in external flash.
+    pub mode: Option<StagingMode>,
+    /// How long the application will stand still, in milliseconds.
+    pub downtime_ms: Option<u32>,
+    /// Erases of application pages since the device was made.
+    pub page_erases: Option<u32>,
+}
+
+impl UpdateDetails {
+    /// Takes what `newer` knows and keeps the rest.
+    pub fn learn(&mut self, newer: Self) {
+        let Self { code, mode, downtime_ms, page_erases } = newer;
+        *self = Self {
+            code: code.or(self.code.take()),
+            mode: mode.or(self.mode),
+            downtime_ms: downtime_ms.or(self.downtime_ms),
+            page_erases: page_erases.or(self.page_erases),
+        };
+    }
+}
+
 /// One attempt to bring a device to a target.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -285,6 +327,12 @@ pub struct Update {
     pub pages_total: u32,
     /// Why, for refusals and failures, in the device's words.
     pub reason: Option<String>,
+    /// What the device told besides.
+    pub details: UpdateDetails,
+    /// Bytes of envelope, patches and pages that were sent for it.
+    pub bytes_sent: u64,
+    /// Bytes of all images of the bundle; absent if the bundle is not known any more.
+    pub image_bytes: Option<u64>,
     /// When the server last heard of it.
     pub updated_at: Timestamp,
     /// Stages in the order in which they were reached.

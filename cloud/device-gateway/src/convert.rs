@@ -74,6 +74,21 @@ pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
     })
 }
 
+/// What a progress message tells beside its stage.
+pub(crate) fn details(progress: &link::Progress<'_>) -> api::UpdateDetails {
+    api::UpdateDetails {
+        code: progress.code.map(|code| code.as_str().to_owned()),
+        mode: progress.mode.map(|mode| match mode {
+            link::StagingMode::RedoAndUndo => api::StagingMode::RedoAndUndo,
+            link::StagingMode::Redo => api::StagingMode::Redo,
+            link::StagingMode::InPlace => api::StagingMode::InPlace,
+            link::StagingMode::Refused => api::StagingMode::Refused,
+        }),
+        downtime_ms: progress.downtime_ms,
+        page_erases: progress.page_erases,
+    }
+}
+
 pub(crate) fn command(command: api::DeviceCommand) -> link::CommandKind {
     match command {
         api::DeviceCommand::RestartApplication => link::CommandKind::RestartApplication,

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, LinkStatus, Timestamp};
-use bulkhead_link_protocol::CommandKind;
+use bulkhead_link_protocol::{CommandKind, Digest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::limits::{DayBudget, Limits, TokenBucket};
+use crate::planner::{NoPlan, Planned};
 
 /// Messages from the API that may wait for a link's task.
 const INBOX_MAX: usize = 32;
@@ -19,6 +20,8 @@ const INBOX_MAX: usize = 32;
 pub(crate) enum ToLink {
     /// Compare target and reported state again.
     TargetChanged,
+    /// The answer to the device's plan request: why there is none, or the plan.
+    Planned { manifest: Digest, planned: Result<Box<Planned>, NoPlan> },
     /// Send a command.
     Command { kind: CommandKind, reply: oneshot::Sender<bool> },
     /// Say farewell and end.

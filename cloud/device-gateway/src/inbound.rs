@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateStage};
-use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ProgressReport};
+use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateDetails, UpdateStage};
+use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ObjectSpan, ProgressReport};
 use bulkhead_link_protocol::{
-    Acknowledge, DeviceMessage, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer, Progress,
-    ServerMessage, State, Unavailable, Welcome,
+    Acknowledge, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer,
+    PlanRequest, Progress, ServerMessage, State, Unavailable, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::convert;
+use crate::directory::ToLink;
 use crate::link::{Due, End, Link, PROGRESS_PERIOD};
+use crate::planner::{NoPlan, Planned};
 
 /// Log level asked of every device: information and graver.
 const LOG_LEVEL_WANTED: u8 = 2;
@@ -45,10 +47,7 @@ impl Link {
             }
             DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
             DeviceMessage::Progress(progress) => self.progress(&progress).await,
-            DeviceMessage::PlanRequest(request) => {
-                let unavailable = Unavailable { manifest: request.manifest };
-                Ok(self.outbox.push_update(ServerMessage::Unavailable(unavailable))?)
-            }
+            DeviceMessage::PlanRequest(request) => self.plan_request(request).await,
             DeviceMessage::Log(log) => {
                 self.log(&log);
                 Ok(())
@@ -161,6 +160,8 @@ impl Link {
             pages_done: total,
             pages_total: total,
             reason: None,
+            details: UpdateDetails::default(),
+            bytes_sent: 0,
         });
         self.flush_progress(Due::Now).await
     }
@@ -203,6 +204,7 @@ impl Link {
             return Err(End::Protocol("a fetch is empty or too long"));
         }
         if let Some(bytes) = self.span(&fetch).await? {
+            self.bytes_sent = self.bytes_sent.saturating_add(u64::from(fetch.len));
             self.outbox.push_span(fetch, bytes);
         } else {
             let unavailable = ServerMessage::Unavailable(Unavailable { manifest: fetch.manifest });
@@ -211,14 +213,70 @@ impl Link {
         Ok(())
     }
 
+    /// A device may read what it was offered, and nothing else: bundles of others are not its business.
+    async fn may_read(&self, manifest: Digest) -> Result<bool, End> {
+        if self.offered == Some(manifest) {
+            return Ok(true);
+        }
+        let target = self.shared.store.latest_update(self.id).await?;
+        Ok(target.is_some_and(|update| update.manifest.0 == manifest))
+    }
+
+    /// Has a plan made beside this link, which goes on meanwhile; the answer comes through the directory.
+    async fn plan_request(&mut self, request: PlanRequest) -> Result<(), End> {
+        if !self.may_read(request.manifest).await? {
+            return self.planned(request.manifest, Err(NoPlan::UnknownBundle));
+        }
+        let (shared, id) = (self.shared.clone(), self.id);
+        tokio::spawn(async move {
+            let planned = shared.planner.plan(&request).await.map(Box::new);
+            // A device that has left asks again when it comes back; the patches are made by then.
+            shared.directory.send(id, ToLink::Planned { manifest: request.manifest, planned });
+        });
+        Ok(())
+    }
+
+    /// Sends the answer to a plan request.
+    pub(crate) fn planned(
+        &mut self,
+        manifest: Digest,
+        planned: Result<Box<Planned>, NoPlan>,
+    ) -> Result<(), End> {
+        let message = match planned {
+            Ok(planned) => {
+                self.patches = Some(planned.patches);
+                ServerMessage::Plan(planned.plan)
+            }
+            Err(why) => {
+                tracing::info!(device_id = %self.id, reason = %why, "an update goes without patches");
+                ServerMessage::Unavailable(Unavailable { manifest })
+            }
+        };
+        Ok(self.outbox.push_update(message)?)
+    }
+
+    /// The patch that leads to `area` from what the device runs.
+    ///
+    /// A plan outlives the link on which it was asked for, so a new link finds the same patches again.
+    async fn patch(&mut self, manifest: Digest, area: u32) -> Option<ObjectSpan> {
+        if self.patches.as_ref().is_none_or(|patches| patches.manifest != manifest) {
+            let running = self.reported.as_ref().and_then(|reported| reported.running);
+            let base = running.map(|running| running.0);
+            self.patches = match self.shared.planner.patches(base, manifest).await {
+                Ok(patches) => Some(patches),
+                Err(error) => {
+                    tracing::warn!(%error, device_id = %self.id, "patches could not be found again");
+                    None
+                }
+            };
+        }
+        self.patches.as_ref()?.of_area(area)
+    }
+
     /// The bytes that a fetch asks for; `None` if there are none.
     async fn span(&mut self, fetch: &Fetch) -> Result<Option<Vec<u8>>, End> {
-        // A device may read what it was offered, and nothing else: bundles of others are not its business.
-        if self.offered != Some(fetch.manifest) {
-            let target = self.shared.store.latest_update(self.id).await?.map(|update| update.manifest.0);
-            if target != Some(fetch.manifest) {
-                return Ok(None);
-            }
+        if !self.may_read(fetch.manifest).await? {
+            return Ok(None);
         }
         if self.bundle.as_ref().is_none_or(|(manifest, _)| *manifest != fetch.manifest) {
             let found = self.shared.store.bundle_objects(ManifestDigest(fetch.manifest)).await?;
@@ -228,7 +286,8 @@ impl Link {
         let object = match fetch.from {
             FetchFrom::Envelope => Some(objects.envelope),
             FetchFrom::Area => objects.areas.iter().find(|(id, _)| *id == fetch.area).map(|(_, span)| *span),
-            FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet => None,
+            FetchFrom::Patch => self.patch(fetch.manifest, fetch.area).await,
+            FetchFrom::Permit | FetchFrom::KeySet => None,
         };
         let Some(object) = object else { return Ok(None) };
         let len = usize::try_from(fetch.len).unwrap_or_default();
@@ -250,6 +309,8 @@ impl Link {
             pages_done: progress.pages_done,
             pages_total: progress.pages_total,
             reason: progress.reason.map(str::to_owned),
+            details: convert::details(progress),
+            bytes_sent: 0,
         };
         // Pages within a stage are many and cheap to forget; what a stage came to is written before the next.
         let same_stage = self.progress.as_ref().is_none_or(|last| last.stage == stage);
@@ -291,7 +352,8 @@ impl Link {
         if self.progress.is_none() || !self.may_store(due) {
             return Ok(());
         }
-        let Some(report) = self.progress.take() else { return Ok(()) };
+        let Some(mut report) = self.progress.take() else { return Ok(()) };
+        report.bytes_sent = std::mem::take(&mut self.bytes_sent);
         self.progress_written_at = Instant::now();
         let now = Timestamp::now();
         let store = self.shared.store.clone();

@@ -14,6 +14,7 @@ mod limits;
 mod link;
 mod outbox;
 mod pipe;
+mod planner;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::directory::{Directory, ToLink};
 use crate::limits::TokenBucket;
+use crate::planner::Planner;
 
 pub use bulkhead_link_session::server::ServerKeys;
 pub use limits::Limits;
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) bundles: Arc<dyn BundleStore>,
+    pub(crate) planner: Planner,
     pub(crate) directory: Directory,
     pub(crate) handshakes: Mutex<TokenBucket>,
     pub(crate) draining: AtomicBool,
@@ -65,6 +68,7 @@ impl Gateway {
         let shared = Shared {
             keys,
             limits,
+            planner: Planner::new(store.clone(), bundles.clone()),
             store,
             bundles,
             directory: Directory::default(),

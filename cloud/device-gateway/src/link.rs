@@ -21,6 +21,7 @@ use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
 use crate::outbox::{Full, Outbox};
 use crate::pipe::{Pipe, Received};
+use crate::planner::Patches;
 
 /// Longest wait before progress within a stage is written to the store.
 pub(crate) const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
@@ -108,6 +109,10 @@ pub(crate) struct Link {
     pub(crate) progress_written_at: Instant,
     pub(crate) bundle: Option<([u8; 32], Arc<bulkhead_fleet_store::BundleObjects>)>,
     pub(crate) offered: Option<[u8; 32]>,
+    /// Patches of the update that is under way.
+    pub(crate) patches: Option<Patches>,
+    /// Bytes handed to the device for its update that are not yet written to the store.
+    pub(crate) bytes_sent: u64,
     commands: HashMap<u32, oneshot::Sender<bool>>,
     next_command: u32,
     ending: Option<&'static str>,
@@ -154,6 +159,8 @@ pub(crate) async fn run(
         progress_written_at: now,
         bundle: None,
         offered: None,
+        patches: None,
+        bytes_sent: 0,
         commands: HashMap::new(),
         next_command: 1,
         ending: None,
@@ -295,6 +302,7 @@ impl Link {
     async fn obey(&mut self, message: ToLink) -> Result<(), End> {
         match message {
             ToLink::TargetChanged => self.offer_target().await,
+            ToLink::Planned { manifest, planned } => self.planned(manifest, planned),
             ToLink::Command { kind, reply } => {
                 if self.commands.len() >= COMMANDS_MAX {
                     // Dropping `reply` tells the caller that no answer came.

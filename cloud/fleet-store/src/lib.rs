@@ -14,6 +14,7 @@ mod devices;
 mod error;
 mod events;
 mod logs;
+mod patches;
 mod schema;
 mod tokens;
 mod updates;
@@ -34,6 +35,7 @@ pub use claims::ClaimOutcome;
 pub use devices::{Admission, ChangeOutcome, DeviceFilter, NewDevice};
 pub use error::StoreError;
 pub use logs::{LogFilter, NewLog};
+pub use patches::PatchKey;
 pub use tokens::{TokenCheck, TokenRejected};
 pub use updates::{NewUpdate, ProgressReport};
 

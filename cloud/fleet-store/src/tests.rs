@@ -63,6 +63,11 @@ fn report(number: u8, stage: UpdateStage, pages_done: u32) -> ProgressReport {
         pages_done,
         pages_total: 9,
         reason: (stage == UpdateStage::Refused).then(|| "wrong signature".into()),
+        details: UpdateDetails {
+            mode: (stage == UpdateStage::Staging).then_some(StagingMode::Redo),
+            ..UpdateDetails::default()
+        },
+        bytes_sent: 100,
     }
 }
 

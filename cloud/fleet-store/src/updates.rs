@@ -1,6 +1,8 @@
 //! Targets and the updates that lead to them.
 
-use bulkhead_cloud_api::{DeviceId, ManifestDigest, StageReached, Timestamp, Update, UpdateStage};
+use bulkhead_cloud_api::{
+    DeviceId, ManifestDigest, StageReached, Timestamp, Update, UpdateDetails, UpdateStage,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -37,10 +39,13 @@ pub struct ProgressReport {
     pub pages_total: u32,
     /// Why.
     pub reason: Option<String>,
+    /// What it told besides.
+    pub details: UpdateDetails,
+    /// Bytes sent for the update since the last report.
+    pub bytes_sent: u64,
 }
 
-const SELECT: &str =
-    "SELECT u.*, b.name, b.version FROM updates u LEFT JOIN bundles b ON b.manifest = u.manifest ";
+const SELECT: &str = "SELECT u.*, b.name, b.version, json_extract(b.document, '$.size_bytes') AS image_bytes FROM updates u LEFT JOIN bundles b ON b.manifest = u.manifest ";
 
 impl Store {
     /// Sets what a device shall run and begins an update. `None`: there is no such device.
@@ -106,12 +111,15 @@ impl Store {
         }
         let same = update.stage == report.stage
             && update.pages_done == report.pages_done
-            && update.pages_total == report.pages_total;
+            && update.pages_total == report.pages_total
+            && report.bytes_sent == 0;
         if same {
             return Ok(None);
         }
         update.pages_done = report.pages_done;
         update.pages_total = report.pages_total;
+        update.details.learn(report.details.clone());
+        update.bytes_sent = update.bytes_sent.saturating_add(report.bytes_sent);
         if update.stage == report.stage {
             update.updated_at = now;
         } else {
@@ -198,7 +206,7 @@ async fn latest(
 
 async fn write(transaction: &mut Transaction<'_, Sqlite>, update: &Update) -> Result<(), StoreError> {
     let sql = "UPDATE updates SET stage = ?, pages_done = ?, pages_total = ?, reason = ?, updated_at = ?, \
-               stages = ? WHERE id = ?";
+               stages = ?, details = ?, bytes_sent = ? WHERE id = ?";
     sqlx::query(sql)
         .bind(update.stage.as_str())
         .bind(i64::from(update.pages_done))
@@ -206,6 +214,8 @@ async fn write(transaction: &mut Transaction<'_, Sqlite>, update: &Update) -> Re
         .bind(update.reason.as_deref())
         .bind(update.updated_at.0)
         .bind(to_json(&update.stages, "stages")?)
+        .bind(to_json(&update.details, "details")?)
+        .bind(i64::try_from(update.bytes_sent).unwrap_or(i64::MAX))
         .bind(update.id)
         .execute(&mut **transaction)
         .await?;
@@ -218,6 +228,7 @@ fn read_update(row: &SqliteRow) -> Result<Update, StoreError> {
     let pages = |column: &str| -> Result<u32, StoreError> {
         u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| StoreError::Damaged("page count"))
     };
+    let bytes = |count: i64| u64::try_from(count).map_err(|_| StoreError::Damaged("byte count"));
     Ok(Update {
         id: row.try_get("id")?,
         device_id: read_id(row, "device_id")?,
@@ -230,6 +241,9 @@ fn read_update(row: &SqliteRow) -> Result<Update, StoreError> {
         pages_done: pages("pages_done")?,
         pages_total: pages("pages_total")?,
         reason: row.try_get("reason")?,
+        details: from_json(row.try_get("details")?, "details")?,
+        bytes_sent: bytes(row.try_get("bytes_sent")?)?,
+        image_bytes: row.try_get::<Option<i64>, _>("image_bytes")?.map(bytes).transpose()?,
         updated_at: Timestamp(row.try_get("updated_at")?),
         stages: from_json(row.try_get("stages")?, "stages")?,
     })

@@ -5,7 +5,7 @@ use core::fmt::Arguments;
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FaultKind,
-    Fetch, Hello, Log, LogSource, Offer, Progress, ServerMessage, State, UpdateStage, Welcome,
+    Fetch, Hello, Log, LogSource, Offer, PlanRequest, Progress, ServerMessage, State, UpdateStage, Welcome,
 };
 use bulkhead_link_session::{Closed, Event};
 use bulkhead_network_stack::NetworkStack;
@@ -116,6 +116,7 @@ pub struct Hypervisor<'w, E> {
     pending_log: Option<LogRecord>,
     pending_done: Option<CommandDone>,
     pending_fetch: Option<Fetch>,
+    pending_plan: Option<PlanRequest>,
     connect_count: u32,
 }
 
@@ -156,6 +157,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             pending_log: None,
             pending_done: None,
             pending_fetch: None,
+            pending_plan: None,
             connect_count: 0,
         })
     }
@@ -250,7 +252,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                         self.trial.acknowledge();
                     }
                 }
-                Some(Event::Message(ServerMessage::Plan(_) | ServerMessage::KeySetOffer(_))) => {}
+                Some(Event::Message(ServerMessage::Plan(m))) => {
+                    self.engine.plan(&m);
+                    self.engine_busy = true;
+                }
+                Some(Event::Message(ServerMessage::KeySetOffer(_))) => {}
             }
         }
     }
@@ -291,6 +297,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
         self.welcomed = false;
         self.pending_fetch = None;
+        self.pending_plan = None;
         self.engine.link_lost();
         self.link.closed(closed, self.network.as_mut(), now_us / 1000);
         outside.console(format_args!("link down: {closed}"));
@@ -551,6 +558,12 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
         self.send_progress(now_ms);
         // What is wanted is said once, so it is kept until there is room.
+        self.pending_plan = self.pending_plan.take().or_else(|| self.engine.wanted_plan());
+        if let Some(request) = self.pending_plan
+            && self.link.send(&DeviceMessage::PlanRequest(request))
+        {
+            self.pending_plan = None;
+        }
         self.pending_fetch = self.pending_fetch.take().or_else(|| self.engine.wanted());
         if let Some(fetch) = self.pending_fetch
             && self.link.send(&DeviceMessage::Fetch(fetch))
@@ -596,8 +609,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             pages_total: status.pages_total,
             reason: status.reason,
             code: None,
-            mode: None,
-            bytes_received: None,
+            mode: status.mode,
+            bytes_received: Some(status.bytes_received),
             downtime_ms: None,
             page_erases: None,
             wanted_back: status.wanted_back,

@@ -1,6 +1,5 @@
 //! Bytes of every operation, answer and event. Golden files are never edited, only added.
 #![expect(clippy::indexing_slicing, reason = "a test may fail")]
-
 #![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
 
 use std::fmt::Write as _;

@@ -462,11 +462,17 @@ impl<'w, R: Rules> Engine<'w, R> {
         }
     }
 
-    /// The server does not have what was asked for: without a plan pages are fetched as they are, for anything else the
-    /// update is given up until the next offer.
+    /// The server does not have what was asked for: without a plan or a patch pages are fetched as they are, for
+    /// anything else the update is given up until the next offer.
     pub fn unavailable(&mut self, manifest: Digest) {
         if matches!(self.phase, Phase::Plan) && self.target.is_some_and(|target| target.digest == manifest) {
             return self.no_plan();
+        }
+        if matches!(self.phase, Phase::TakePiece { .. })
+            && self.offered.is_some_and(|offered| offered.manifest == manifest)
+        {
+            self.download = None;
+            return self.give_patches_up(0);
         }
         if self.download.is_some() && self.offered.is_some_and(|offered| offered.manifest == manifest) {
             self.give_up(UpdateStage::Failed, Reason::of("the server does not have what it offered"));

@@ -91,7 +91,9 @@ impl<R: Rules> Engine<'_, R> {
     /// The server's plan. Anything but an answer to what was asked is ignored.
     pub fn plan(&mut self, plan: &Plan) {
         let base = self.committed.filter(|_| self.startable).map(|committed| committed.digest);
-        let expected = self.target.map(|target| target.digest) == Some(plan.manifest) && base == plan.base;
+        // A server that does not know what runs here makes patches that start from nothing.
+        let fits = plan.base.is_none() || plan.base == base;
+        let expected = self.target.map(|target| target.digest) == Some(plan.manifest) && fits;
         if matches!(self.phase, Phase::Plan) && self.patches.is_none() && expected {
             self.patches = Some(Patches { plan: *plan, sectors: 0, given_up: false, open: None });
         }
@@ -247,7 +249,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Patches are no good: from here on pages are fetched as they are.
-    fn give_patches_up(&mut self, page: u32) {
+    pub(crate) fn give_patches_up(&mut self, page: u32) {
         if let Some(patches) = &mut self.patches {
             patches.given_up = true;
             patches.open = None;

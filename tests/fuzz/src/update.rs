@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use bulkhead_bundle_format::{
     AreaImage, AreaKind, Manifest, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
 };
-use bulkhead_link_protocol::{Digest, FetchFrom};
+use bulkhead_delta::{Effort, EncodeOptions, encode};
+use bulkhead_link_protocol::{Digest, FetchFrom, PatchOffer, PatchOffers, Plan, PlanRequest, StagingMode};
 use bulkhead_nor_flash::{Geometry, Rewrite};
 use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Rules, Sound, Step, Workspace};
 
@@ -204,13 +205,52 @@ fn assert_whole(digest: &Digest, die: &RamFlash, external: &RamFlash) {
     assert!(external.bytes.starts_with(&release.constants), "started with other constants");
 }
 
+/// Patches of the second release's areas from the first, or from nothing.
+fn patches(base: Option<Digest>) -> &'static [(u32, Vec<u8>); 2] {
+    static PATCHES: OnceLock<[[(u32, Vec<u8>); 2]; 2]> = OnceLock::new();
+    let made = PATCHES.get_or_init(|| {
+        let [first, second] = releases();
+        let options = EncodeOptions { effort: Effort::Quick, ..EncodeOptions::default() };
+        let from = |code: &[u8], constants: &[u8]| {
+            [(1, encode(code, &second.code, &options)), (2, encode(constants, &second.constants, &options))]
+        };
+        [from(&[], &[]), from(&first.code, &first.constants)]
+    });
+    &made[usize::from(base.is_some())]
+}
+
+/// The second release goes by patches, the first as it is.
+fn plan<R: Rules>(engine: &mut Engine<'_, R>, request: &PlanRequest) {
+    let [first, second] = releases();
+    if request.manifest != second.digest || request.base.is_some_and(|base| base != first.digest) {
+        return engine.unavailable(request.manifest);
+    }
+    let offers =
+        patches(request.base).each_ref().map(|(area, patch)| PatchOffer { area: *area, len: patch.len() as u32 });
+    engine.plan(&Plan {
+        manifest: request.manifest,
+        base: request.base,
+        mode: StagingMode::RedoAndUndo,
+        patches: PatchOffers::new(&offers).expect("two areas"),
+        needed_len: 0,
+    });
+}
+
 fn serve<R: Rules>(engine: &mut Engine<'_, R>, release: &Release, offered: &mut bool) -> bool {
+    if let Some(request) = engine.wanted_plan() {
+        plan(engine, &request);
+        return true;
+    }
     if let Some(fetch) = engine.wanted() {
         let bytes = match (fetch.from, fetch.area) {
             (FetchFrom::Envelope, _) => &release.envelope,
             (FetchFrom::Area, 1) => &release.code,
             (FetchFrom::Area, _) => &release.constants,
-            (FetchFrom::Patch | FetchFrom::Permit | FetchFrom::KeySet, _) => panic!("nobody offered that"),
+            (FetchFrom::Patch, area) => {
+                let all = patches(engine.running());
+                &all.iter().find(|(id, _)| *id == area).expect("it was offered").1
+            }
+            (FetchFrom::Permit | FetchFrom::KeySet, _) => panic!("nobody offered that"),
         };
         let span = bytes.get(fetch.offset as usize..(fetch.offset + fetch.len) as usize);
         engine.chunk(fetch.from, fetch.area, fetch.offset, span.expect("the engine asks within the area"));
@@ -243,10 +283,34 @@ impl<'a> Hostile<'a> {
         self.take(2).iter().fold(0, |n, byte| n << 8 | usize::from(*byte))
     }
 
+    /// A plan that nobody in their right mind would make.
+    fn plan<R: Rules>(&mut self, engine: &mut Engine<'_, R>, request: &PlanRequest) {
+        let modes =
+            [StagingMode::RedoAndUndo, StagingMode::Redo, StagingMode::InPlace, StagingMode::Refused];
+        let offers: Vec<_> = (0..self.number() % 9)
+            .map(|_| PatchOffer { area: self.number() as u32 % 4, len: self.number() as u32 * 64 })
+            .collect();
+        engine.plan(&Plan {
+            manifest: request.manifest,
+            base: request.base.filter(|_| self.number() % 2 == 0),
+            mode: modes[self.number() % 4],
+            patches: PatchOffers::new(&offers).unwrap_or_default(),
+            needed_len: self.number() as u32,
+        });
+    }
+
     fn serve<R: Rules>(&mut self, engine: &mut Engine<'_, R>) -> bool {
         self.rounds += 1;
         if self.bytes.is_empty() || self.rounds > SERVED_MAX {
             return false;
+        }
+        if let Some(request) = engine.wanted_plan() {
+            if self.number() % 2 == 0 {
+                plan(engine, &request);
+            } else {
+                self.plan(engine, &request);
+            }
+            return true;
         }
         let wanted = engine.wanted();
         match (self.number() % 8, wanted) {
@@ -268,7 +332,7 @@ impl<'a> Hostile<'a> {
                 engine.chunk(fetch.from, fetch.area, fetch.offset, bytes);
             }
             // What the right server would send, one byte of it changed or none.
-            (_, Some(fetch)) => {
+            (_, Some(fetch)) if fetch.from != FetchFrom::Patch => {
                 if let Some(release) = releases().iter().find(|r| r.digest == fetch.manifest) {
                     let mut release = Release {
                         digest: release.digest,
@@ -284,7 +348,7 @@ impl<'a> Hostile<'a> {
                     serve(engine, &release, &mut true);
                 }
             }
-            (_, None) => {}
+            (_, Some(_) | None) => {}
         }
         true
     }
