@@ -32,7 +32,10 @@ pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};
 pub use file::{BUNDLE_HEADER_LEN, BUNDLE_MAGIC, BundleFile, BundleHeader, read_bundle};
 pub use manifest::{Area, AreaKind, Confirm, Digest, Manifest, Medium, Policy, Revisions, page_digest};
 pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
-pub use room::{CRYPT_LEN, PATCH_CRYPT_LEN, RING_PAGES, StagingRoom, record_count, staging_room};
+pub use room::{
+    CRYPT_LEN, IN_PLACE_SEGMENT_LEN, PATCH_CRYPT_LEN, RING_PAGES, StagingFit, StagingRoom, in_place_window,
+    record_count, staging_room,
+};
 
 /// Longest envelope in bytes, signature included; a device reserves as much for each of two slots.
 pub const ENVELOPE_LEN_MAX: usize = 16 * 1024;

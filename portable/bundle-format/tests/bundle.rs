@@ -331,19 +331,54 @@ fn the_difference_is_the_pages_that_changed() {
 }
 
 #[test]
-fn staging_room_counts_the_pages_that_differ_and_the_pieces_of_patches() {
+fn staging_room_counts_all_pages_and_the_pieces_of_patches() {
     let old_code = image(40_000, 1);
     let mut new_code = old_code.clone();
     new_code[9000] ^= 1;
     let old = encode_manifest(&fields(&[die(0, 0, &old_code)])).unwrap();
     let new = encode_manifest(&fields(&[die(0, 0, &new_code), external(1, 0, &image(5000, 2))])).unwrap();
     let (old, new) = (Manifest::parse(&old).unwrap(), Manifest::parse(&new).unwrap());
-    // One page of 8 KiB in 3 sectors, two of 4 KiB in 2 each; 4,048 bytes of a patch fit one sector.
+    // Five pages of 8 KiB in 3 sectors each, two of 4 KiB in 2 each; 4,048 bytes of a patch fit one sector.
     let room = staging_room(Some(&old), &new, [4048, 4049], 4096);
-    assert_eq!(room, StagingRoom { patches: 3, pages: 7, ring: 96 });
-    assert_eq!((room.redo_and_undo(), room.redo(), room.in_place()), (17, 10, 99));
-    assert_eq!(staging_room(Some(&new), &new, [], 4096).redo_and_undo(), 0);
+    assert_eq!(room, StagingRoom { patches: 3, pages: 19, ring: 21, stays: true });
+    assert_eq!((room.redo_and_undo(), room.redo(), room.in_place()), (41, 22, 25));
     assert_eq!(record_count(8192, 32, CRYPT_LEN), 0, "nothing fits such a sector");
+}
+
+#[test]
+fn the_first_way_of_staging_that_fits_is_taken_and_the_most_frugal_one_named_if_none_does() {
+    // 100 pages of 8 KiB in 300 sectors; a patch in 2; a ring of 32 pages in 96.
+    let room = StagingRoom::new([(8192, 100)], [5000], 4096);
+    let fit = |sectors: u32| room.fit(sectors * 4096 + 4095, 4096);
+    assert_eq!(fit(602), (StagingFit::RedoAndUndo, 602 * 4096));
+    assert_eq!(fit(601), (StagingFit::Redo, 302 * 4096));
+    assert_eq!(fit(302), (StagingFit::Redo, 302 * 4096));
+    assert_eq!(fit(301), (StagingFit::InPlace, 99 * 4096));
+    assert_eq!(fit(99), (StagingFit::InPlace, 99 * 4096));
+    assert_eq!(fit(98), (StagingFit::Nothing, 99 * 4096));
+    assert_eq!(StagingRoom { stays: false, ..room }.fit(301 * 4096, 4096), (StagingFit::Nothing, 302 * 4096));
+    assert_eq!(StagingRoom::new([], [], 4096).fit(0, 4096), (StagingFit::RedoAndUndo, 0));
+    assert_eq!(StagingRoom::new([(8192, u32::MAX)], [u32::MAX], 0).fit(0, 0), (StagingFit::RedoAndUndo, 0));
+}
+
+#[test]
+fn an_area_that_moved_cannot_be_updated_in_place() {
+    let code = image(20_000, 1);
+    let manifest = |base| encode_manifest(&fields(&[die(0, base, &code)])).unwrap();
+    let (here, there) = (manifest(0), manifest(8192));
+    let (here, there) = (Manifest::parse(&here).unwrap(), Manifest::parse(&there).unwrap());
+    assert!(staging_room(Some(&here), &here, [], 4096).stays);
+    assert!(!staging_room(Some(&here), &there, [], 4096).stays);
+    assert!(staging_room(None, &there, [], 4096).stays);
+}
+
+#[test]
+fn the_ring_reaches_back_over_a_segment_and_the_window() {
+    for (page_size, window) in [(8192, 28 * 8192), (4096, 24 * 4096), (2048, 16 * 2048), (256, 128 * 256)] {
+        assert_eq!(in_place_window(page_size), window);
+        let ring = u32::try_from(StagingRoom::new([(page_size, 1000)], [], page_size + 32).ring).unwrap();
+        assert!(window + IN_PLACE_SEGMENT_LEN <= ring * page_size);
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub struct Plan {
     /// The patches.
     #[n(3)]
     pub patches: PatchOffers,
-    /// Room that the first mode which was tried would take, in bytes.
+    /// Room that the mode takes in bytes; if nothing fits, what the most frugal one would take.
     #[n(4)]
     pub needed_len: u32,
 }

@@ -64,13 +64,12 @@ struct Search<'a> {
 impl Search<'_> {
     /// Whether the byte at `place` of the text may be copied to `at` of the new image.
     fn usable(&self, place: usize, at: usize) -> bool {
-        match place.checked_sub(self.images.old.len()) {
-            Some(source) => source + BACK_MIN <= at,
-            None => self.window.is_none_or(|window| {
-                let back = i64::try_from(at).unwrap_or(0) - i64::try_from(place).unwrap_or(0);
-                back + READ_AROUND <= i64::from(window)
-            }),
-        }
+        let in_new = place.checked_sub(self.images.old.len());
+        let reaches = self.window.is_none_or(|window| {
+            let back = i64::try_from(at).unwrap_or(0) - i64::try_from(in_new.unwrap_or(place)).unwrap_or(0);
+            back + READ_AROUND <= i64::from(window)
+        });
+        reaches && in_new.is_none_or(|source| source + BACK_MIN <= at)
     }
 
     fn run(&self, len_min: u32) -> Vec<Match> {

@@ -45,7 +45,8 @@ pub enum Effort {
 pub struct EncodeOptions {
     /// Where the image lies in the device's address space; a multiple of 256. `None`: it is guessed.
     pub base: Option<u32>,
-    /// For updates in place: how far behind the write position, in bytes, the old image is still there.
+    /// For updates in place: how far behind the write position, in bytes, the old image is still there. Copies from the
+    /// new image reach no further either, for the device tries a patch out before it writes anything.
     pub old_window_len: Option<u32>,
     /// Length of a segment.
     pub segment_len: SegmentLen,
