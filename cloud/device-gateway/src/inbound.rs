@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bulkhead_cloud_api::{LogLevel, ManifestDigest, Timestamp, UpdateDetails, UpdateStage};
+use bulkhead_cloud_api::{LogLevel, ManifestDigest, StagingMode, Timestamp, UpdateDetails, UpdateStage};
 use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ObjectSpan, ProgressReport};
 use bulkhead_link_protocol::{
     Acknowledge, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer,
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::convert;
 use crate::directory::ToLink;
 use crate::link::{Due, End, Link, PROGRESS_PERIOD};
-use crate::planner::{NoPlan, Planned};
+use crate::planner::{Decoding, NoPlan, Patches, Planned};
 
 /// Log level asked of every device: information and graver.
 const LOG_LEVEL_WANTED: u8 = 2;
@@ -260,17 +260,32 @@ impl Link {
     /// A plan outlives the link on which it was asked for, so a new link finds the same patches again.
     async fn patch(&mut self, manifest: Digest, area: u32) -> Option<ObjectSpan> {
         if self.patches.as_ref().is_none_or(|patches| patches.manifest != manifest) {
-            let running = self.reported.as_ref().and_then(|reported| reported.running);
-            let base = running.map(|running| running.0);
-            self.patches = match self.shared.planner.patches(base, manifest).await {
-                Ok(patches) => Some(patches),
-                Err(error) => {
-                    tracing::warn!(%error, device_id = %self.id, "patches could not be found again");
-                    None
-                }
-            };
+            self.patches = self.find_patches(manifest).await;
         }
         self.patches.as_ref()?.of_area(area)
+    }
+
+    async fn find_patches(&self, manifest: Digest) -> Option<Patches> {
+        let update = match self.shared.store.latest_update(self.id).await {
+            Ok(update) => update?,
+            Err(error) => {
+                tracing::error!(%error, device_id = %self.id, "the update could not be read");
+                return None;
+            }
+        };
+        let base = self.reported.as_ref().and_then(|reported| reported.running).map(|running| running.0);
+        let decoding = match update.details.mode {
+            Some(StagingMode::InPlace) => Decoding::InPlace,
+            Some(StagingMode::RedoAndUndo | StagingMode::Redo | StagingMode::Refused) | None => {
+                Decoding::Staged
+            }
+        };
+        let found = self.shared.planner.patches(base, manifest, decoding).await;
+        found
+            .inspect_err(|error| {
+                tracing::warn!(%error, device_id = %self.id, "patches could not be found again");
+            })
+            .ok()
     }
 
     /// The bytes that a fetch asks for; `None` if there are none.

@@ -9,10 +9,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bulkhead_bundle_format::{Area, Envelope, Manifest, Refused, difference, staging_room};
+use bulkhead_bundle_format::{
+    Area, Envelope, Manifest, Refused, StagingFit, difference, in_place_window, staging_room,
+};
 use bulkhead_bundle_store::{BundleStore, BundleStoreError};
 use bulkhead_cloud_api::{ManifestDigest, Timestamp};
-use bulkhead_delta::{Effort, EncodeOptions, PATCH_VERSION, encode};
+use bulkhead_delta::{Effort, EncodeOptions, PATCH_VERSION, SegmentLen, encode};
 use bulkhead_fleet_store::{BundleObjects, ObjectSpan, PatchKey, Store, StoreError};
 use bulkhead_link_protocol::{Digest, PatchOffer, PatchOffers, Plan, PlanRequest, StagingMode};
 use tokio::sync::Semaphore;
@@ -64,6 +66,15 @@ impl From<StoreError> for NoPlan {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// Where a device decodes patches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Decoding {
+    /// Into staging, while all of the old image is there.
+    Staged,
+    /// Over the old image, of which only a window is kept.
+    InPlace,
 }
 
 /// The patches from what a device runs to a new manifest.
@@ -127,55 +138,56 @@ impl Planner {
         if request.patch_version != PATCH_VERSION {
             return Err(NoPlan::PatchVersion(request.patch_version));
         }
-        let patches = self.patches(request.base, request.manifest).await?;
-        let new = self.known(request.manifest).await?.ok_or(NoPlan::UnknownBundle)?;
-        let lens = patches.areas.iter().map(|(_, patch)| patch.len);
-        // The engine keeps a place for each page, whether or not it changes.
-        let room = staging_room(None, &new.manifest()?, lens, request.sector_len);
-        let there = u64::from(request.staging_len.checked_div(request.sector_len).unwrap_or(0));
-        let mode = if room.redo_and_undo() <= there {
-            StagingMode::RedoAndUndo
-        } else if room.redo() <= there {
-            StagingMode::Redo
-        } else {
-            StagingMode::Refused
-        };
-        let offers: Vec<_> =
-            patches.areas.iter().map(|(area, patch)| PatchOffer { area: *area, len: patch.len }).collect();
-        let needed_len = room.redo_and_undo().saturating_mul(u64::from(request.sector_len));
-        let plan = Plan {
-            manifest: request.manifest,
-            base: patches.base,
-            mode,
-            patches: PatchOffers::new(&offers).unwrap_or_default(),
-            needed_len: u32::try_from(needed_len).unwrap_or(u32::MAX),
-        };
-        Ok(Planned { plan, patches })
+        let staged = self.patches(request.base, request.manifest, Decoding::Staged).await?;
+        match self.fit(&staged, request).await? {
+            (StagingFit::InPlace, _) => {}
+            (fit, needed) => return Ok(planned(staged, fit, needed)),
+        }
+        // Patches that are decoded in place are a little longer, so it is asked again whether they fit.
+        let in_place = self.patches(request.base, request.manifest, Decoding::InPlace).await?;
+        let (fit, needed) = self.fit(&in_place, request).await?;
+        Ok(planned(in_place, fit, needed))
     }
 
-    /// The patches from `base` to `manifest` that are smaller than the pages that differ; made if need be.
-    pub(crate) async fn patches(&self, base: Option<Digest>, manifest: Digest) -> Result<Patches, NoPlan> {
-        let new = self.known(manifest).await?.ok_or(NoPlan::UnknownBundle)?;
+    /// The mode that fits the device with these patches, and the bytes it takes.
+    async fn fit(&self, patches: &Patches, request: &PlanRequest) -> Result<(StagingFit, u64), NoPlan> {
+        let new = self.known(Some(patches.manifest)).await?.ok_or(NoPlan::UnknownBundle)?;
+        let old = self.known(patches.base).await?;
+        let from = old.as_ref().map(Known::manifest).transpose()?;
+        let lens = patches.areas.iter().map(|(_, patch)| patch.len);
+        let room = staging_room(from.as_ref(), &new.manifest()?, lens, request.sector_len);
+        Ok(room.fit(request.staging_len, request.sector_len))
+    }
+
+    /// The patches from `base` to `manifest`; made if need be.
+    ///
+    /// An area goes without one if its pages that differ are shorter; but in place there is no other way.
+    pub(crate) async fn patches(
+        &self,
+        base: Option<Digest>,
+        manifest: Digest,
+        decoding: Decoding,
+    ) -> Result<Patches, NoPlan> {
+        let new = self.known(Some(manifest)).await?.ok_or(NoPlan::UnknownBundle)?;
         // A device may run what was never pushed here, or what was deleted: patches then start from nothing.
-        let old = match base {
-            Some(base) => self.known(base).await?,
-            None => None,
-        };
+        let old = self.known(base).await?;
         let (to_manifest, from_manifest) = (new.manifest()?, old.as_ref().map(Known::manifest).transpose()?);
         let mut areas = Vec::new();
         for area in to_manifest.areas() {
             let raw = raw_len(from_manifest.as_ref(), &to_manifest, area);
             let Some(to) = new.image(area.id).filter(|_| raw > 0) else { continue };
             let from = old.as_ref().and_then(|old| old.image(area.id));
-            let patch = self.patch(from, to).await?;
-            if u64::from(patch.len) < raw {
+            let window = (decoding == Decoding::InPlace).then(|| in_place_window(area.page_size));
+            let patch = self.patch(from, to, window).await?;
+            if u64::from(patch.len) < raw || decoding == Decoding::InPlace {
                 areas.push((area.id, patch));
             }
         }
         Ok(Patches { manifest, base: base.filter(|_| old.is_some()), areas })
     }
 
-    async fn known(&self, manifest: Digest) -> Result<Option<Known>, NoPlan> {
+    async fn known(&self, manifest: Option<Digest>) -> Result<Option<Known>, NoPlan> {
+        let Some(manifest) = manifest else { return Ok(None) };
         let Some(objects) = self.store.bundle_objects(ManifestDigest(manifest)).await? else {
             return Ok(None);
         };
@@ -189,12 +201,19 @@ impl Planner {
     }
 
     /// The patch from one image, or from nothing, to another: from the cache, or made now.
-    async fn patch(&self, from: Option<ObjectSpan>, to: ObjectSpan) -> Result<ObjectSpan, NoPlan> {
-        let key = PatchKey {
-            old: from.map_or(NO_IMAGE, |image| image.digest),
-            new: to.digest,
-            format: PATCH_VERSION.to_string(),
+    ///
+    /// `window`: how many bytes behind the place that is written it may read, if it is decoded in place.
+    async fn patch(
+        &self,
+        from: Option<ObjectSpan>,
+        to: ObjectSpan,
+        window: Option<u32>,
+    ) -> Result<ObjectSpan, NoPlan> {
+        let format = match window {
+            None => PATCH_VERSION.to_string(),
+            Some(window) => format!("{PATCH_VERSION}, in place, {window}"),
         };
+        let key = PatchKey { old: from.map_or(NO_IMAGE, |image| image.digest), new: to.digest, format };
         let making = self.making(&key);
         let _alone = making.lock().await;
         let found = self.store.patch(&key).await?;
@@ -209,7 +228,9 @@ impl Planner {
         };
         let new = self.bytes(to).await?;
         let effort = if to.len <= FULL_EFFORT_LEN_MAX { Effort::Full } else { Effort::Quick };
-        let options = EncodeOptions { effort, ..EncodeOptions::default() };
+        let segment_len = if window.is_some() { SegmentLen::Kib32 } else { SegmentLen::Kib64 };
+        let options =
+            EncodeOptions { effort, segment_len, old_window_len: window, ..EncodeOptions::default() };
         let _turn = self.makers.acquire().await.map_err(|_| NoPlan::Encoder)?;
         let made = tokio::task::spawn_blocking(move || encode(&old, &new, &options)).await;
         let patch = made.map_err(|_| NoPlan::Encoder)?;
@@ -231,6 +252,25 @@ impl Planner {
         making.retain(|_, lock| Arc::strong_count(lock) > 1);
         making.entry(key.clone()).or_default().clone()
     }
+}
+
+/// The message that says so.
+fn planned(patches: Patches, fit: StagingFit, needed: u64) -> Planned {
+    let offers: Vec<_> =
+        patches.areas.iter().map(|(area, patch)| PatchOffer { area: *area, len: patch.len }).collect();
+    let plan = Plan {
+        manifest: patches.manifest,
+        base: patches.base,
+        mode: match fit {
+            StagingFit::RedoAndUndo => StagingMode::RedoAndUndo,
+            StagingFit::Redo => StagingMode::Redo,
+            StagingFit::InPlace => StagingMode::InPlace,
+            StagingFit::Nothing => StagingMode::Refused,
+        },
+        patches: PatchOffers::new(&offers).unwrap_or_default(),
+        needed_len: u32::try_from(needed).unwrap_or(u32::MAX),
+    };
+    Planned { plan, patches }
 }
 
 /// Bytes of an area that are sent when its pages are fetched as they are.

@@ -67,8 +67,35 @@ fn report(number: u8, stage: UpdateStage, pages_done: u32) -> ProgressReport {
             mode: (stage == UpdateStage::Staging).then_some(StagingMode::Redo),
             ..UpdateDetails::default()
         },
-        bytes_sent: 100,
+        bytes_sent: 0,
     }
+}
+
+#[tokio::test]
+async fn bytes_sent_add_up_and_details_that_a_later_report_leaves_out_are_kept() {
+    let scratch = Scratch::with_device().await;
+    let store = scratch.store.clone();
+    store.set_target(&target(1), Timestamp(10)).await.expect("sets");
+    for (stage, bytes_sent) in [(UpdateStage::Staging, 100), (UpdateStage::Ready, 7)] {
+        let told = ProgressReport { bytes_sent, ..report(1, stage, 2) };
+        store.record_progress(DeviceId([1; 16]), &told, Timestamp(11)).await.expect("records");
+    }
+    let update = store.latest_update(DeviceId([1; 16])).await.expect("reads").expect("exists");
+    assert_eq!((update.bytes_sent, update.details.mode), (107, Some(StagingMode::Redo)));
+}
+
+#[tokio::test]
+async fn a_patch_is_found_by_what_it_leads_from_and_to_and_by_its_format() {
+    let scratch = Scratch::with_device().await;
+    let key = |old: u8, format: &str| PatchKey { old: [old; 32], new: [2; 32], format: format.to_owned() };
+    let object = ObjectSpan { digest: [3; 32], len: 40 };
+    scratch.store.put_patch(&key(1, "1"), object, Timestamp(1)).await.expect("puts");
+    assert_eq!(scratch.store.patch(&key(1, "1")).await.expect("reads"), Some(object));
+    assert_eq!(scratch.store.patch(&key(1, "2")).await.expect("reads"), None);
+    assert_eq!(scratch.store.patch(&key(0, "1")).await.expect("reads"), None);
+    let newer = ObjectSpan { digest: [4; 32], len: 30 };
+    scratch.store.put_patch(&key(1, "1"), newer, Timestamp(2)).await.expect("puts");
+    assert_eq!(scratch.store.patch(&key(1, "1")).await.expect("reads"), Some(newer));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::{FaultKind, Timestamp};
 
 use crate::device::Device;
@@ -156,10 +156,21 @@ fn update_under_cuts(story: &mut Story, fleet: &Fleet, device: &mut Device, v2: 
         story.note(note);
     }
     story.note(&format!("{} of {CUTS} kills left the application half written", report.inside_apply));
-    story.claim("version 2 comes up, and the device is online", || {
+    let seen = story.claim("version 2 comes up, and the device is online", || {
         fleet.wait_online(device, started)?;
         fleet.wait_running(device, v2)
     })?;
+    let (sent, images) = story.claim("what was sent is a patch, not the image", || {
+        let update = seen.update.context("the server knows of no update")?;
+        let images = update.image_bytes.context("the server does not know the images' length")?;
+        if update.bytes_sent == 0 || update.bytes_sent.saturating_mul(2) > images {
+            bail!("{} bytes were sent for images of {images}", update.bytes_sent);
+        }
+        Ok((update.bytes_sent, images))
+    })?;
+    story.note(&format!(
+        "{sent} bytes sent, manifest and its signature included, for images of {images} bytes"
+    ));
     Ok(())
 }
 

@@ -6,3 +6,5 @@ mod api;
 mod devices;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod plans;

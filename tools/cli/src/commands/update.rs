@@ -1,6 +1,6 @@
 //! Updates.
 
-use bulkhead_cloud_api::{DeviceCommand, Timestamp, Update as ApiUpdate};
+use bulkhead_cloud_api::{DeviceCommand, StagingMode, Timestamp, Update as ApiUpdate};
 
 use super::Session;
 use super::device::order;
@@ -31,11 +31,32 @@ fn lines(update: &ApiUpdate) -> Vec<String> {
     let by = format!("{}, by {}", ago(update.created_at, Timestamp::now()), harmless(&update.created_by));
     let mut lines =
         vec![summary(update), format!("  begun {by}{}", if update.forced { ", forced" } else { "" })];
+    lines.extend(sent(update).map(|sent| format!("  {sent}")));
     lines.extend(update.stages.iter().map(|reached| {
         let reason = reached.reason.as_deref().map(|reason| format!("  {}", harmless(reason)));
         format!("  {}  {:<10}{}", reached.at, reached.stage.as_str(), reason.unwrap_or_default())
     }));
     lines
+}
+
+/// What was sent, against what the images hold, and what the device keeps of it.
+fn sent(update: &ApiUpdate) -> Option<String> {
+    if update.bytes_sent == 0 {
+        return None;
+    }
+    let images = update.image_bytes.map(|bytes| format!(" for images of {bytes} bytes"));
+    let keeps = update.details.mode.map(|mode| match mode {
+        StagingMode::RedoAndUndo => "; new and old pages in external flash",
+        StagingMode::Redo => "; new pages in external flash, going back means fetching",
+        StagingMode::InPlace => "; decoded in place, going back means fetching",
+        StagingMode::Refused => "; no room in external flash",
+    });
+    Some(format!(
+        "{} bytes sent{}{}",
+        update.bytes_sent,
+        images.unwrap_or_default(),
+        keeps.unwrap_or_default()
+    ))
 }
 
 /// One line on where an update stands.
@@ -48,6 +69,8 @@ pub(crate) fn summary(update: &ApiUpdate) -> String {
     } else {
         String::new()
     };
-    let reason = update.reason.as_deref().map(|reason| format!(": {}", harmless(reason)));
+    let code =
+        update.details.code.as_deref().map(|code| format!(" [{}]", harmless(code))).unwrap_or_default();
+    let reason = update.reason.as_deref().map(|reason| format!(": {}{code}", harmless(reason)));
     format!("{bundle} {}{pages}{}", update.stage.as_str(), reason.unwrap_or_default())
 }

@@ -52,6 +52,7 @@ pub(crate) enum Said {
         offset: u32,
         bytes: Vec<u8>,
     },
+    Plan(Plan),
     Unavailable,
     Command(Command),
     Closed(Closed),
@@ -145,6 +146,10 @@ impl FakeDevice {
             page_erases: None,
             wanted_back: None,
         }));
+    }
+
+    pub(crate) fn plan_request(&mut self, request: PlanRequest) {
+        self.send(&DeviceMessage::PlanRequest(request));
     }
 
     pub(crate) fn log(&mut self, sequence: u32, text: &str) {
@@ -251,6 +256,7 @@ fn owned(event: Event<'_>) -> Said {
         Event::Message(ServerMessage::Offer(offer)) => Said::Offer(offer),
         Event::Message(ServerMessage::Command(command)) => Said::Command(command),
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
+        Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
         Event::Message(ServerMessage::Chunk(chunk)) => Said::Chunk {
             from: chunk.from,
             area: chunk.area,
