@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,7 @@ pub struct Running {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -34,13 +35,10 @@ impl Running {
             .spawn()
             .with_context(|| format!("failed to start {name} ({command:?})"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));
-        if let Some(output) = child.stdout.take() {
-            collect(output, &lines);
-        }
-        if let Some(errors) = child.stderr.take() {
-            collect(errors, &lines);
-        }
-        Ok(Self { name: name.into(), child, lines })
+        let output = child.stdout.take().map(|output| collect(output, &lines));
+        let errors = child.stderr.take().map(|errors| collect(errors, &lines));
+        let readers = [output, errors].into_iter().flatten().collect();
+        Ok(Self { name: name.into(), child, lines, readers })
     }
 
     /// Everything it wrote so far.
@@ -59,13 +57,15 @@ impl Running {
         wanted: impl Fn(&str) -> Option<T>,
     ) -> Result<T> {
         until(what, at_most, || {
+            // What it wrote may still be on its way when it has ended.
+            let is_read = self.readers.iter().all(JoinHandle::is_finished);
             let ended = self.child.try_wait().context("failed to ask for a child's end")?;
             let lines = self.lines();
             if let Some(found) = lines.iter().find_map(|line| wanted(line)) {
                 return Ok(Seen::Answer(found));
             }
             let last = tail(&lines);
-            if let Some(status) = ended {
+            if let Some(status) = ended.filter(|_| is_read) {
                 bail!("{} ended with {status} before {what}; its last lines:\n{last}", self.name);
             }
             Ok(Seen::NotYet(last))
@@ -91,7 +91,7 @@ impl Drop for Running {
     }
 }
 
-fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<Vec<String>>>) {
+fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let into = Arc::clone(into);
     thread::spawn(move || {
         for line in BufReader::new(from).lines() {
@@ -102,7 +102,7 @@ fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<Vec<String>>>) {
             }
             lines.push(line);
         }
-    });
+    })
 }
 
 fn tail(lines: &[String]) -> String {
