@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bulkhead_bundle_format::{
-    Area, Envelope, Manifest, Refused, StagingFit, difference, in_place_window, staging_room,
+    Envelope, Manifest, Refused, StagingFit, differing_len, in_place_window, staging_room,
 };
 use bulkhead_bundle_store::{BundleStore, BundleStoreError};
 use bulkhead_cloud_api::{ManifestDigest, Timestamp};
@@ -174,12 +174,12 @@ impl Planner {
         let (to_manifest, from_manifest) = (new.manifest()?, old.as_ref().map(Known::manifest).transpose()?);
         let mut areas = Vec::new();
         for area in to_manifest.areas() {
-            let raw = raw_len(from_manifest.as_ref(), &to_manifest, area);
-            let Some(to) = new.image(area.id).filter(|_| raw > 0) else { continue };
+            let pages_len = differing_len(from_manifest.as_ref(), &to_manifest, area);
+            let Some(to) = new.image(area.id).filter(|_| pages_len > 0) else { continue };
             let from = old.as_ref().and_then(|old| old.image(area.id));
             let window = (decoding == Decoding::InPlace).then(|| in_place_window(area.page_size));
             let patch = self.patch(from, to, window).await?;
-            if u64::from(patch.len) < raw || decoding == Decoding::InPlace {
+            if u64::from(patch.len) < pages_len || decoding == Decoding::InPlace {
                 areas.push((area.id, patch));
             }
         }
@@ -271,15 +271,4 @@ fn planned(patches: Patches, fit: StagingFit, needed: u64) -> Planned {
         needed_len: u32::try_from(needed).unwrap_or(u32::MAX),
     };
     Planned { plan, patches }
-}
-
-/// Bytes of an area that are sent when its pages are fetched as they are.
-fn raw_len(old: Option<&Manifest<'_>>, new: &Manifest<'_>, area: &Area<'_>) -> u64 {
-    difference(old, new)
-        .filter(|change| change.area == area.id)
-        .map(|change| {
-            let start = change.page.saturating_mul(area.page_size);
-            u64::from(area.image_len().saturating_sub(start).min(area.page_size))
-        })
-        .sum()
 }

@@ -28,6 +28,15 @@ pub fn difference<'m, 'a>(old: Option<&'m Manifest<'a>>, new: &'m Manifest<'a>) 
     Difference { old, new, area_index: 0, page: 0 }
 }
 
+/// Bytes of `area`, one of `new`, that are sent when its pages that differ go as they are.
+pub fn differing_len(old: Option<&Manifest<'_>>, new: &Manifest<'_>, area: &Area<'_>) -> u64 {
+    let of_area = difference(old, new).filter(|change| change.area == area.id);
+    of_area.fold(0, |sum, change| {
+        let start = change.page.saturating_mul(area.page_size);
+        sum.saturating_add(area.image_len().saturating_sub(start).min(area.page_size).into())
+    })
+}
+
 impl Iterator for Difference<'_, '_> {
     type Item = PageChange;
 

@@ -25,7 +25,7 @@ mod refused;
 mod room;
 
 pub use cbor::{CborError, CborFault};
-pub use difference::{Difference, PageChange, difference};
+pub use difference::{Difference, PageChange, difference, differing_len};
 #[cfg(feature = "encode")]
 pub use encode::{AreaImage, ManifestFields, Signer, encode_manifest, write_bundle};
 pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};

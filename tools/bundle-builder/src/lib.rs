@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod difference;
 mod elf;
 mod hex;
 mod image;
@@ -15,6 +16,7 @@ mod key;
 
 pub use bulkhead_bundle_format::{Confirm, Policy, Revisions, Signer};
 pub use bundle::{Bundle, Release, build};
+pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};
 pub use key::{KeyError, generate_key, load_key, parse_public_key, write_public_key};

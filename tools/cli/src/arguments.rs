@@ -275,6 +275,16 @@ pub(crate) enum App {
         /// The file, as `bulkhead app bundle` wrote it.
         file: PathBuf,
     },
+    /// Show what an update from one bundle file to another sends, area by area.
+    Diff {
+        /// What runs before; `-` for an empty device.
+        old: PathBuf,
+        /// What shall run.
+        new: PathBuf,
+        /// Folder to write the patches to, as `area-ID.patch`.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
     /// Fetch a bundle file back.
     Pull {
         /// Digest, first digits of one, name@version, or name for the newest.

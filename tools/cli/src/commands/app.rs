@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
-use bulkhead_bundle_builder::{BuildError, Confirm, Format, Policy, Release, Revisions, build, read_image};
+use bulkhead_bundle_builder::{
+    AreaDifference, BuildError, Confirm, Format, Policy, Release, Revisions, build, compare, read_image,
+};
 use bulkhead_cloud_api::{BUNDLE_FILE_LEN_MAX, Bundle, ManifestDigest, Timestamp};
 use bulkhead_cloud_client::Client;
 use serde_json::json;
@@ -23,6 +25,7 @@ pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
             session.output.data(&bundle, || vec![describe(&bundle)]);
             Ok(())
         }
+        App::Diff { old, new, output } => diff(session, &old, &new, output.as_deref()),
         App::Pull { bundle, output } => pull(session, &bundle, &output),
     }
 }
@@ -123,6 +126,62 @@ fn pull(session: &Session<'_>, bundle: &str, output: &Path) -> Result<(), Failur
     fs::write(output, &file).map_err(|error| Failure::file("write", output, &error))?;
     session.output.data(&json!({ "file": output, "len": file.len() }), || {
         vec![format!("{} ({} B)", output.display(), file.len())]
+    });
+    Ok(())
+}
+
+/// Stands for no bundle: an empty device.
+const NOTHING: &str = "-";
+
+fn diff(session: &Session<'_>, old: &Path, new: &Path, output: Option<&Path>) -> Result<(), Failure> {
+    let read = |path: &Path| fs::read(path).map_err(|error| Failure::file("read", path, &error));
+    let from = if old == Path::new(NOTHING) { None } else { Some(read(old)?) };
+    let areas = compare(from.as_deref(), &read(new)?).map_err(|error| {
+        Failure::new(ExitCode::File, error.to_string(), "give bundles, as `bulkhead app bundle` wrote them")
+    })?;
+    if let Some(folder) = output {
+        fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
+        for (area, patch) in areas.iter().filter_map(|area| Some((area.area, area.patch.as_ref()?))) {
+            let path = folder.join(format!("area-{area}.patch"));
+            fs::write(&path, patch).map_err(|error| Failure::file("write", &path, &error))?;
+        }
+    }
+    let document: Vec<_> = areas
+        .iter()
+        .map(|area| {
+            json!({
+                "area": area.area, "image_bytes": area.image_len, "pages": area.pages,
+                "pages_differ": area.pages_differ, "pages_bytes": area.pages_len,
+                "patch_bytes": area.patch.as_ref().map(Vec::len), "sent_bytes": area.sent_len(),
+            })
+        })
+        .collect();
+    session.output.data(&document, || {
+        let bytes = |count: u64| format!("{count} B");
+        let mut rows: Vec<_> = areas
+            .iter()
+            .map(|area| {
+                vec![
+                    area.area.to_string(),
+                    bytes(area.image_len.into()),
+                    format!("{} of {}", area.pages_differ, area.pages),
+                    bytes(area.pages_len),
+                    area.patch.as_ref().map_or("-".to_owned(), |patch| format!("{} B", patch.len())),
+                    bytes(area.sent_len()),
+                ]
+            })
+            .collect();
+        let sum = |of: fn(&AreaDifference) -> u64| bytes(areas.iter().map(of).sum());
+        let total = vec![
+            "all".to_owned(),
+            sum(|area| area.image_len.into()),
+            String::new(),
+            sum(|area| area.pages_len),
+            String::new(),
+            sum(AreaDifference::sent_len),
+        ];
+        rows.push(total);
+        table(&["AREA", "IMAGE", "PAGES THAT DIFFER", "AS PAGES", "AS PATCH", "SENT"], &rows)
     });
     Ok(())
 }

@@ -242,6 +242,27 @@ fn completion_is_written_for_every_shell() {
 }
 
 #[test]
+fn difference_of_two_bundles_is_what_an_update_sends() {
+    let tool = Tool::new();
+    tool.run(&["key", "generate"]).ok();
+    let (old, new) = (tool.bundle("1.0.0", "1"), tool.bundle("2.0.0", "2"));
+    let from_nothing = tool.run(&["app", "diff", "-", &new, "--json"]).json();
+    let (sent, image) = (&from_nothing[0]["sent_bytes"], &from_nothing[0]["image_bytes"]);
+    assert!(sent.as_u64() > Some(0) && sent.as_u64() <= image.as_u64(), "{from_nothing:#}");
+    // The same program in both: nothing is sent.
+    let same = tool.run(&["app", "diff", &old, &new, "--json"]).json();
+    assert_eq!((&same[0]["pages_differ"], &same[0]["sent_bytes"]), (&json!(0), &json!(0)));
+    let folder = tool.path("patches");
+    let shown = tool.run(&["app", "diff", "-", &new, "-o", &folder]).ok();
+    assert!(
+        shown.contains("AS PATCH") && std::path::Path::new(&folder).join("area-1.patch").exists(),
+        "{shown}"
+    );
+    let wrong = tool.run(&["app", "diff", "-", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    assert!(wrong.code == 9 && wrong.err.contains("next: give bundles"), "{}", wrong.err);
+}
+
+#[test]
 fn bundle_comes_back_as_it_was_pushed() {
     let (_server, tool, _) = fleet();
     let bundle = tool.bundle("2.0.0", "2");
