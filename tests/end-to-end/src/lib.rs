@@ -6,7 +6,6 @@
 
 pub mod child;
 pub mod device;
-pub mod figures;
 pub mod flash;
 pub mod fleet;
 pub mod folder;

@@ -35,7 +35,9 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   tidy                          check the rules of ARCHITECTURE.md and STYLE.md
   image BOARD                   build the hypervisor image of a board (mps2-an505)
   apps [NAME]                   build the applications under apps/
-  bench footprint|link|device   measure, compare, write target/bench/NAME.json
+  bench footprint|link|device|update
+                                measure, compare, write target/bench/NAME.json
+  bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
   soak update [--kills N]       cut the power N times (50) at random moments of an update
   fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler
 ";
@@ -71,6 +73,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["apps"] => apps::build_all(&workspace).map(|_| ()),
         ["apps", name] => apps::build(&workspace, name).map(|_| ()),
         ["bench", name] => bench::run(&workspace, name),
+        ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
         ["soak", "update", rest @ ..] => soak(&workspace, number(rest, "--kills", SOAK_KILLS)?),
         ["fuzz", rest @ ..] => fuzz::run(&workspace, number(rest, "--seconds", FUZZ_SECONDS)?),
         _ => bail!("no such command: `{}`; `cargo xtask help` lists them", words.join(" ")),

@@ -61,13 +61,36 @@ const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// What `bench update` needs besides: the programs that make other people's patches.
+const PEERS: &[Requirement] = &[
+    Requirement {
+        name: "xdelta3",
+        purpose: "makes patches to compare with",
+        packages: &["xdelta3"],
+        present: || process::find("xdelta3").is_some(),
+    },
+    Requirement {
+        name: "Python with venv and headers",
+        purpose: "fetches and runs detools, bsdiff4 and hdiffpatch",
+        packages: &["python3-venv", "python3-dev", "gcc", "g++"],
+        present: python_is_there,
+    },
+];
+
+/// Pip comes by `ensurepip`; detools is compiled.
+fn python_is_there() -> bool {
+    const CHECK: &str = "import ensurepip, os, sysconfig, venv; \
+                         os.stat(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))";
+    process::succeeds(Command::new("python3").args(["-c", CHECK])) && process::find("g++").is_some()
+}
+
 fn newlib_is_there() -> bool {
     let found = process::output(Command::new("arm-none-eabi-gcc").arg("--print-file-name=libc.a"));
     found.is_ok_and(|path| Path::new(path.trim()).is_file())
 }
 
-fn missing() -> Vec<&'static Requirement> {
-    REQUIREMENTS.iter().filter(|requirement| !(requirement.present)()).collect()
+fn missing(of: &'static [Requirement]) -> Vec<&'static Requirement> {
+    of.iter().filter(|requirement| !(requirement.present)()).collect()
 }
 
 fn packages(of: &[&Requirement]) -> Vec<&'static str> {
@@ -87,7 +110,7 @@ fn install_command(packages: &[&str]) -> String {
 /// # Errors
 /// Something is missing; the text ends with the command that installs it.
 pub(crate) fn doctor(workspace: &Workspace) -> Result<()> {
-    let missing = missing();
+    let missing = missing(REQUIREMENTS);
     for requirement in REQUIREMENTS {
         let absent = missing.iter().any(|other| other.name == requirement.name);
         let mark = if absent { "MISSING" } else { "ok" };
@@ -112,7 +135,19 @@ pub(crate) fn doctor(workspace: &Workspace) -> Result<()> {
 /// # Errors
 /// No apt, no rights (the text is the command to run), or the installation failed.
 pub(crate) fn setup() -> Result<()> {
-    let absent = missing();
+    bring(REQUIREMENTS)
+}
+
+/// Installs what the comparison of patches needs, as [`setup`] does.
+///
+/// # Errors
+/// As [`setup`].
+pub(crate) fn bring_peers() -> Result<()> {
+    bring(PEERS)
+}
+
+fn bring(requirements: &'static [Requirement]) -> Result<()> {
+    let absent = missing(requirements);
     if absent.is_empty() {
         println!("setup: nothing to do");
         return Ok(());
@@ -131,7 +166,7 @@ pub(crate) fn setup() -> Result<()> {
     let mut arguments = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
     arguments.extend(&wanted);
     apt(&prefix, &arguments)?;
-    let still = missing();
+    let still = missing(requirements);
     if !still.is_empty() {
         let names: Vec<_> = still.iter().map(|requirement| requirement.name).collect();
         bail!("installed, but still missing: {}", names.join(", "));
@@ -165,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_command_to_type_names_every_missing_package_once() {
-        let all: Vec<_> = REQUIREMENTS.iter().collect();
+        let all: Vec<_> = REQUIREMENTS.iter().chain(PEERS).collect();
         let command = install_command(&packages(&all));
         for package in packages(&all) {
             assert_eq!(command.matches(&format!(" {package}")).count(), 1, "{command}");

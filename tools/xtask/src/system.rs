@@ -1,20 +1,33 @@
-//! Starts the programs of `tests/end-to-end`: the demo, the soak and the link's figures need the whole product.
+//! Starts the programs under `tests/`: the demo, the soak and the benches need more than `xtask` may depend on.
 
 use anyhow::Result;
 
 use crate::workspace::Workspace;
 use crate::{apps, check, image, process, requirements};
 
-const BOARD: &str = "mps2-an505";
+/// The board that can be emulated.
+pub(crate) const BOARD: &str = "mps2-an505";
 
 /// Runs program `name` with `arguments`; everything it needs must be built.
 ///
 /// # Errors
 /// The program could not be built, or ended with a failure.
 pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Result<()> {
+    run_program(workspace, &["--package", "bulkhead-end-to-end", "--bin", name], arguments)
+}
+
+/// Compares patches: every known pair of images, or the one named in `arguments`.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_delta_bench(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    // Making patches is what takes the time here.
+    run_program(workspace, &["--release", "--package", "bulkhead-delta-bench"], arguments)
+}
+
+fn run_program(workspace: &Workspace, program: &[&str], arguments: &[&str]) -> Result<()> {
     let mut command = process::cargo(workspace.root());
-    command.args(["run", "--locked", "--quiet", "--package", "bulkhead-end-to-end", "--bin", name, "--"]);
-    command.args(arguments);
+    command.args(["run", "--locked", "--quiet"]).args(program).arg("--").args(arguments);
     // The programs lie in the target folder; they need not guess where that is.
     command.env("BULKHEAD_TARGET", workspace.target());
     process::run(&mut command)

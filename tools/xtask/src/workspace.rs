@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
+    target: PathBuf,
 }
 
 impl Workspace {
@@ -22,10 +23,19 @@ impl Workspace {
         };
         for folder in start.ancestors() {
             if folder.join("Cargo.lock").is_file() && folder.join("tools/xtask/Cargo.toml").is_file() {
-                return Ok(Self { root: folder.to_path_buf() });
+                let workspace = Self::at(folder.to_path_buf());
+                return Ok(match std::env::var_os("CARGO_TARGET_DIR") {
+                    Some(target) => Self { target: folder.join(target), ..workspace },
+                    None => workspace,
+                });
             }
         }
         bail!("{} is not inside a working tree of Bulkhead; change into one", start.display())
+    }
+
+    /// The working tree at `root`, which leaves what it builds in its own `target`.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { target: root.join("target"), root }
     }
 
     /// The folder that holds the workspace's `Cargo.toml`.
@@ -39,11 +49,8 @@ impl Workspace {
     }
 
     /// The cargo target folder of host builds, where outputs are left as well.
-    pub(crate) fn target(&self) -> PathBuf {
-        match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(folder) => self.root.join(folder),
-            None => self.root.join("target"),
-        }
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// `path` as one would type it from the root.

@@ -1,12 +1,13 @@
 //! `cargo xtask bench device`: boot to online, and the price of a system call in instructions.
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the result of a bench")]
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use bulkhead_end_to_end::figures::{Row, publish};
 use bulkhead_end_to_end::fleet::Fleet;
 use bulkhead_end_to_end::scenes::log_line;
+use bulkhead_figures::{Row, publish, target_folder};
 
 /// Boots measured; the middle one is reported.
 const BOOTS: usize = 5;
@@ -40,23 +41,16 @@ fn main() -> Result<()> {
     let function = number("function_us")? * 1000 / calls;
     let system_call = number("system_call_us")? * 1000 / calls;
     let peer = "none published for a like path";
-    publish(
-        "device",
-        &[
-            Row {
-                name: "boot to online, QEMU, wall clock",
-                value: boot_ms,
-                unit: "ms",
-                peer,
-                peer_value: None,
-            },
-            Row {
-                name: "empty system call, loop included",
-                value: system_call,
-                unit: "instructions",
-                peer: "an empty function in the same loop",
-                peer_value: Some(function),
-            },
-        ],
-    )
+    let rows = [
+        Row::count("boot to online, QEMU, wall clock", boot_ms, "ms", peer, None),
+        Row::count(
+            "empty system call, loop included",
+            system_call,
+            "instructions",
+            "an empty function in the same loop",
+            Some(function),
+        ),
+    ];
+    print!("{}", publish(&target_folder(), "device", &rows)?);
+    Ok(())
 }

@@ -4,11 +4,12 @@
 //! IP are added by a stated rule: 40 bytes a segment, a segment for each flush, and an acknowledgement of its own for
 //! each segment, which is the worst case.
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "the result of a bench")]
 
 use anyhow::{Context, Result, bail};
 use bulkhead_device_gateway::Limits;
 use bulkhead_device_identity::public_key;
-use bulkhead_end_to_end::figures::{Row, publish};
+use bulkhead_figures::{Row, publish, target_folder};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, DeviceMessage, Frame, Hello, LENGTH_PREFIX_LEN, PLAINTEXT_LEN_MAX,
     ServerMessage, Welcome,
@@ -184,38 +185,27 @@ fn measure() -> Result<Vec<Row>> {
     let connect = Link::connect(LEFT_TO_DEVICE_S)?.wire;
     // What the gateway tells devices unless it is configured otherwise.
     let limit_s = u32::try_from(Limits::default().keepalive.as_secs())?;
-    let peer = TLS;
+    let (payload, segments) = (connect.payload_bytes, connect.total() + tcp_open());
     Ok(vec![
-        Row {
-            name: "connect, payload of TCP",
-            value: connect.payload_bytes,
-            unit: "bytes",
-            peer,
-            peer_value: Some(2_100),
-        },
-        Row {
-            name: "connect, with TCP/IPv4",
-            value: connect.total() + tcp_open(),
-            unit: "bytes",
-            peer,
-            peer_value: Some(2_100),
-        },
+        Row::count("connect, payload of TCP", payload, "bytes", TLS, Some(2_100)),
+        Row::count("connect, with TCP/IPv4", segments, "bytes", TLS, Some(2_100)),
         idle_hour("idle hour, server's default", limit_s)?,
         idle_hour("idle hour, left to the device", LEFT_TO_DEVICE_S)?,
     ])
 }
 
 /// The mean of a day.
-fn idle_hour(name: &'static str, keepalive_max_s: u32) -> Result<Row> {
+fn idle_hour(name: &str, keepalive_max_s: u32) -> Result<Row> {
     let mut link = Link::connect(keepalive_max_s)?;
     let connect = link.wire.total();
     link.idle(HOURS_A_DAY * HOUR_MS)?;
     let value = (link.wire.total() - connect) / HOURS_A_DAY;
-    Ok(Row { name, value, unit: "bytes", peer: DTLS, peer_value: Some(12_500) })
+    Ok(Row::count(name, value, "bytes", DTLS, Some(12_500)))
 }
 
 fn main() -> Result<()> {
-    publish("link", &measure()?)
+    print!("{}", publish(&target_folder(), "link", &measure()?)?);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Flash and static RAM of the hypervisor image.
 
 use anyhow::Result;
+use bulkhead_figures::Row;
 
-use super::Row;
 use crate::workspace::Workspace;
 use crate::{elf, image};
 
@@ -15,21 +15,16 @@ const PEER: &str = "TF-M profile Large, published; it has no network";
 /// The build failed.
 pub(super) fn measure(workspace: &Workspace) -> Result<Vec<Row>> {
     let size = elf::footprint(&image::build(workspace, "mps2-an505")?)?;
+    let row = |name: &str, bytes, peer_value| Row {
+        name: name.into(),
+        value: kib(bytes),
+        unit: "KiB",
+        peer: PEER.into(),
+        peer_value: Some(peer_value),
+    };
     Ok(vec![
-        Row {
-            name: "hypervisor, flash",
-            value: kib(size.flash_bytes),
-            unit: "KiB",
-            peer: PEER,
-            peer_value: 113.0,
-        },
-        Row {
-            name: "hypervisor, static RAM with stack",
-            value: kib(size.ram_bytes),
-            unit: "KiB",
-            peer: PEER,
-            peer_value: 47.6,
-        },
+        row("hypervisor, flash", size.flash_bytes, 113.0),
+        row("hypervisor, static RAM with stack", size.ram_bytes, 47.6),
     ])
 }
 

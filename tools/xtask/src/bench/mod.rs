@@ -1,23 +1,13 @@
-//! `cargo xtask bench NAME`: figures, each with the command that made it and a published one to compare with.
+//! `cargo xtask bench NAME`: figures, each with the command that made it and a peer's to compare with.
 
+mod firmware_pairs;
 mod footprint;
 
-use anyhow::{Context, Result, bail};
-use serde_json::json;
+use anyhow::{Result, bail};
+use bulkhead_figures::publish;
 
-use crate::system;
 use crate::workspace::Workspace;
-
-/// One figure.
-#[derive(Clone, Debug)]
-struct Row {
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-    /// What the peer is and where its figure is from. Peers are not measured here.
-    peer: &'static str,
-    peer_value: f64,
-}
+use crate::{requirements, system};
 
 /// Measures, prints a table and writes `target/bench/NAME.json`.
 ///
@@ -25,36 +15,30 @@ struct Row {
 /// No such figure, or the measurement failed.
 pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
     match name {
-        "footprint" => publish(workspace, name, &footprint::measure(workspace)?),
+        "footprint" => {
+            print!("{}", publish(workspace.target(), name, &footprint::measure(workspace)?)?);
+            Ok(())
+        }
         // Needs both ends of the link, so it lives with the whole-system tests; it writes the same file.
         "link" => system::run(workspace, "bench-link", &[]),
         "device" => {
             system::prepare(workspace)?;
             system::run(workspace, "bench-device", &[])
         }
-        _ => bail!("no bench `{name}`; there are: footprint, link, device"),
+        "update" => {
+            requirements::bring_peers()?;
+            firmware_pairs::build(workspace)?;
+            system::run_delta_bench(workspace, &[])
+        }
+        _ => bail!("no bench `{name}`; there are: footprint, link, device, update"),
     }
 }
 
-fn publish(workspace: &Workspace, name: &str, rows: &[Row]) -> Result<()> {
-    let mut list = Vec::new();
-    println!("{:34} {:>10} {:8} {:>10} {:>6}  peer", "figure", "value", "unit", "peer's", "ratio");
-    for row in rows {
-        let ratio = row.value / row.peer_value;
-        println!(
-            "{:34} {:>10.1} {:8} {:>10.1} {:>6.2}  {}",
-            row.name, row.value, row.unit, row.peer_value, ratio, row.peer
-        );
-        list.push(json!({
-            "name": row.name, "value": row.value, "unit": row.unit,
-            "peer": row.peer, "peer_value": row.peer_value, "ratio": ratio,
-        }));
-    }
-    let folder = workspace.target().join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
-    let path = folder.join(format!("{name}.json"));
-    let text = serde_json::to_string_pretty(&list)?;
-    std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
-    println!("written to {}", workspace.relative(&path));
-    Ok(())
+/// Compares the patches of one pair of images.
+///
+/// # Errors
+/// A file is missing, or the measurement failed.
+pub(crate) fn run_pair(workspace: &Workspace, old: &str, new: &str) -> Result<()> {
+    requirements::bring_peers()?;
+    system::run_delta_bench(workspace, &[old, new])
 }
