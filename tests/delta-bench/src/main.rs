@@ -4,8 +4,9 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the result of a bench")]
 
+mod apply_cost;
 mod comparison;
-mod device_cost;
+mod decoder_cost;
 mod flash_work;
 mod models;
 mod our_apply;
@@ -67,7 +68,8 @@ fn all_pairs(folder: &Path, peers: &Peers) -> Result<()> {
     rows.push(mean("geometric mean, Cortex-M", geomean));
     rows.push(mean("the same, large changes", large));
     rows.push(mean("worst, controls included", worst));
-    let (cost, table) = device_cost::measure(&all)?;
+    rows.extend(decoder_cost::measure(&all, &target_folder())?);
+    let (cost, table) = apply_cost::measure(&all)?;
     rows.extend(cost);
     println!("\n{table}");
     print!("{}", publish(&target_folder(), "update", &rows)?);

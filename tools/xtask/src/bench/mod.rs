@@ -7,7 +7,10 @@ use anyhow::{Result, bail};
 use bulkhead_figures::publish;
 
 use crate::workspace::Workspace;
-use crate::{requirements, system};
+use crate::{image, requirements, system};
+
+/// Programs of the board that decode one patch, and the same without a decoder.
+const DECODER_PROGRAMS: &[&str] = &["decoder-cost", "decoder-cost-frame"];
 
 /// Measures, prints a table and writes `target/bench/NAME.json`.
 ///
@@ -26,8 +29,12 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
             system::run(workspace, "bench-device", &[])
         }
         "update" => {
+            requirements::setup()?;
             requirements::bring_peers()?;
             firmware_pairs::build(workspace)?;
+            for program in DECODER_PROGRAMS {
+                image::build_program(workspace, system::BOARD, program)?;
+            }
             system::run_delta_bench(workspace, &[])
         }
         _ => bail!("no bench `{name}`; there are: footprint, link, device, update"),
