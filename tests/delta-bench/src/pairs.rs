@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bulkhead_bundle_builder::{Format, Segment, read_image};
 
 /// What the images are made for.
@@ -131,6 +131,7 @@ const PUBLIC: &[Public] = &[
 const OWN: &[(&str, Change)] = &[
     ("hypervisor-line", Change::Small),
     ("hypervisor-feature", Change::Small),
+    ("hypervisor-inlining", Change::Large),
     ("hypervisor-speed", Change::Large),
     ("embassy-line", Change::Small),
     ("rtic-speed", Change::Large),
@@ -184,6 +185,9 @@ pub(crate) fn from_files(old: &Path, new: &Path, folder: &Path) -> Result<Pair> 
 /// The file itself, or of an ELF file the longest stretch that it puts into memory.
 fn flat(path: &Path, folder: &Path) -> Result<PathBuf> {
     let file = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+    if file.is_empty() {
+        bail!("{} is empty; give an image with something in it", path.display());
+    }
     if !file.starts_with(b"\x7fELF") {
         return Ok(path.to_path_buf());
     }

@@ -2,8 +2,8 @@
 
 Started by `cargo xtask bench update` in a virtual environment that holds the peers. The first argument is a pair as
 JSON: `{"old": PATH, "new": PATH, "formats": [NAME], "elf": [PATH, PATH] or null, "sections": {NAME: NUMBER} or null}`.
-Each line of the output is one setting: `{"name": NAME, "bytes": NUMBER}`. A patch that does not decode to the new image
-ends the program with a failure: a wrong peer is no peer.
+Each line of the output is one setting: `{"name": NAME, "bytes": NUMBER}`. A setting that its own program cannot make or
+decode is left out and named on standard error. A patch that decodes to another image ends the program with a failure.
 """
 
 import io
@@ -19,6 +19,7 @@ import detools
 import hdiffpatch
 from detools.common import compression_string_to_number
 from detools.create import create_compressor, pack_header
+from elftools.elf.elffile import ELFFile
 
 # Window and look-ahead in bits. Decoders of the small ones fit a microcontroller; the larger ones are there so that nothing is missed.
 HEATSHRINK = [(8, 7), (8, 4), (9, 5), (10, 4), (10, 6), (11, 4), (11, 7), (12, 5), (14, 5)]
@@ -32,13 +33,20 @@ XDELTA = [["-S", name] for name in ("lzma", "djw", "fgk", "none")]
 STREAM_TYPES = {"sequential": 0, "hdiffpatch": 2}
 
 
-def accept(name, size, decoded, new):
+def accept(name, size, decode, new):
+    """Prints the setting if it holds; false if it cannot be decoded."""
+    try:
+        decoded = decode()
+    except Exception as error:  # What a peer raises is not ours to list.
+        print(f"left out: {name}: {error!r}", file=sys.stderr)
+        return False
     if decoded != new:
         sys.exit(f"{name} did not decode to the new image")
     print(json.dumps({"name": name, "bytes": size}), flush=True)
+    return True
 
 
-def detools_streams(old, new, pair):
+def detools_streams(pair):
     """Uncompressed patches of detools by name: (patch type, header behind the first byte, stream)."""
     plain = [("seq", {"patch_type": "sequential"})]
     for form in pair["formats"]:
@@ -57,7 +65,11 @@ def detools_streams(old, new, pair):
     for name, settings in plain:
         made = io.BytesIO()
         with open(pair["old"], "rb") as ffrom, open(pair["new"], "rb") as fto:
-            detools.create_patch(ffrom, fto, made, compression="none", **settings)
+            try:
+                detools.create_patch(ffrom, fto, made, compression="none", **settings)
+            except Exception as error:  # As in `accept`.
+                print(f"left out: detools {name}: {error!r}", file=sys.stderr)
+                continue
         patch = made.getvalue()
         length = 1 + number_length(patch[1:])
         if settings["patch_type"] == "hdiffpatch":
@@ -76,12 +88,24 @@ def elf_sections(pair):
     for side, elf, image in zip(("from", "to"), pair["elf"], (pair["old"], pair["new"])):
         try:
             values = detools.data_format_from_files(f"--{side}-elf-offset", elf, image, None)
-        except (detools.Error, KeyError, ValueError, IndexError, TypeError) as error:
-            print(f"no sections for detools in {elf}: {error}", file=sys.stderr)
+        except detools.Error:
+            # It takes the largest block of objects for data, which may be zeroed RAM that is not in the image.
+            values = sections_by_name(elf, image)
+        if not values:
             return None
         names = ["data_offset_begin", "data_offset_end", "code_begin", "code_end", "data_begin", "data_end"]
         found.update({f"{side}_{name}": value for name, value in zip(names, values)})
     return found
+
+
+def sections_by_name(elf, image):
+    with open(elf, "rb") as file:
+        text, constants = (ELFFile(file).get_section_by_name(name) for name in (".text", ".rodata"))
+        if not text or not constants:
+            return None
+        offset = Path(image).read_bytes().find(constants.data())
+        ranges = [(section["sh_addr"], section["sh_addr"] + section["sh_size"]) for section in (text, constants)]
+        return None if offset < 0 else (offset, offset + constants["sh_size"], *ranges[0], *ranges[1])
 
 
 def run_detools(old, new, pair):
@@ -90,28 +114,30 @@ def run_detools(old, new, pair):
         detools.apply_patch(io.BytesIO(old), io.BytesIO(patch), decoded)
         return decoded.getvalue()
 
-    for name, kind, sizes, stream in detools_streams(old, new, pair):
-        settings = [(form, form, 8, 7) for form in COMPRESSIONS]
-        settings += [(f"heatshrink-{w}-{l}", "heatshrink", w, l) for w, l in HEATSHRINK]
+    settings = [(form, form, 8, 7) for form in COMPRESSIONS]
+    settings += [(f"heatshrink-{w}-{l}", "heatshrink", w, l) for w, l in HEATSHRINK]
+    for name, kind, sizes, stream in detools_streams(pair):
+        plain = pack_header(kind, compression_string_to_number("none")) + sizes
+        if not accept(f"detools {name} none", len(plain + stream), lambda: apply(plain + stream), new):
+            continue
         for label, form, window, lookahead in settings:
             compressor = create_compressor(form, window, lookahead)
             body = compressor.compress(stream) + compressor.flush()
             patch = pack_header(kind, compression_string_to_number(form)) + sizes + body
-            accept(f"detools {name} {label}", len(patch), apply(patch), new)
+            accept(f"detools {name} {label}", len(patch), lambda: apply(patch), new)
         # The same stream through LZMA as small as a device could have it, without a header of its own.
         for lc, pb in SMALL_LZMA:
             filters = [{"id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 4096,
                         "lc": lc, "lp": 0, "pb": pb}]
             body = lzma.compress(stream, lzma.FORMAT_RAW, filters=filters)
             again = lzma.decompress(body, lzma.FORMAT_RAW, filters=filters)
-            header = pack_header(kind, compression_string_to_number("none")) + sizes
-            size = len(header) + len(body)
-            accept(f"detools {name} raw LZMA 4 KiB lc{lc} pb{pb}", size, apply(header + again), new)
+            size = len(plain) + len(body)
+            accept(f"detools {name} raw LZMA 4 KiB lc{lc} pb{pb}", size, lambda: apply(plain + again), new)
 
 
 def run_bsdiff4(old, new):
     patch = bsdiff4.diff(old, new)
-    accept("bsdiff4", len(patch), bsdiff4.patch(old, patch), new)
+    accept("bsdiff4", len(patch), lambda: bsdiff4.patch(old, patch), new)
 
 
 def run_hdiffpatch(old, new):
@@ -125,9 +151,9 @@ def run_hdiffpatch(old, new):
     full = hdiffpatch.diff(old, new, compression="none")
     for label, form in forms:
         patch = hdiffpatch.recompress_lite(lite, form)
-        accept(f"hpatchlite {label}", len(patch), hdiffpatch.apply_lite(old, patch), new)
+        accept(f"hpatchlite {label}", len(patch), lambda: hdiffpatch.apply_lite(old, patch), new)
         patch = hdiffpatch.recompress(full, form)
-        accept(f"hdiffpatch {label}", len(patch), hdiffpatch.apply(old, patch), new)
+        accept(f"hdiffpatch {label}", len(patch), lambda: hdiffpatch.apply(old, patch), new)
 
 
 def run_xdelta3(new, pair):
@@ -138,7 +164,7 @@ def run_xdelta3(new, pair):
             options = ["-9", "-n", "-A", *setting]
             subprocess.run(["xdelta3", "-e", "-f", *options, "-s", pair["old"], pair["new"], patch], check=True)
             subprocess.run(["xdelta3", "-d", "-f", "-s", pair["old"], patch, decoded], check=True)
-            accept(f"xdelta3 {' '.join(setting)}", patch.stat().st_size, decoded.read_bytes(), new)
+            accept(f"xdelta3 {' '.join(setting)}", patch.stat().st_size, decoded.read_bytes, new)
 
 
 def main():

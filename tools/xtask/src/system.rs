@@ -1,5 +1,8 @@
 //! Starts the programs under `tests/`: the demo, the soak and the benches need more than `xtask` may depend on.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::workspace::Workspace;
@@ -20,12 +23,12 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Resu
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_delta_bench(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+pub(crate) fn run_delta_bench(workspace: &Workspace, arguments: &[PathBuf]) -> Result<()> {
     // Making patches is what takes the time here.
     run_program(workspace, &["--release", "--package", "bulkhead-delta-bench"], arguments)
 }
 
-fn run_program(workspace: &Workspace, program: &[&str], arguments: &[&str]) -> Result<()> {
+fn run_program(workspace: &Workspace, program: &[&str], arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     let mut command = process::cargo(workspace.root());
     command.args(["run", "--locked", "--quiet"]).args(program).arg("--").args(arguments);
     // The programs lie in the target folder; they need not guess where that is.

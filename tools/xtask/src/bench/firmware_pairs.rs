@@ -62,6 +62,12 @@ const PAIRS: &[Pair] = &[
             to: "sha2.workspace = true",
         },
     },
+    // Other decisions about inlining, as another version of the compiler makes them.
+    Pair {
+        name: "hypervisor-inlining",
+        source: Source::Hypervisor,
+        change: Edit { file: "Cargo.toml", from: "lto = \"fat\"", to: "lto = \"thin\"" },
+    },
     Pair { name: "hypervisor-speed", source: Source::Hypervisor, change: OPTIMISED_FOR_SPEED },
     Pair {
         name: "embassy-line",

@@ -47,5 +47,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
 /// A file is missing, or the measurement failed.
 pub(crate) fn run_pair(workspace: &Workspace, old: &str, new: &str) -> Result<()> {
     requirements::bring_peers()?;
-    system::run_delta_bench(workspace, &[old, new])
+    // The program is started at the root of the tree; a person names files from where they are.
+    let paths = [std::path::absolute(old)?, std::path::absolute(new)?];
+    system::run_delta_bench(workspace, &paths)
 }
