@@ -4,8 +4,9 @@
 //! deciphering are left out on every side.
 //!
 //! # Source
-//! DS13086 (STM32U585xx), "Flash memory characteristics", typical values; RM0456, "Embedded flash memory", for the
-//! sizes: pages of 8 KiB, units of a quad-word of 16 bytes, bursts of eight of them.
+//! DS13086 (STM32U585xx), "Flash memory characteristics", typical values, quoted without the sheet at hand: check them
+//! against your revision before you rely on a time; the counts do not depend on them. RM0456, "Embedded flash memory",
+//! for the sizes: pages of 8 KiB, units of a quad-word of 16 bytes, bursts of eight of them.
 
 use std::collections::BTreeMap;
 

@@ -49,8 +49,8 @@ mod tests {
     fn erases_are_those_counted_by_hand() {
         // (model, erases while running, erases while stopped, most of one page of the primary slot while stopped)
         let expected = [
-            // Three for each page, both trailers, and scratch once before and once behind.
-            ("MCUboot swap-scratch", 2, 2 * 3 + 4, 1),
+            // Three for each page, both trailers, and scratch once before.
+            ("MCUboot swap-scratch", 2, 2 * 3 + 3, 1),
             // Up, primary, secondary for each page; both trailers. Page 1 is moved to and swapped.
             ("MCUboot swap-move", 2, 2 * 3 + 2, 2),
             // Each page; the primary's trailer, header and trailer of the secondary.

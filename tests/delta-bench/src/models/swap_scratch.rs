@@ -11,7 +11,7 @@ pub(super) fn run(images: Images) -> Update {
     let mut stopped = Work::default();
     let (pages, slot) = (images.longer(), images.slot_pages());
     let (trailer, scratch) = (slot - 1, 2 * slot);
-    // The status starts in scratch, since the trailers are erased first.
+    // The status starts in scratch, since the trailers are erased first; scratch is erased again for the first page.
     stopped.erase(scratch);
     for _ in 0..TRAILER_UNITS {
         stopped.mark();
@@ -27,8 +27,7 @@ pub(super) fn run(images: Images) -> Update {
             stopped.mark();
         }
     }
-    // Scratch must not be taken for a swap under way at the next boot.
-    stopped.erase(scratch);
+    // That the copy is done.
     stopped.mark();
     Update { running: download(images), stopped }
 }
