@@ -6,9 +6,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::cbor::{Major, write_head};
-use crate::envelope::{
-    ALGORITHM_EDDSA_ARGUMENT, COSE_SIGN1_TAG, LABEL_ALGORITHM, LABEL_KEY_ID, PublicKey, SIG_STRUCTURE_START,
-    key_id,
+use crate::cose::{
+    ALGORITHM_EDDSA_ARGUMENT, COSE_SIGN1_TAG, LABEL_ALGORITHM, LABEL_KEY_ID, PublicKey,
+    SIGN1_STRUCTURE_START, key_id,
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
 use crate::manifest::{AreaKind, Confirm, Manifest, Medium, Policy, Revisions, page_digest};
@@ -159,54 +159,64 @@ impl Signer {
 
     /// Wraps `payload` in a signed envelope.
     pub fn sign(&self, payload: &[u8]) -> Vec<u8> {
+        self.sign_under(SIGNATURE_CONTEXT, payload)
+    }
+
+    /// A COSE_Sign1 around `payload`, good for `context` alone.
+    pub(crate) fn sign_under(&self, context: &[u8], payload: &[u8]) -> Vec<u8> {
+        let protected = self.protected_header();
+        let signature = self.signature_over(SIGN1_STRUCTURE_START, [&protected, context, payload]);
+        let mut envelope = Writer(Vec::new());
+        envelope.head(Major::Tag, COSE_SIGN1_TAG);
+        envelope.head(Major::Array, 4);
+        envelope.bytes(&protected);
+        envelope.head(Major::Map, 0);
+        envelope.bytes(payload);
+        envelope.bytes(&signature);
+        envelope.0
+    }
+
+    pub(crate) fn protected_header(&self) -> Vec<u8> {
         let mut protected = Writer(Vec::new());
         protected.head(Major::Map, 2);
         protected.unsigned(LABEL_ALGORITHM);
         protected.head(Major::Negative, ALGORITHM_EDDSA_ARGUMENT);
         protected.unsigned(LABEL_KEY_ID);
         protected.bytes(&key_id(&self.public_key()));
+        protected.0
+    }
 
-        let mut signed = Writer(Vec::from(SIG_STRUCTURE_START));
-        signed.bytes(&protected.0);
-        signed.bytes(SIGNATURE_CONTEXT);
-        signed.bytes(payload);
-        let signature = self.0.sign(&signed.0).to_bytes();
-
-        let mut envelope = Writer(Vec::new());
-        envelope.head(Major::Tag, COSE_SIGN1_TAG);
-        envelope.head(Major::Array, 4);
-        envelope.bytes(&protected.0);
-        envelope.head(Major::Map, 0);
-        envelope.bytes(payload);
-        envelope.bytes(&signature);
-        envelope.0
+    pub(crate) fn signature_over(&self, start: &[u8], items: [&[u8]; 3]) -> [u8; 64] {
+        let mut signed = Writer(Vec::from(start));
+        items.iter().for_each(|item| signed.bytes(item));
+        self.0.sign(&signed.0).to_bytes()
     }
 }
 
-struct Writer(Vec<u8>);
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
-    fn head(&mut self, major: Major, argument: u64) {
+    pub(crate) fn head(&mut self, major: Major, argument: u64) {
         let mut head = [0; 9];
         let len = write_head(major, argument, &mut head);
         self.0.extend(head.iter().take(len));
     }
 
-    fn unsigned(&mut self, value: u64) {
+    pub(crate) fn unsigned(&mut self, value: u64) {
         self.head(Major::Unsigned, value);
     }
 
-    fn pair(&mut self, key: u64, value: u64) {
+    pub(crate) fn pair(&mut self, key: u64, value: u64) {
         self.unsigned(key);
         self.unsigned(value);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.head(Major::Bytes, bytes.len() as u64);
         self.0.extend(bytes);
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.head(Major::Text, text.len() as u64);
         self.0.extend(text.as_bytes());
     }

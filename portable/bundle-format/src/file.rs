@@ -3,7 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::ENVELOPE_LEN_MAX;
-use crate::envelope::{Envelope, PublicKey};
+use crate::cose::PublicKey;
+use crate::envelope::Envelope;
 use crate::manifest::{Area, AreaKind, Manifest, page_digest};
 use crate::refused::{FileFault, Refused};
 

@@ -15,22 +15,35 @@
 extern crate alloc;
 
 mod cbor;
+mod cose;
 mod difference;
 #[cfg(feature = "encode")]
 mod encode;
+#[cfg(feature = "encode")]
+mod encode_owner;
 mod envelope;
 mod file;
+mod key_set;
 mod manifest;
+mod permit;
 mod refused;
 mod room;
 
 pub use cbor::{CborError, CborFault};
+pub use cose::{KEY_ID_LEN, KeyId, PublicKey, key_id};
 pub use difference::{Difference, PageChange, difference, differing_len};
 #[cfg(feature = "encode")]
 pub use encode::{AreaImage, ManifestFields, Signer, encode_manifest, write_bundle};
-pub use envelope::{Envelope, KEY_ID_LEN, KeyId, PublicKey, key_id, verify};
+#[cfg(feature = "encode")]
+pub use encode_owner::{KeySetFields, encode_key_set, sign_key_set, sign_permit};
+pub use envelope::{Envelope, verify};
 pub use file::{BUNDLE_HEADER_LEN, BUNDLE_MAGIC, BundleFile, BundleHeader, read_bundle};
+pub use key_set::{
+    BundleSigner, KEY_SET_CONTEXT, KEY_SET_LEN_MAX, KeySet, KeySetRefused, ROOTS_MAX, SET_SIGNATURES_MAX,
+    SIGNED_KEY_SET_LEN_MAX, SIGNERS_MAX, SignedKeySet, Tally, majority,
+};
 pub use manifest::{Area, AreaKind, Confirm, Digest, Manifest, Medium, Policy, Revisions, page_digest};
+pub use permit::{PERMIT_CONTEXT, PERMIT_LEN_MAX, Permit, PermitRefused};
 pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
 pub use room::{
     CRYPT_LEN, IN_PLACE_SEGMENT_LEN, PATCH_CRYPT_LEN, RING_PAGES, StagingFit, StagingRoom, in_place_window,

@@ -407,6 +407,11 @@ fn areas<'a>(r: &mut Reader<'a>, offset: usize) -> Result<[Option<Area<'a>>; ARE
         if let Some(other) = areas.iter().flatten().take(n).find(|other| area.overlaps(other)) {
             return Err(Refused::Contradiction(ManifestFault::AreasOverlap(other.id, area.id)));
         }
+        let is_of_another_device =
+            |other: &&Area<'a>| other.medium == area.medium && other.page_size != area.page_size;
+        if let Some(other) = areas.iter().flatten().take(n).find(is_of_another_device) {
+            return Err(Refused::Contradiction(ManifestFault::PageSizesDiffer(other.id, area.id)));
+        }
     }
     Ok(areas)
 }

@@ -45,6 +45,8 @@ pub enum ManifestFault {
     AreaWraps(u32),
     /// The page size of an area is no power of two or outside [`crate::PAGE_SIZES`].
     PageSize(u32),
+    /// Two areas of one memory have pages of different sizes: they were made for different devices.
+    PageSizesDiffer(u32, u32),
     /// An area has more or fewer digests than pages.
     DigestCount(u32),
     /// An application-owned area, which has no image, has a digest.
@@ -115,7 +117,7 @@ pub enum FileFault {
 }
 
 /// Bytes of a key id in hex.
-struct Hex<'a>(&'a [u8]);
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,6 +155,9 @@ impl fmt::Display for ManifestFault {
             Self::AreaMisaligned(id) => write!(f, "area {id} does not start on a page"),
             Self::AreaWraps(id) => write!(f, "area {id} ends beyond the last address"),
             Self::PageSize(id) => write!(f, "area {id} has an impossible page size"),
+            Self::PageSizesDiffer(a, b) => {
+                write!(f, "areas {a} and {b} lie in one memory and have pages of different sizes")
+            }
             Self::DigestCount(id) => write!(f, "area {id} does not have one digest a page"),
             Self::DigestOfNothing(id) => write!(f, "area {id} has no image and yet a digest"),
             Self::AreasOverlap(a, b) => write!(f, "areas {a} and {b} share a page"),
@@ -186,9 +191,11 @@ impl fmt::Display for FileFault {
             Self::Oversized { expected, found } => {
                 write!(f, "the file is too long: {found} bytes where {expected} belong")
             }
-            Self::ImageDigest(area) => write!(f, "the image of area {area} is damaged"),
+            Self::ImageDigest(area) => write!(f, "the image of area {area} is damaged, or of another bundle"),
             Self::NotErased(area) => write!(f, "fill area {area} has bytes other than 0xFF"),
-            Self::PageDigest { area, page } => write!(f, "page {page} of area {area} has another digest"),
+            Self::PageDigest { area, page } => {
+                write!(f, "page {page} of area {area} is damaged, or of another bundle")
+            }
         }
     }
 }

@@ -169,7 +169,7 @@ fn refuse(refused: &Refused) -> Failure {
         }
         Refused::File(FileFault::ImageDigest(_) | FileFault::PageDigest { .. }) => (
             ProblemCode::BundleDigestMismatch,
-            "the file was damaged: copy it again, or build the bundle again",
+            "the file was damaged, or put together from several: build the bundle again",
         ),
         _ => (ProblemCode::BundleMalformed, "build the bundle with `bulkhead app bundle`"),
     };
