@@ -83,6 +83,7 @@ pub(crate) fn start() {
             device_class: board::DEVICE_CLASS,
             board_revision: board::BOARD_REVISION,
             abi: ABI_VERSION,
+            device_id: *identity.device_id().as_bytes(),
             owner_keys: identity.signing_keys,
             storage_root: identity.storage_root,
         },
@@ -157,6 +158,7 @@ fn layout() -> Layout {
         die_application: part(board::DIE_APPLICATION),
         die_journal: part(board::DIE_JOURNAL),
         die_manifests: part(board::DIE_MANIFESTS),
+        die_keys: part(board::DIE_KEYS),
         external_application: part(board::EXTERNAL_APPLICATION),
         external_staging: part(board::EXTERNAL_STAGING),
     }

@@ -5,7 +5,8 @@ use core::fmt::Arguments;
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FaultKind,
-    Fetch, Hello, Log, LogSource, Offer, PlanRequest, Progress, ServerMessage, State, UpdateStage, Welcome,
+    Fetch, Floors, Hello, KeySetOffer, Log, LogSource, Offer, PlanRequest, Progress, ServerMessage, State,
+    UpdateStage, Welcome,
 };
 use bulkhead_link_session::{Closed, Event};
 use bulkhead_network_stack::NetworkStack;
@@ -13,10 +14,11 @@ use bulkhead_nor_flash::NorFlash;
 use bulkhead_syscall_abi::{
     ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, UpdateStatus, WakeReason,
 };
-use bulkhead_update_engine::{Boot, Engine, LayoutError, Memory, StartCause, Step};
+use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, Memory, StartCause, Step};
 
 use crate::application::{Application, Due, Health, Offence};
 use crate::calls::MailboxAccess;
+use crate::lines::{FaultLine, Short};
 use crate::link::{Link, LinkSettings, LinkStorage};
 use crate::log_ring::LogRecord;
 use crate::trial_watch::{TrialWatch, Verdict};
@@ -118,6 +120,8 @@ pub struct Hypervisor<'w, E> {
     pending_fetch: Option<Fetch>,
     pending_plan: Option<PlanRequest>,
     connect_count: u32,
+    key_set: Option<KeySetOffer>,
+    owner_told: Option<(Option<u32>, bool, EngineFloors)>,
 }
 
 impl<'w, E: EthernetController> Hypervisor<'w, E> {
@@ -159,6 +163,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             pending_fetch: None,
             pending_plan: None,
             connect_count: 0,
+            key_set: None,
+            owner_told: None,
         })
     }
 
@@ -180,6 +186,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.judge_application(&moment, mailbox, outside);
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
+        self.watch_owner(moment.now_us, mailbox, outside);
         self.tell_outcome(moment.now_us, mailbox, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
@@ -237,7 +244,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 Some(Event::Established) => self.link_up(outside),
                 Some(Event::Closed(closed)) => self.link_down(closed, now_us, mailbox, outside),
                 Some(Event::Message(ServerMessage::Welcome(m))) => self.welcome(m, now_us, mailbox, outside),
-                Some(Event::Message(ServerMessage::Offer(m))) => self.offered(m, outside),
+                Some(Event::Message(ServerMessage::Offer(m))) => {
+                    self.tell_time(now_us, mailbox);
+                    self.offered(m, outside);
+                }
                 Some(Event::Message(ServerMessage::Command(m))) => self.command(m, now_us, mailbox, outside),
                 Some(Event::Message(ServerMessage::Unavailable(m))) => {
                     self.engine.unavailable(m.manifest);
@@ -256,7 +266,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                     self.engine.plan(&m);
                     self.engine_busy = true;
                 }
-                Some(Event::Message(ServerMessage::KeySetOffer(_))) => {}
+                Some(Event::Message(ServerMessage::KeySetOffer(m))) => self.key_set = Some(m),
             }
         }
     }
@@ -279,7 +289,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             epitaph: self.facts.epitaph,
             claim_token: (!self.claimed).then_some(self.facts.claim_token),
             on_trial: self.engine.trial().map(|_| true),
-            key_set_version: None,
+            key_set_version: self.engine.key_set().version,
+            floors: Some(self.floors()),
         };
         self.link.send(&DeviceMessage::Hello(hello));
         outside.console(format_args!("link up, connect {}", self.connect_count));
@@ -324,7 +335,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     fn offered(&mut self, offer: Offer, outside: &mut impl Outside) {
         outside.console(format_args!("offered {}", Short(&offer.manifest)));
-        self.engine.offer(offer.manifest, offer.envelope_len, offer.forced);
+        self.engine.offer_with_permit(offer.manifest, offer.envelope_len, offer.forced, offer.permit_len);
         self.engine_busy = true;
         // An offer that changes nothing, of what was refused before, is answered with the old outcome.
         self.reported_stage = None;
@@ -404,6 +415,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             self.trial.confirm();
         }
         self.watch_trial(now_us / 1000);
+        // The owner's keys do not change under an update whose application is being stopped.
+        if let Some(offer) = self.key_set.take_if(|_| !self.applying) {
+            self.engine.offer_key_set(offer.version, offer.len);
+            self.engine_busy = true;
+        }
         if self.applying && moment.health != Health::Stopped {
             return; // The application is being stopped; nothing is written before that.
         }
@@ -482,6 +498,38 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
     }
 
+    /// Tells the engine the time, if the server told it to us.
+    fn tell_time(&mut self, now_us: u64, mailbox: &impl MailboxAccess) {
+        if let Some(offset_us) = mailbox.with(|m| m.wall_offset_us) {
+            self.engine.set_clock(offset_us.saturating_add(now_us) / 1_000_000);
+        }
+    }
+
+    fn floors(&self) -> Floors {
+        let EngineFloors { sequence, security_counter, permits } = self.engine.floors();
+        Floors { sequence, security_counter, permits }
+    }
+
+    /// Reports whom the device obeys, and what is behind it for good, when that changed.
+    fn watch_owner(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        let keys = self.engine.key_set();
+        let now = (keys.version, keys.refused.is_some(), self.engine.floors());
+        if self.owner_told == Some(now) {
+            return;
+        }
+        match (self.owner_told, keys.version, keys.refused) {
+            (Some((_, false, _)), _, Some(reason)) => {
+                self.say(now_us, 1, mailbox, outside, format_args!("key set refused: {reason}"));
+            }
+            (Some((before, ..)), Some(version), _) if before != keys.version => {
+                self.say(now_us, 2, mailbox, outside, format_args!("key set {version} counts now"));
+            }
+            _ => {}
+        }
+        self.state_due |= self.owner_told.is_some();
+        self.owner_told = Some(now);
+    }
+
     /// Judges a new version on trial and tells the engine.
     fn watch_trial(&mut self, now_ms: u64) {
         let trial = self.engine.trial();
@@ -553,6 +601,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 fault: self.application.fault(),
                 reason: None,
                 on_trial: self.engine.trial().map(|_| true),
+                key_set_version: self.engine.key_set().version,
+                key_set_refusal: self.engine.key_set().refused,
+                floors: Some(self.floors()),
             };
             self.state_due = !self.link.send(&DeviceMessage::State(state));
         }
@@ -608,7 +659,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             pages_done: status.pages_done,
             pages_total: status.pages_total,
             reason: status.reason,
-            code: None,
+            code: status.code,
             mode: status.mode,
             bytes_received: Some(status.bytes_received),
             downtime_ms: None,
@@ -723,30 +774,5 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         // What is too long is cut.
         let _ = core::fmt::Write::write_fmt(&mut line, text);
         mailbox.with(|m| m.log(LogSource::Hypervisor, level, now_us, line.as_bytes()));
-    }
-}
-
-/// The first bytes of a digest: enough for a person.
-struct Short<'d>(&'d Digest);
-
-impl core::fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().take(6).try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-struct FaultLine(Fault);
-
-impl core::fmt::Display for FaultLine {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let fault = &self.0;
-        write!(f, "application stopped: {:?} at pc {:#010x}", fault.kind, fault.program_counter)?;
-        if let Some(address) = fault.address {
-            write!(f, ", address {address:#010x}")?;
-        }
-        match fault.restart_in_s {
-            Some(seconds) => write!(f, ", restart in {seconds} s"),
-            None => Ok(()),
-        }
     }
 }

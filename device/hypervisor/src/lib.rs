@@ -13,6 +13,7 @@ mod application;
 mod calls;
 mod entropy;
 mod hypervisor;
+mod lines;
 mod link;
 mod log_ring;
 mod mailbox;

@@ -221,6 +221,24 @@ pub struct Hello<'b> {
     /// Version of the owner's key set that this device obeys; absent for the keys it was provisioned with.
     #[n(12)]
     pub key_set_version: Option<u32>,
+    /// What the device has behind it for good.
+    #[n(13)]
+    pub floors: Option<Floors>,
+}
+
+/// What only rises: below it a device takes nothing.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Floors {
+    /// Highest sequence ever committed; only a permit leads below it.
+    #[n(0)]
+    pub sequence: u64,
+    /// Highest security counter ever committed; nothing leads below it.
+    #[n(1)]
+    pub security_counter: u32,
+    /// Permits used up: the number that the next one must have.
+    #[n(2)]
+    pub permits: u32,
 }
 
 /// Part of the reported state that changed.
@@ -242,6 +260,15 @@ pub struct State<'b> {
     /// `running` is on trial: it waits to be confirmed and acknowledged.
     #[n(4)]
     pub on_trial: Option<bool>,
+    /// Version of the owner's key set that this device obeys; absent for the keys it was provisioned with.
+    #[n(5)]
+    pub key_set_version: Option<u32>,
+    /// Why the key set that was offered last is not obeyed.
+    #[b(6)]
+    pub key_set_refusal: Option<&'b str>,
+    /// What the device has behind it for good.
+    #[n(7)]
+    pub floors: Option<Floors>,
 }
 
 /// The server saw, over an authenticated link, that the device runs this manifest.

@@ -27,6 +27,7 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         claim_token: None,
         on_trial: None,
         key_set_version: None,
+        floors: None,
     };
     let full = Hello {
         running: Some([0xAB; 32]),
@@ -46,6 +47,21 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         fault: Some(FAULT),
         reason: Some("touched secure memory"),
         on_trial: None,
+        key_set_version: None,
+        key_set_refusal: None,
+        floors: None,
+    };
+    let floors = Some(Floors { sequence: 1_700_000_000, security_counter: 3, permits: 1 });
+    let owned_hello = Hello { key_set_version: Some(2), floors, ..least.clone() };
+    let owned_state = State {
+        application: ApplicationState::Running,
+        running: None,
+        fault: None,
+        reason: None,
+        key_set_version: Some(2),
+        key_set_refusal: Some("the key set is too long"),
+        floors,
+        ..state.clone()
     };
     let progress = Progress {
         manifest: [0xAB; 32],
@@ -111,6 +127,16 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         ("hello-trial", M::Hello(trial_hello)),
         ("state-trial", M::State(State { on_trial: Some(true), reason: None, ..state })),
         ("progress-trial", M::Progress(trial)),
+        ("hello-owned", M::Hello(owned_hello)),
+        ("state-owned", M::State(owned_state)),
+        (
+            "fetch-key-set",
+            M::Fetch(Fetch { manifest: [0; 32], from: FetchFrom::KeySet, area: 0, offset: 0, len: 300 }),
+        ),
+        (
+            "fetch-permit",
+            M::Fetch(Fetch { manifest: [0xAB; 32], from: FetchFrom::Permit, area: 0, offset: 0, len: 140 }),
+        ),
         ("plan-request", M::PlanRequest(request)),
         ("plan-request-first", M::PlanRequest(PlanRequest { base: None, patch_version: 0, ..request })),
     ]

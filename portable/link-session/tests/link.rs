@@ -82,6 +82,7 @@ fn hello() -> DeviceMessage<'static> {
         claim_token: None,
         on_trial: None,
         key_set_version: None,
+        floors: None,
     })
 }
 
@@ -347,6 +348,9 @@ fn the_largest_report_fits_the_control_lane() {
         fault: Some(fault),
         reason: Some(&text),
         on_trial: None,
+        key_set_version: None,
+        key_set_refusal: None,
+        floors: None,
     };
     device.send(&DeviceMessage::Hello(hello)).unwrap();
     device.send(&DeviceMessage::State(state.clone())).unwrap();

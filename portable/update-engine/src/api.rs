@@ -1,6 +1,6 @@
 //! What the engine says to the hypervisor.
 
-use bulkhead_link_protocol::{Digest, StagingMode, UpdateStage};
+use bulkhead_link_protocol::{Digest, ReasonCode, StagingMode, UpdateStage};
 
 /// What the flash held when power came on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +69,8 @@ pub struct Status<'e> {
     pub pages_total: u32,
     /// Why, for `Refused`, `Reverted` and `Failed`.
     pub reason: Option<&'e str>,
+    /// The same as a number, if it has one.
+    pub code: Option<ReasonCode>,
     /// What ran before an update that failed its trial, if it has to be fetched to go back.
     pub wanted_back: Option<Digest>,
     /// What is kept in external flash, once it was planned.
@@ -84,4 +86,24 @@ pub struct Entry {
     pub base: u32,
     /// Length of that area in bytes.
     pub length: u32,
+}
+
+/// Whom the device obeys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeySetStatus<'e> {
+    /// Version of the owner's key set; `None` for the keys that the device was provisioned with.
+    pub version: Option<u32>,
+    /// Why the last set that was offered is not followed.
+    pub refused: Option<&'e str>,
+}
+
+/// What the device has behind it for good.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Floors {
+    /// Highest sequence ever committed.
+    pub sequence: u64,
+    /// Highest security counter ever committed.
+    pub security_counter: u32,
+    /// Permits used up: the number that the next one must have.
+    pub permits: u32,
 }

@@ -24,7 +24,10 @@ impl<R: Rules> Engine<'_, R> {
     pub(crate) fn begin<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Some(target) = self.target else { return self.dead("no target") };
         let from = self.committed.map_or(NO_MANIFEST, |committed| committed.digest);
-        if self.intend(mem, State::Apply, target.digest, from, Mark::NONE).is_err() {
+        let intended = self
+            .use_up_permit(mem, &target)
+            .and_then(|()| self.intend(mem, State::Apply, target.digest, from, Mark::NONE));
+        if intended.is_err() {
             // Nothing was touched: the old application goes on.
             self.fail("the journal's flash does not keep what is written to it");
             self.phase = Self::check(StartCause::Resumed);

@@ -2,13 +2,14 @@
 
 use core::marker::PhantomData;
 
-use bulkhead_bundle_format::ENVELOPE_LEN_MAX;
+use bulkhead_bundle_format::{ENVELOPE_LEN_MAX, Tally};
 use bulkhead_delta::Decoder;
 use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
 use crate::api::{Boot, Entry, StartCause, Status, Step, Trial};
 use crate::journal::{Journal, Mark, NO_MANIFEST, State};
+use crate::keys::Keys;
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
 use crate::manifest::{Manifest, load};
 use crate::patch::{Opened, Parts, Patches};
@@ -69,6 +70,8 @@ pub(crate) struct Offered {
     pub(crate) manifest: Digest,
     pub(crate) envelope_len: u32,
     pub(crate) forced: bool,
+    /// Length of the permit to go back that comes with it.
+    pub(crate) permit_len: Option<u32>,
 }
 
 /// Bytes on their way from the server into the workspace.
@@ -122,6 +125,12 @@ pub(crate) enum While {
 pub(crate) enum Phase {
     /// Nothing.
     Idle,
+    /// Wait for a key set, then take it apart.
+    KeySet,
+    /// Check signature `next` of the key set in the workspace.
+    Signatures { next: usize, tally: Tally, len: usize },
+    /// Wait for the permit that came with the offer, then check it.
+    Permit,
     /// Wait for the envelope, then check it.
     Envelope,
     /// Check the envelope that lies in a slot.
@@ -168,8 +177,17 @@ pub struct Engine<'w, R: Rules = Sound> {
     pub(crate) device_class: &'w str,
     pub(crate) board_revision: u32,
     pub(crate) abi: u32,
-    pub(crate) owner_keys: [[u8; 32]; OWNER_KEYS_MAX],
+    pub(crate) device_id: [u8; 16],
     pub(crate) owner_key_count: usize,
+    pub(crate) keys: Keys<'w>,
+    /// The key set that the server has for this device: version and length in bytes.
+    pub(crate) offered_keys: Option<(u32, u32)>,
+    /// Why the last one is not followed.
+    pub(crate) keys_reason: Reason,
+    /// Seconds since 1970, once they are known.
+    pub(crate) now_s: Option<u64>,
+    /// The offered manifest may be older than what was committed.
+    pub(crate) is_permitted: bool,
     pub(crate) storage_root: [u8; 32],
     pub(crate) work: &'w mut Workspace,
     pub(crate) journal: Journal,
@@ -223,17 +241,18 @@ impl<'w> Engine<'w> {
 impl<'w, R: Rules> Engine<'w, R> {
     /// As [`Engine::new`], for the rules that the type names.
     pub fn with_rules(layout: Layout, facts: DeviceFacts<'w>, work: &'w mut Workspace) -> Self {
-        let mut owner_keys = [[0; 32]; OWNER_KEYS_MAX];
-        for (room, key) in owner_keys.iter_mut().zip(facts.owner_keys) {
-            *room = *key;
-        }
         Self {
             layout,
             device_class: facts.device_class,
             board_revision: facts.board_revision,
             abi: facts.abi,
-            owner_keys,
+            device_id: facts.device_id,
             owner_key_count: facts.owner_keys.len(),
+            keys: Keys::unread(facts.owner_keys, layout.die_keys),
+            offered_keys: None,
+            keys_reason: Reason::NONE,
+            now_s: None,
+            is_permitted: false,
             storage_root: facts.storage_root,
             work,
             journal: Journal::unread(layout.die_journal),
@@ -276,6 +295,7 @@ impl<'w, R: Rules> Engine<'w, R> {
         if self.owner_key_count == 0 || self.owner_key_count > OWNER_KEYS_MAX {
             return Err(LayoutError::OwnerKeys);
         }
+        self.keys.read(mem.die, self.work.whole());
         self.journal = Journal::read(mem.die, self.layout.die_journal);
         let record = *self.journal.record();
         if matches!(record.state, State::Empty | State::Committed) {
@@ -316,6 +336,9 @@ impl<'w, R: Rules> Engine<'w, R> {
     /// Each phase is a function of its own that is never inlined: the caller's stack then holds the frame of one
     /// phase, not the sum of all.
     pub fn step<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) -> Step {
+        if self.begin_key_set() {
+            return Step::Working;
+        }
         self.make_way();
         if self.may_be_dropped()
             && self.trial().is_none()
@@ -329,9 +352,18 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Idle if self.verdict.is_some() => self.pronounce(mem),
             Phase::Idle => return self.rest(),
             Phase::Ready => return Step::ReadyToApply,
-            Phase::Envelope | Phase::Page { .. } | Phase::TakePiece { .. } if !self.is_downloaded() => {
+            Phase::KeySet
+            | Phase::Permit
+            | Phase::Envelope
+            | Phase::Page { .. }
+            | Phase::TakePiece { .. }
+                if !self.is_downloaded() =>
+            {
                 return Step::Idle;
             }
+            Phase::KeySet => self.take_key_set(mem),
+            Phase::Signatures { .. } => self.count_signature(mem),
+            Phase::Permit => self.take_permit(mem),
             Phase::Plan if self.patches.is_none() => return Step::Idle,
             Phase::Plan => self.take_plan(mem),
             Phase::Piece { piece } => self.look_for_piece(mem, piece),
@@ -415,7 +447,18 @@ impl<'w, R: Rules> Engine<'w, R> {
     /// Taken up by the next step; an apply that was begun is finished first. Offering again what runs, or what is
     /// being staged, changes nothing.
     pub fn offer(&mut self, manifest: Digest, envelope_len: u32, forced: bool) {
-        let offered = Offered { manifest, envelope_len, forced };
+        self.offer_with_permit(manifest, envelope_len, forced, None);
+    }
+
+    /// As [`Engine::offer`], with the length in bytes of a permit to go back.
+    pub fn offer_with_permit(
+        &mut self,
+        manifest: Digest,
+        envelope_len: u32,
+        forced: bool,
+        permit_len: Option<u32>,
+    ) {
+        let offered = Offered { manifest, envelope_len, forced, permit_len };
         match &mut self.offered {
             Some(now) if now.manifest == manifest && !matches!(self.phase, Phase::Idle) => {
                 now.forced = forced;
@@ -432,7 +475,10 @@ impl<'w, R: Rules> Engine<'w, R> {
 
     /// What to ask the server for now; each span is returned once, and again after [`Engine::link_lost`].
     pub fn wanted(&mut self) -> Option<Fetch> {
-        let manifest = self.offered?.manifest;
+        let manifest = match self.phase {
+            Phase::KeySet => NO_MANIFEST,
+            _ => self.offered?.manifest,
+        };
         let download = self.download.as_mut()?;
         if download.received < download.asked || download.received >= download.len {
             return None;
@@ -474,14 +520,18 @@ impl<'w, R: Rules> Engine<'w, R> {
             self.download = None;
             return self.give_patches_up(0);
         }
+        if matches!(self.phase, Phase::KeySet) && manifest == NO_MANIFEST {
+            return self.refuse_keys("the server does not have the key set that it offered");
+        }
         if self.download.is_some() && self.offered.is_some_and(|offered| offered.manifest == manifest) {
             self.give_up(UpdateStage::Failed, Reason::of("the server does not have what it offered"));
         }
     }
 
     /// The link went down: what was asked for and not received is asked for again.
-    pub const fn link_lost(&mut self) {
+    pub fn link_lost(&mut self) {
         self.plan_asked = false;
+        self.drop_key_set();
         if let Some(download) = &mut self.download {
             download.asked = download.received;
         }
@@ -500,7 +550,7 @@ impl<'w, R: Rules> Engine<'w, R> {
                 self.fail_trial("cancelled");
                 true
             }
-            Phase::Idle => true,
+            Phase::Idle | Phase::KeySet | Phase::Signatures { .. } => true,
             _ if self.may_be_dropped() => {
                 self.give_up(UpdateStage::Cancelled, Reason::NONE);
                 true
@@ -517,9 +567,10 @@ impl<'w, R: Rules> Engine<'w, R> {
         let pages = self.target.map_or(0, |target| target.pages);
         let (stage, pages_done, pages_total) = match self.phase {
             Phase::Idle if self.verdict == Some(Verdict::TakeBack) => (UpdateStage::Reverting, 0, pages),
-            Phase::Idle | Phase::CountBoot => (self.stage, 0, 0),
+            Phase::Idle | Phase::CountBoot | Phase::KeySet | Phase::Signatures { .. } => (self.stage, 0, 0),
             Phase::Rewind { .. } => (UpdateStage::Reverting, 0, pages),
-            Phase::Envelope
+            Phase::Permit
+            | Phase::Envelope
             | Phase::Admit { .. }
             | Phase::Prepare { .. }
             | Phase::Store { .. }
@@ -549,6 +600,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             pages_done,
             pages_total,
             reason: self.reason.text(),
+            code: self.reason.code(),
             wanted_back: self.wanted_back,
             mode: self.patches.map(|patches| patches.plan.mode),
             bytes_received: self.bytes_received,
@@ -598,9 +650,10 @@ impl<'w, R: Rules> Engine<'w, R> {
     }
 
     /// Whether the phase can be left for another offer without more ado.
-    const fn may_be_dropped(&self) -> bool {
+    pub(crate) const fn may_be_dropped(&self) -> bool {
         match self.phase {
             Phase::Idle
+            | Phase::Permit
             | Phase::Envelope
             | Phase::Admit { .. }
             | Phase::Prepare { .. }
@@ -613,7 +666,10 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Decode { .. }
             | Phase::Seal { .. }
             | Phase::Ready => true,
-            Phase::Scan { application: While::Stopped, .. }
+            // A key set is judged to the end before it is decided whose manifests count.
+            Phase::KeySet
+            | Phase::Signatures { .. }
+            | Phase::Scan { application: While::Stopped, .. }
             | Phase::Begin
             | Phase::CountBoot
             | Phase::Rewind { .. }

@@ -3,6 +3,7 @@
 use bulkhead_nor_flash::{FlashAddress, Geometry, NorFlash, Rewrite};
 
 use crate::journal;
+use crate::keys::{KEY_SLOTS, SLOT_LEN_MIN};
 
 /// A span of one memory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Layout {
     pub die_journal: Part,
     /// Two slots of equal size for signed manifests, in die flash.
     pub die_manifests: Part,
+    /// [`KEY_SLOTS`] slots of equal size for the owner's key sets, in die flash.
+    pub die_keys: Part,
     /// The application's areas in external flash.
     pub external_application: Part,
     /// Sealed pages that wait to be applied, in external flash.
@@ -50,7 +53,7 @@ pub const PAGE_LEN_MAX: usize = 8192;
 /// Largest erase block of external flash in bytes.
 pub const SECTOR_LEN_MAX: usize = 4096;
 
-/// Who this device is and whom it obeys. Copied into the engine.
+/// Who this device is and whom it obeys at first.
 #[derive(Clone, Copy)]
 pub struct DeviceFacts<'a> {
     /// Class that a manifest must name.
@@ -59,7 +62,9 @@ pub struct DeviceFacts<'a> {
     pub board_revision: u32,
     /// System call ABI that this hypervisor offers.
     pub abi: u32,
-    /// Ed25519 public keys of the owner, 1 to [`OWNER_KEYS_MAX`]; each may sign.
+    /// First 16 bytes of SHA-256 of the device's static public key.
+    pub device_id: [u8; 16],
+    /// Ed25519 public keys of the owner, 1 to [`OWNER_KEYS_MAX`]; each may sign until a first key set is stored.
     pub owner_keys: &'a [[u8; 32]],
     /// Secret of this device from which the keys of staging are derived.
     pub storage_root: [u8; 32],
@@ -139,12 +144,18 @@ impl Layout {
         if !self.die_manifests.length.is_multiple_of(2 * die.erase_size) {
             return Err(LayoutError::Part("die.manifests"));
         }
+        let key_slot = self.die_keys.length.checked_div(KEY_SLOTS).unwrap_or(0);
+        let fits = self.die_keys.length.is_multiple_of(KEY_SLOTS.saturating_mul(die.erase_size));
+        if !fits || key_slot < SLOT_LEN_MIN {
+            return Err(LayoutError::Part("die.keys"));
+        }
         check_parts(
             &die,
             &[
                 ("die.application", self.die_application),
                 ("die.journal", self.die_journal),
                 ("die.manifests", self.die_manifests),
+                ("die.keys", self.die_keys),
             ],
         )?;
         check_parts(

@@ -12,6 +12,8 @@
 //! 3. Hand over [`Engine::offer`], [`Engine::chunk`] and [`Engine::unavailable`] as the server sends them, send
 //!    what [`Engine::wanted`] returns, call [`Engine::link_lost`] when the link went down; step again after each.
 //!
+//! 4. The owner's keys: [`Engine::offer_key_set`] as the server sends it, [`Engine::set_clock`] before each offer.
+//!
 //! Feature `seeded-bugs` adds engines with one deliberate mistake each, for the power-cut suite to catch.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,8 +24,10 @@ mod apply;
 mod crc;
 mod engine;
 mod journal;
+mod keys;
 mod layout;
 mod manifest;
+mod owner;
 mod patch;
 mod reason;
 mod refusal;
@@ -32,8 +36,9 @@ mod stage;
 mod staging;
 mod trial;
 
-pub use api::{Boot, Entry, StartCause, Status, Step, Trial};
+pub use api::{Boot, Entry, Floors, KeySetStatus, StartCause, Status, Step, Trial};
 pub use engine::{Engine, Workspace};
+pub use keys::KEY_SLOTS;
 pub use layout::{
     DeviceFacts, JOURNAL_PAGES_MAX, JOURNAL_PAGES_MIN, Layout, LayoutError, Memory, OWNER_KEYS_MAX,
     PAGE_LEN_MAX, Part, SECTOR_LEN_MAX,

@@ -338,7 +338,15 @@ pub(crate) fn write_slot_page<D: NorFlash>(
     Ok(to >= len)
 }
 
-fn program_and_compare<D: NorFlash>(die: &mut D, at: FlashAddress, bytes: &[u8]) -> Result<(), FlashError> {
+/// Programs whole units and reads them back.
+///
+/// # Errors
+/// The hardware failed or did not keep what was written.
+pub(crate) fn program_and_compare<D: NorFlash>(
+    die: &mut D,
+    at: FlashAddress,
+    bytes: &[u8],
+) -> Result<(), FlashError> {
     die.program(at, bytes)?;
     for (start, piece) in (at.0..).step_by(COMPARE_LEN).zip(bytes.chunks(COMPARE_LEN)) {
         let mut back = [0; COMPARE_LEN];

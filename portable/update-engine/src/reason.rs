@@ -2,18 +2,19 @@
 
 use core::fmt;
 
-use bulkhead_link_protocol::REASON_LEN_MAX;
+use bulkhead_link_protocol::{REASON_LEN_MAX, ReasonCode};
 
 /// A text of at most [`REASON_LEN_MAX`] bytes; what does not fit is cut off.
 #[derive(Clone, Copy)]
 pub(crate) struct Reason {
     bytes: [u8; REASON_LEN_MAX],
     len: usize,
+    code: ReasonCode,
 }
 
 impl Reason {
     /// No reason.
-    pub(crate) const NONE: Self = Self { bytes: [0; REASON_LEN_MAX], len: 0 };
+    pub(crate) const NONE: Self = Self { bytes: [0; REASON_LEN_MAX], len: 0, code: ReasonCode::Unknown };
 
     /// The text of `value`.
     pub(crate) fn of(value: impl fmt::Display) -> Self {
@@ -21,6 +22,16 @@ impl Reason {
         // A text that does not fit is cut off, which is the one error there is.
         let _ = fmt::Write::write_fmt(&mut reason, format_args!("{value}"));
         reason
+    }
+
+    /// As [`Self::of`], with the number that programs act upon.
+    pub(crate) fn coded(code: ReasonCode, value: impl fmt::Display) -> Self {
+        Self { code, ..Self::of(value) }
+    }
+
+    /// The number, if it has one.
+    pub(crate) fn code(&self) -> Option<ReasonCode> {
+        (self.code != ReasonCode::Unknown).then_some(self.code)
     }
 
     /// The text, or `None` if there is none.

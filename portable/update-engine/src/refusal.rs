@@ -2,13 +2,24 @@
 
 use core::fmt;
 
-use bulkhead_bundle_format::{Mismatch, Refused};
+use bulkhead_bundle_format::{Mismatch, PermitRefused, Refused};
+use bulkhead_link_protocol::ReasonCode;
 
 /// The variant says whose fault it was; the text says what to do about it where that is not plain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
     /// The owner: envelope or manifest is malformed, or nobody signed it whom this device obeys.
     Bundle(Refused),
+    /// The owner: signed by a key that the present key set does not list; holds the set's version.
+    NotInKeySet(u32),
+    /// The owner: signed by a key that has ended; holds when, in seconds since 1970.
+    SignerEnded(u64),
+    /// The owner, or whoever signed it: the permit is no permit.
+    Permit(PermitRefused),
+    /// The owner or the server: a permit for another device or another manifest.
+    PermitElsewhere,
+    /// The owner or the server: the permit was used up, or is for a later time.
+    PermitNumber { permit: u32, device: u32 },
     /// The owner: made for another class, board or ABI.
     Device(Mismatch),
     /// The server: it sent another manifest than it offered.
@@ -31,17 +42,57 @@ pub(crate) enum Refusal {
     StagingTooSmall { needed: u64, there: u32 },
 }
 
+impl Refusal {
+    /// The number that programs act upon.
+    pub(crate) const fn code(&self) -> ReasonCode {
+        match self {
+            Self::Bundle(_) | Self::NotInKeySet(_) | Self::SignerEnded(_) => ReasonCode::BadSignature,
+            Self::Permit(_) | Self::PermitElsewhere | Self::PermitNumber { .. } => ReasonCode::BadPermit,
+            Self::Device(_) => ReasonCode::WrongDevice,
+            Self::OtherManifest => ReasonCode::OtherManifest,
+            Self::OlderSequence { .. } => ReasonCode::OlderSequence,
+            Self::LowerCounter { .. } => ReasonCode::LowerCounter,
+            Self::EnvelopeLen { .. }
+            | Self::PageSize { .. }
+            | Self::AreaDoesNotFit { .. }
+            | Self::TooManyPages
+            | Self::NoCode => ReasonCode::DoesNotFit,
+            Self::StagingTooSmall { .. } => ReasonCode::NoRoom,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bundle(refused) => write!(f, "{refused}"),
+            Self::NotInKeySet(version) => {
+                write!(
+                    f,
+                    "signed by a key that key set {version} does not list; sign it with one that is listed"
+                )
+            }
+            Self::SignerEnded(at) => {
+                write!(
+                    f,
+                    "signed by a key that ended {at} s after 1970; sign it with another, or list the key anew"
+                )
+            }
+            Self::Permit(refused) => write!(f, "the permit is refused: {refused}"),
+            Self::PermitElsewhere => write!(f, "the permit is for another device or another manifest"),
+            Self::PermitNumber { permit, device } => {
+                write!(f, "the permit has number {permit}, this device takes number {device}; make a new one")
+            }
             Self::Device(mismatch) => write!(f, "made for another device: {mismatch}"),
             Self::OtherManifest => write!(f, "the server sent another manifest than it offered"),
             Self::EnvelopeLen { len, longest } => {
                 write!(f, "the envelope of {len} bytes is outside the 1 to {longest} this device takes")
             }
             Self::OlderSequence { committed, offered } => {
-                write!(f, "sequence {offered} is older than {committed}, which was committed here")
+                write!(
+                    f,
+                    "sequence {offered} is older than {committed}, which was committed here, and no permit came"
+                )
             }
             Self::LowerCounter { committed, offered } => {
                 write!(f, "security counter {offered} is below {committed}, which was committed here")

@@ -32,6 +32,8 @@ pub trait Rules: sealed::Sealed {
     const REWRITES_THE_PAGE_THAT_MAY_BE_TORN: bool = true;
     /// An apply is carried on however often power failed in it.
     const RESUMES_WITHOUT_END: bool = true;
+    /// A key set is written beside the one that counts, never over it.
+    const KEEPS_THE_KEY_SET_THAT_COUNTS: bool = true;
 }
 
 /// Keeps every rule.
@@ -139,6 +141,14 @@ pub mod seeded_bugs {
     impl Sealed for ResumeByCopy {}
     impl Rules for ResumeByCopy {
         const REWRITES_THE_PAGE_THAT_MAY_BE_TORN: bool = false;
+    }
+
+    /// Writes a new key set over the one that counts.
+    #[derive(Clone, Copy, Debug)]
+    pub struct KeysOverwritten;
+    impl Sealed for KeysOverwritten {}
+    impl Rules for KeysOverwritten {
+        const KEEPS_THE_KEY_SET_THAT_COUNTS: bool = false;
     }
 
     /// Turns round when power fails in an apply that was resumed before.

@@ -1,6 +1,6 @@
 //! From an offer to a staged update, while the application runs.
 
-use bulkhead_bundle_format::{AreaKind, Manifest as Signed, Medium, verify};
+use bulkhead_bundle_format::{AreaKind, Manifest as Signed, Medium};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::{FlashError, NorFlash};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,7 @@ use crate::layout::{Layout, Memory};
 use crate::manifest::{
     Manifest, SLOT_HEADER_LEN, erase_located, erase_slot, load, read_slot, slot_len, write_slot_page,
 };
+use crate::owner::{is_known, is_older, judge_signature};
 use crate::reason::Reason;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -37,10 +38,24 @@ impl<R: Rules> Engine<'_, R> {
         if self.running() == Some(offered.manifest) {
             return;
         }
+        self.is_permitted = false;
         let known = self.refused.filter(|(digest, ..)| *digest == offered.manifest && !offered.forced);
         if let Some((_, stage, reason)) = known {
             return self.give_up(stage, reason);
         }
+        match offered.permit_len {
+            Some(len) => self.ask_for_permit(len),
+            None => self.look_for_envelope(mem, offered),
+        }
+    }
+
+    /// The envelope may lie in a slot already; else the server has it.
+    #[inline(never)]
+    pub(crate) fn look_for_envelope<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        offered: Offered,
+    ) {
         if let Some(slot) = self.slot_holding(mem, &offered.manifest) {
             self.phase = Phase::Admit { slot };
             return;
@@ -77,7 +92,7 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
-        let reason = Reason::of(refusal);
+        let reason = Reason::coded(refusal.code(), refusal);
         self.refused = Some((self.subject, UpdateStage::Refused, reason));
         self.give_up(UpdateStage::Refused, reason);
     }
@@ -106,7 +121,9 @@ impl<R: Rules> Engine<'_, R> {
                 self.phase = Phase::Prepare { source, len };
             }
             // The payload is the one that was offered, but the envelope around it is damaged: the server has another.
-            Err(Refusal::Bundle(_)) if source != Source::Server => {
+            Err(Refusal::Bundle(_) | Refusal::NotInKeySet(_) | Refusal::SignerEnded(_))
+                if source != Source::Server =>
+            {
                 self.ask_for_envelope(self.offered.map_or(0, |offered| offered.envelope_len));
             }
             Err(refusal) => self.refuse(refusal),
@@ -120,16 +137,17 @@ impl<R: Rules> Engine<'_, R> {
         len: usize,
         slot: u32,
     ) -> Result<Manifest, Refusal> {
-        let keys = self.owner_keys.get(..self.owner_key_count).unwrap_or_default();
         let envelope = self.work.whole().get(..len).unwrap_or_default();
-        let signed = verify(envelope, keys).map_err(Refusal::Bundle)?;
+        // A signer that has ended is no reason to leave a device without what it was given before.
+        let now_s = self.now_s.filter(|_| !is_known(self.journal.record(), &self.subject));
+        let signed = judge_signature(&self.keys, now_s, envelope)?;
         let target = Manifest::of(&signed, slot).ok_or(Refusal::TooManyPages)?;
         if target.digest != self.subject {
             return Err(Refusal::OtherManifest);
         }
         signed.compatible(self.device_class, self.board_revision, self.abi).map_err(Refusal::Device)?;
         let record = self.journal.record();
-        if target.sequence < record.sequence {
+        if !self.is_permitted && is_older(record, &target) {
             return Err(Refusal::OlderSequence { committed: record.sequence, offered: target.sequence });
         }
         if target.counter < record.counter {

@@ -15,10 +15,11 @@ const LAYOUT: Layout = Layout {
     die_application: Part::new(0, 0x10_0000),
     die_journal: Part::new(0x10_0000, 0x8000),
     die_manifests: Part::new(0x10_8000, 0x8000),
+    die_keys: Part::new(0x11_0000, 0x6000),
     external_application: Part::new(0, 0x1000),
     external_staging: Part::new(0x1000, 0x80_0000),
 };
-const DIE_LEN: u32 = 0x11_0000;
+const DIE_LEN: u32 = 0x11_6000;
 const EXTERNAL_LEN: u32 = 0x80_1000;
 const SECTOR_LEN: u32 = 4096;
 const DEVICE_CLASS: &str = "bench";
@@ -109,6 +110,7 @@ impl Device {
             device_class: DEVICE_CLASS,
             board_revision: 1,
             abi: 1,
+            device_id: [0xD1; 16],
             owner_keys: &[key],
             storage_root: [5; 32],
         };

@@ -21,6 +21,7 @@ const LAYOUT: Layout = Layout {
     die_application: Part::new(0, 4 * DIE_PAGE),
     die_journal: Part::new(4 * DIE_PAGE, 4 * DIE_PAGE),
     die_manifests: Part::new(8 * DIE_PAGE, 6 * DIE_PAGE),
+    die_keys: Part::new(14 * DIE_PAGE, 9 * DIE_PAGE),
     external_application: Part::new(0, 2 * SECTOR),
     external_staging: Part::new(2 * SECTOR, 16 * SECTOR),
 };
@@ -45,7 +46,7 @@ impl World {
         let die = Geometry {
             erase_size: DIE_PAGE,
             program_unit: 16,
-            size: 14 * DIE_PAGE,
+            size: 23 * DIE_PAGE,
             erased_byte: 0xFF,
             rewrite: Rewrite::Never,
         };
@@ -159,6 +160,7 @@ pub fn boot<R: Rules>(world: &mut World, served: &Served<'_>, mut record: Option
         device_class: "tiny",
         board_revision: 1,
         abi: 1,
+        device_id: [0xD1; 16],
         owner_keys: &keys,
         storage_root: [9; 32],
     };
@@ -313,13 +315,22 @@ impl<'a> Hostile<'a> {
             return true;
         }
         let wanted = engine.wanted();
-        match (self.number() % 8, wanted) {
+        match (self.number() % 9, wanted) {
             (0, _) => engine.offer([self.rounds as u8; 32], self.number() as u32 * 4, false),
             (1, _) => {
                 let release = &releases()[self.number() % 2];
                 engine.offer(release.digest, release.envelope.len() as u32, false);
             }
             (2, _) => _ = engine.cancel(),
+            (7, _) => {
+                engine.set_clock(self.number() as u64);
+                engine.offer_key_set(self.number() as u32 % 4, self.number() as u32 % 600);
+            }
+            (8, _) => {
+                let release = &releases()[self.number() % 2];
+                let permit_len = Some(self.number() as u32 % 300);
+                engine.offer_with_permit(release.digest, release.envelope.len() as u32, false, permit_len);
+            }
             (3, Some(fetch)) => engine.unavailable(fetch.manifest),
             // Out of turn: another place than the one asked for.
             (4, _) => {

@@ -251,6 +251,7 @@ impl<'b> Device<'b> {
             device_class: "tiny",
             board_revision: 1,
             abi: 1,
+            device_id: [0xD1; 16],
             owner_keys: owner_keys(),
             storage_root: [9; 32],
         };

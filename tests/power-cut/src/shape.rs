@@ -7,11 +7,13 @@ pub const DIE_PAGE: u32 = 256;
 /// Sector of the small external flash in bytes: a die page fits one record, a sector needs two.
 pub const SECTOR: u32 = 512;
 
-/// The small device: 4 application pages, 4 of the journal, two slots of 3; 2 external pages, 16 sectors of staging.
+/// The small device: 4 application pages, 4 of the journal, two slots of 3, three
+/// of 3 for key sets; 2 external pages, 16 sectors of staging.
 pub const LAYOUT: Layout = Layout {
     die_application: Part::new(0, 4 * DIE_PAGE),
     die_journal: Part::new(4 * DIE_PAGE, 4 * DIE_PAGE),
     die_manifests: Part::new(8 * DIE_PAGE, 6 * DIE_PAGE),
+    die_keys: Part::new(14 * DIE_PAGE, 9 * DIE_PAGE),
     external_application: Part::new(0, 2 * SECTOR),
     external_staging: Part::new(2 * SECTOR, 16 * SECTOR),
 };
@@ -36,7 +38,7 @@ pub static SMALL: Shape = Shape {
     layout: LAYOUT,
     die_page: DIE_PAGE,
     sector: SECTOR,
-    die_size: 14 * DIE_PAGE,
+    die_size: 23 * DIE_PAGE,
     external_size: 18 * SECTOR,
 };
 
@@ -46,12 +48,13 @@ pub static REAL: Shape = Shape {
         die_application: Part::new(0, 0x10_0000),
         die_journal: Part::new(0x10_0000, 0x8000),
         die_manifests: Part::new(0x10_8000, 0x8000),
+        die_keys: Part::new(0x11_0000, 0x6000),
         external_application: Part::new(0, 0x10_0000),
         external_staging: Part::new(0x10_0000, 0x80_0000),
     },
     die_page: 8192,
     sector: 4096,
-    die_size: 0x11_0000,
+    die_size: 0x11_6000,
     external_size: 0x90_0000,
 };
 
@@ -64,6 +67,7 @@ impl Shape {
                     ("application", self.layout.die_application),
                     ("journal", self.layout.die_journal),
                     ("manifests", self.layout.die_manifests),
+                    ("keys", self.layout.die_keys),
                 ],
                 self.die_page,
             ),

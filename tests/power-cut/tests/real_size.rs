@@ -15,6 +15,7 @@ const LAYOUT: Layout = Layout {
     die_application: Part::new(0, 0x10_0000),
     die_journal: Part::new(0x10_0000, 0x8000),
     die_manifests: Part::new(0x10_8000, 0x8000),
+    die_keys: Part::new(0x11_0000, 0x6000),
     external_application: Part::new(0, 0x10_0000),
     external_staging: Part::new(0x10_0000, 0x80_0000),
 };
@@ -101,6 +102,7 @@ impl Bench {
             device_class: "mps2-an505",
             board_revision: 1,
             abi: 1,
+            device_id: [0xD1; 16],
             owner_keys: &[key],
             storage_root: [5; 32],
         };

@@ -144,6 +144,8 @@ pub struct Die {
     pub identity: Part,
     /// Two pages that make the entropy seed new at each boot.
     pub entropy: Part,
+    /// Three slots for the owner's key sets.
+    pub keys: Part,
 }
 
 /// Flash beside the chip.
@@ -215,6 +217,7 @@ impl Board {
             ("die.manifests", self.non_volatile.die.manifests),
             ("die.identity", self.non_volatile.die.identity),
             ("die.entropy", self.non_volatile.die.entropy),
+            ("die.keys", self.non_volatile.die.keys),
             ("external.application", self.non_volatile.external.application),
             ("external.staging", self.non_volatile.external.staging),
         ];

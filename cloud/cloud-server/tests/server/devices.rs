@@ -70,6 +70,9 @@ fn device_gets_exactly_the_bytes_that_were_pushed_and_its_stages_are_seen() {
         fault: None,
         reason: None,
         on_trial: None,
+        key_set_version: None,
+        key_set_refusal: None,
+        floors: None,
     }));
     let done = server.wait_for("commit", &path, |device| {
         device["update"]["stage"] == "committed" && device["reported"]["running"] == pushed["manifest"]
@@ -357,7 +360,16 @@ fn device_that_changes_its_state_in_a_frenzy_is_stored_seldom_and_ends_with_its_
         let application =
             if number % 2 == 0 { ApplicationState::Stopped } else { ApplicationState::BackingOff };
         let reason = format!("change {number}");
-        let state = State { application, running: None, fault: None, reason: Some(&reason), on_trial: None };
+        let state = State {
+            application,
+            running: None,
+            fault: None,
+            reason: Some(&reason),
+            on_trial: None,
+            key_set_version: None,
+            key_set_refusal: None,
+            floors: None,
+        };
         device.send(&DeviceMessage::State(state));
     }
     let path = format!("/api/v1/devices/{id}");

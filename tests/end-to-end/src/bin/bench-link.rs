@@ -100,6 +100,7 @@ impl Link {
             claim_token: None,
             on_trial: None,
             key_set_version: None,
+            floors: None,
         };
         if device.send(&DeviceMessage::Hello(hello)).is_err() {
             bail!("the hello was not queued");

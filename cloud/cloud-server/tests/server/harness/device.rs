@@ -46,6 +46,7 @@ pub(crate) enum Said {
     Established,
     Welcome(Welcome),
     Offer(Offer),
+    KeySet(KeySetOffer),
     Chunk {
         from: FetchFrom,
         area: u32,
@@ -64,6 +65,7 @@ pub(crate) enum Said {
 pub(crate) struct FakeDevice {
     pub(crate) running: Option<Digest>,
     pub(crate) board_revision: u32,
+    pub(crate) floors: Option<Floors>,
     stream: TcpStream,
     session: DeviceSession,
     started: Instant,
@@ -78,7 +80,7 @@ impl FakeDevice {
         stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
         let session = DeviceSession::new(keys.link(), ephemeral, Keepalive::default(), 0);
         let started = Instant::now();
-        Self { running: None, board_revision: 1, stream, session, started, unread: Vec::new() }
+        Self { running: None, board_revision: 1, floors: None, stream, session, started, unread: Vec::new() }
     }
 
     fn now_ms(&self) -> u64 {
@@ -122,6 +124,7 @@ impl FakeDevice {
             claim_token,
             on_trial: None,
             key_set_version: None,
+            floors: self.floors,
         });
         self.send(&message);
     }
@@ -208,6 +211,27 @@ impl FakeDevice {
         }
     }
 
+    /// Waits for a key set, and fetches it.
+    pub(crate) fn key_set(&mut self) -> (u32, Vec<u8>) {
+        let said = self.expect("key set", |said| matches!(said, Said::KeySet(_)));
+        let Said::KeySet(offer) = said else { unreachable!("{said:?}") };
+        (offer.version, self.fetch([0; 32], FetchFrom::KeySet, 0, offer.len).expect("there"))
+    }
+
+    /// Tells that the device obeys key set `version`, or why not.
+    pub(crate) fn tell_key_set(&mut self, version: Option<u32>, refusal: Option<&str>) {
+        self.send(&DeviceMessage::State(State {
+            application: ApplicationState::Running,
+            running: self.running,
+            fault: None,
+            reason: None,
+            on_trial: None,
+            key_set_version: version,
+            key_set_refusal: refusal,
+            floors: self.floors,
+        }));
+    }
+
     /// Waits until the server ends the connection.
     pub(crate) fn wait_for_end(&mut self) {
         let deadline = Instant::now() + PATIENCE;
@@ -254,6 +278,7 @@ fn owned(event: Event<'_>) -> Said {
         Event::Closed(closed) => Said::Closed(closed),
         Event::Message(ServerMessage::Welcome(welcome)) => Said::Welcome(welcome),
         Event::Message(ServerMessage::Offer(offer)) => Said::Offer(offer),
+        Event::Message(ServerMessage::KeySetOffer(offer)) => Said::KeySet(offer),
         Event::Message(ServerMessage::Command(command)) => Said::Command(command),
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
         Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
