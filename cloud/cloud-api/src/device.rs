@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BundleReference, DeviceId, ManifestDigest, Timestamp};
+use crate::{BundleReference, DeviceId, Floors, ManifestDigest, Timestamp};
 
 /// What the application is doing.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -106,6 +106,15 @@ pub struct ReportedState {
     pub epitaph: Option<String>,
     /// Why, in the device's words, the state last changed.
     pub reason: Option<String>,
+    /// Version of the owner's key set that it obeys; absent for the keys that it was provisioned with.
+    #[serde(default)]
+    pub key_set_version: Option<u32>,
+    /// Why it does not obey the key set that was offered last.
+    #[serde(default)]
+    pub key_set_refusal: Option<String>,
+    /// What it has behind it for good; absent if its hypervisor does not tell.
+    #[serde(default)]
+    pub floors: Option<Floors>,
     /// When the server heard it.
     pub reported_at: Timestamp,
 }
@@ -384,6 +393,9 @@ pub struct SetTarget {
     /// Apply even if the application postpones.
     #[serde(default)]
     pub forced: bool,
+    /// Permit to go back, as `bulkhead key permit` writes it, in hexadecimal digits.
+    #[serde(default)]
+    pub permit: Option<String>,
 }
 
 /// What a server may ask a device to do now.

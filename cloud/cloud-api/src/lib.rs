@@ -8,6 +8,7 @@
 mod device;
 mod fleet;
 mod id;
+mod owner;
 mod problem;
 mod time;
 mod token;
@@ -15,6 +16,7 @@ mod token;
 pub use device::*;
 pub use fleet::*;
 pub use id::{BundleReference, DeviceId, ManifestDigest, TextError, from_hex, to_hex};
+pub use owner::*;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemCode};
 pub use time::Timestamp;
 pub use token::*;

@@ -67,6 +67,11 @@ codes! {
     BundleClassMismatch = "bundle-class-mismatch", 409, "The bundle is for another class of devices.";
     BundleBoardMismatch = "bundle-board-mismatch", 409, "The bundle is for other revisions of the board.";
     BundleAbiMismatch = "bundle-abi-mismatch", 409, "The bundle needs another system call ABI.";
+    BundleOlder = "bundle-older", 409, "The bundle is older than what the device ran.";
+    PermitMismatch = "permit-mismatch", 409, "The permit is not for this device and bundle, or was used.";
+    KeySetMalformed = "key-set-malformed", 422, "The file is not a signed key set.";
+    KeySetUnsigned = "key-set-unsigned", 422, "Too few roots have signed the key set.";
+    KeySetVersionTaken = "key-set-version-taken", 409, "A key set of this or a later version is here.";
     Internal = "internal", 500, "The server failed.";
 }
 

@@ -21,8 +21,16 @@ pub(crate) fn reported(hello: &link::Hello<'_>, at: api::Timestamp) -> api::Repo
         fault: hello.fault.map(fault),
         epitaph: hello.epitaph.map(str::to_owned),
         reason: None,
+        key_set_version: hello.key_set_version,
+        key_set_refusal: None,
+        floors: hello.floors.map(floors),
         reported_at: at,
     }
+}
+
+pub(crate) fn floors(floors: link::Floors) -> api::Floors {
+    let link::Floors { sequence, security_counter, permits } = floors;
+    api::Floors { sequence, security_counter, permits }
 }
 
 pub(crate) fn application(state: link::ApplicationState) -> api::ApplicationState {

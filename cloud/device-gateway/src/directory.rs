@@ -20,6 +20,8 @@ const INBOX_MAX: usize = 32;
 pub(crate) enum ToLink {
     /// Compare target and reported state again.
     TargetChanged,
+    /// The owner pushed a key set.
+    KeySetsChanged,
     /// The answer to the device's plan request: why there is none, or the plan.
     Planned { manifest: Digest, planned: Result<Box<Planned>, NoPlan> },
     /// Send a command.

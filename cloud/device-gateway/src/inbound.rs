@@ -93,6 +93,9 @@ impl Link {
         }))?;
         self.settle_if_target_runs().await?;
         self.acknowledge_trial()?;
+        // Whose manifests count is settled before a manifest is offered.
+        self.offer_key_set().await?;
+        self.give_factory_bundle().await?;
         self.offer_target().await
     }
 
@@ -114,9 +117,15 @@ impl Link {
             reported.fault = Some(convert::fault(fault));
         }
         reported.reason = state.reason.map(str::to_owned);
+        let before = std::mem::replace(&mut reported.key_set_version, state.key_set_version);
+        reported.key_set_refusal = state.key_set_refusal.map(str::to_owned);
+        reported.floors = state.floors.map(convert::floors);
         reported.reported_at = now;
         self.state_changed = true;
         self.acknowledge_trial()?;
+        if before != state.key_set_version {
+            self.offer_key_set().await?;
+        }
         self.flush(Due::IfAllowed).await
     }
 
@@ -133,6 +142,7 @@ impl Link {
         let data = json!({
             "application": reported.application, "running": reported.running, "on_trial": reported.on_trial,
             "fault": reported.fault, "reason": reported.reason,
+            "key_set_version": reported.key_set_version, "key_set_refusal": reported.key_set_refusal,
         });
         store.append_event("device-state", Some(self.id), data, Timestamp::now()).await?;
         self.settle_if_target_runs().await
@@ -189,12 +199,14 @@ impl Link {
         }
         self.offered = Some(update.manifest.0);
         let envelope_len = objects.envelope.len;
+        let permit = store.permit(update.id).await?;
+        let permit_len = permit.and_then(|permit| u32::try_from(permit.len()).ok());
         self.bundle = Some((update.manifest.0, Arc::new(objects)));
         self.outbox.push_update(ServerMessage::Offer(Offer {
             manifest: update.manifest.0,
             envelope_len,
             forced,
-            permit_len: None,
+            permit_len,
         }))?;
         Ok(())
     }
@@ -290,6 +302,9 @@ impl Link {
 
     /// The bytes that a fetch asks for; `None` if there are none.
     async fn span(&mut self, fetch: &Fetch) -> Result<Option<Vec<u8>>, End> {
+        if let Some(bytes) = self.owner_span(fetch).await? {
+            return Ok(bytes);
+        }
         if !self.may_read(fetch.manifest).await? {
             return Ok(None);
         }
@@ -357,6 +372,7 @@ impl Link {
             manifest,
             forced: true,
             account: "server, after a failed trial".to_owned(),
+            permit: None,
         };
         store.set_target(&update, Timestamp::now()).await?;
         self.offer_target().await

@@ -13,6 +13,7 @@ mod inbound;
 mod limits;
 mod link;
 mod outbox;
+mod owner;
 mod pipe;
 mod planner;
 
@@ -96,6 +97,13 @@ impl Gateway {
     /// Tells a connected device that its target changed. A device that is not connected learns it on connecting.
     pub fn target_changed(&self, id: DeviceId) {
         self.shared.directory.send(id, ToLink::TargetChanged);
+    }
+
+    /// Tells every connected device of a new key set. The others learn of it on connecting.
+    pub fn key_sets_changed(&self) {
+        for id in self.shared.directory.ids() {
+            self.shared.directory.send(id, ToLink::KeySetsChanged);
+        }
     }
 
     /// Ends the link of a device, if any: it was revoked.

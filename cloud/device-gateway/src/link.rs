@@ -109,6 +109,8 @@ pub(crate) struct Link {
     pub(crate) progress_written_at: Instant,
     pub(crate) bundle: Option<([u8; 32], Arc<bulkhead_fleet_store::BundleObjects>)>,
     pub(crate) offered: Option<[u8; 32]>,
+    /// The key set that was offered on this link.
+    pub(crate) key_set: Option<Vec<u8>>,
     /// Patches of the update that is under way.
     pub(crate) patches: Option<Patches>,
     /// Bytes handed to the device for its update that are not yet written to the store.
@@ -159,6 +161,7 @@ pub(crate) async fn run(
         progress_written_at: now,
         bundle: None,
         offered: None,
+        key_set: None,
         patches: None,
         bytes_sent: 0,
         commands: HashMap::new(),
@@ -302,6 +305,7 @@ impl Link {
     async fn obey(&mut self, message: ToLink) -> Result<(), End> {
         match message {
             ToLink::TargetChanged => self.offer_target().await,
+            ToLink::KeySetsChanged => self.offer_key_set().await,
             ToLink::Planned { manifest, planned } => self.planned(manifest, planned),
             ToLink::Command { kind, reply } => {
                 if self.commands.len() >= COMMANDS_MAX {

@@ -6,8 +6,11 @@ use sqlx::sqlite::SqlitePool;
 use crate::StoreError;
 
 /// Each migration and, by its place, the version it leads to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001-first.sql"), include_str!("migrations/0002-patches.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001-first.sql"),
+    include_str!("migrations/0002-patches.sql"),
+    include_str!("migrations/0003-owner.sql"),
+];
 
 pub(crate) async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

@@ -53,6 +53,7 @@ fn target(number: u8) -> NewUpdate {
         manifest: ManifestDigest([number; 32]),
         forced: false,
         account: "ada".into(),
+        permit: None,
     }
 }
 

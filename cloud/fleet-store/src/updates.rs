@@ -24,6 +24,8 @@ pub struct NewUpdate {
     pub forced: bool,
     /// Account that deploys.
     pub account: String,
+    /// Permit by which the device may go back, signed by the owner.
+    pub permit: Option<Vec<u8>>,
 }
 
 /// What a device said of its update.
@@ -77,7 +79,7 @@ impl Store {
         };
         let stages = [StageReached { stage, at: now, reason: None }];
         let sql = "INSERT INTO updates (device_id, manifest, forced, created_by, created_at, stage, pages_done, \
-                   pages_total, updated_at, stages) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?)";
+                   pages_total, updated_at, stages, permit) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)";
         sqlx::query(sql)
             .bind(new.device_id.0.to_vec())
             .bind(new.manifest.0.to_vec())
@@ -87,6 +89,7 @@ impl Store {
             .bind(stage.as_str())
             .bind(now.0)
             .bind(to_json(&stages, "stages")?)
+            .bind(new.permit.as_deref())
             .execute(&mut *transaction)
             .await?;
         let update = latest(&mut transaction, new.device_id).await?;

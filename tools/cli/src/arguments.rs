@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use bulkhead_cloud_api::{LogLevel, Role};
+use bulkhead_cloud_api::{LogLevel, ManifestDigest, Role};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::arguments_key::Key;
 
 /// Manage devices that run applications under the Bulkhead microvisor.
 ///
@@ -30,7 +32,7 @@ pub(crate) enum Command {
     Logout,
     /// Show who is logged in.
     Whoami,
-    /// Make and show the key that signs your bundles.
+    /// Make and show keys, decide which of them count, permit going back.
     #[command(subcommand)]
     Key(Key),
     /// Make, list, show, claim, run and command devices.
@@ -173,22 +175,6 @@ pub(crate) struct RunDevice {
     pub(crate) wait: bool,
 }
 
-#[derive(Subcommand)]
-pub(crate) enum Key {
-    /// Make the key that signs your bundles.
-    Generate {
-        /// Where to write it; by default in the configuration folder.
-        #[arg(short, long)]
-        output: Option<PathBuf>,
-    },
-    /// Show the public half of a key.
-    Show {
-        /// The key file; by default the one in the configuration folder.
-        #[arg(long)]
-        key: Option<PathBuf>,
-    },
-}
-
 #[derive(Args)]
 pub(crate) struct MakeBundle {
     /// The program: ELF, Intel HEX, or bare bytes.
@@ -285,6 +271,11 @@ pub(crate) enum App {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
+    /// Choose what devices of a class are given that have no application; without a bundle, list what was chosen.
+    Factory {
+        /// Digest, first digits of one, name@version, or name for the newest. The class is the bundle's.
+        bundle: Option<String>,
+    },
     /// Fetch a bundle file back.
     Pull {
         /// Digest, first digits of one, name@version, or name for the newest.
@@ -301,7 +292,14 @@ pub(crate) struct Deploy {
     #[arg(short, long)]
     pub(crate) device: String,
     /// A bundle file, or a bundle on the server: digest, first digits of one, name@version, or name.
-    pub(crate) bundle: String,
+    #[arg(required_unless_present = "manifest")]
+    pub(crate) bundle: Option<String>,
+    /// Go to exactly this manifest: 64 digits of its digest. Never taken for a file or a name.
+    #[arg(long, value_name = "DIGEST", conflicts_with = "bundle")]
+    pub(crate) manifest: Option<ManifestDigest>,
+    /// Permit to go back that `bulkhead key permit` wrote.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) permit: Option<PathBuf>,
     /// Apply even if the application postpones.
     #[arg(long)]
     pub(crate) forced: bool,
@@ -345,6 +343,14 @@ pub(crate) enum Update {
     Revert {
         /// Id or name.
         device: String,
+    },
+    /// Give a device the factory bundle of its class; see `app factory`.
+    Factory {
+        /// Id or name.
+        device: String,
+        /// Permit to go back that `bulkhead key permit` wrote.
+        #[arg(long, value_name = "FILE")]
+        permit: Option<PathBuf>,
     },
 }
 

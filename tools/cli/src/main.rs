@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod arguments_key;
 mod commands;
 mod config;
 mod failure;

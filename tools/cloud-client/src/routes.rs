@@ -169,6 +169,41 @@ impl Client {
         bytes.map_err(|error| self.unreachable(&error))
     }
 
+    /// Pushes a signed key set.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn push_key_set(&self, signed: Vec<u8>) -> Result<KeySet, ClientError> {
+        let mut request = Outgoing::new("POST", "/api/v1/key-sets");
+        request.content_type = Some("application/octet-stream");
+        request.body = signed;
+        self.receive(self.send(request)?)
+    }
+
+    /// Every key set, newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn key_sets(&self) -> Result<Vec<KeySet>, ClientError> {
+        Ok(self.get::<Page<KeySet>>("/api/v1/key-sets")?.items)
+    }
+
+    /// The factory bundle of each class that has one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn factory_bundles(&self) -> Result<Vec<FactoryBundle>, ClientError> {
+        Ok(self.get::<Page<FactoryBundle>>("/api/v1/factory-bundles")?.items)
+    }
+
+    /// Chooses the factory bundle of the class that the bundle is for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn set_factory_bundle(&self, set: &SetFactoryBundle) -> Result<FactoryBundle, ClientError> {
+        self.call("PUT", "/api/v1/factory-bundles", set)
+    }
+
     /// The newest log records, oldest first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod devices;
+mod owner;
 mod records;
 mod server;
 mod updates;
@@ -34,6 +35,8 @@ pub(crate) fn open_api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(bundles::list, bundles::push))
         .routes(routes!(bundles::show))
         .routes(routes!(bundles::file))
+        .routes(routes!(owner::key_sets, owner::push_key_set))
+        .routes(routes!(owner::factory_bundles, owner::set_factory_bundle))
         .routes(routes!(records::events))
         .routes(routes!(records::follow_events))
         .routes(routes!(records::logs))

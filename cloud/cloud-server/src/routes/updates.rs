@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use bulkhead_bundle_format::{PERMIT_LEN_MAX, Permit};
 use bulkhead_cloud_api::{Bundle, Device, Page, ProblemCode, SetTarget, Timestamp, Update};
 use bulkhead_fleet_store::NewUpdate;
 
@@ -28,11 +29,16 @@ pub(crate) async fn set_target(
     let device = owned(state.find_device(&device).await?)?;
     let bundle = state.find_bundle(&body.bundle).await?;
     check_fit(&device, &bundle)?;
+    let permit = body.permit.as_deref().map(|text| read_permit(text, &device, &bundle)).transpose()?;
+    if permit.is_none() {
+        check_age(&device, &bundle)?;
+    }
     let new = NewUpdate {
         device_id: device.id,
         manifest: bundle.manifest,
         forced: body.forced,
         account: caller.token.account.clone(),
+        permit,
     };
     let now = Timestamp::now();
     let Some(update) = state.store.set_target(&new, now).await? else {
@@ -58,6 +64,50 @@ pub(crate) async fn list(
     let device = state.find_device(&device).await?;
     let updates = state.store.updates(device.id, paging.cursor()?, paging.limit()).await?;
     Ok(Json(page(updates, paging.limit(), |update| update.id.to_string())))
+}
+
+/// Refuses early what the device would refuse for its age. What it runs is never too old for it.
+fn check_age(device: &Device, bundle: &Bundle) -> Result<(), Failure> {
+    let Some(reported) = &device.reported else { return Ok(()) };
+    let Some(floors) = reported.floors.filter(|floors| bundle.sequence < floors.sequence) else {
+        return Ok(());
+    };
+    if reported.running == Some(bundle.manifest) {
+        return Ok(());
+    }
+    let (bundle, device) = (bundle.sequence, floors.sequence);
+    let detail = format!("the bundle has sequence {bundle}, the device committed to {device} before");
+    let next = "sign a permit with `bulkhead key permit` and deploy with --permit, or sign a newer bundle";
+    Err(Failure::of(ProblemCode::BundleOlder, detail, next))
+}
+
+/// Reads a permit and refuses early what the device would refuse. Whether the owner signed it the device decides.
+fn read_permit(text: &str, device: &Device, bundle: &Bundle) -> Result<Vec<u8>, Failure> {
+    let next = "make one with `bulkhead key permit` for this device and bundle";
+    let mismatch = |detail: String| Failure::of(ProblemCode::PermitMismatch, detail, next);
+    let bytes = bytes_of_hex(text).filter(|bytes| bytes.len() <= PERMIT_LEN_MAX);
+    let bytes = bytes.ok_or_else(|| mismatch("the permit is not hexadecimal digits, or too long".into()))?;
+    let permit =
+        Permit::read_unverified(&bytes).map_err(|refused| mismatch(format!("the permit is {refused}")))?;
+    if permit.device_id != device.id.0 {
+        return Err(mismatch("the permit is for another device".into()));
+    }
+    if permit.manifest != bundle.manifest.0 {
+        return Err(mismatch("the permit is for another bundle".into()));
+    }
+    let floors = device.reported.as_ref().and_then(|reported| reported.floors);
+    if let Some(floors) = floors.filter(|floors| floors.permits != permit.number) {
+        let (number, wanted) = (permit.number, floors.permits);
+        return Err(mismatch(format!("the permit has number {number}, the device takes number {wanted}")));
+    }
+    Ok(bytes)
+}
+
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    if rest.is_empty() { bytes } else { None }
 }
 
 /// Refuses early what the device would refuse. A device that has not yet connected decides by itself later.

@@ -7,4 +7,6 @@ mod devices;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod owner;
+#[cfg(test)]
 mod plans;

@@ -7,7 +7,9 @@ use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
     AreaDifference, BuildError, Confirm, Format, Policy, Release, Revisions, build, compare, read_image,
 };
-use bulkhead_cloud_api::{BUNDLE_FILE_LEN_MAX, Bundle, ManifestDigest, Timestamp};
+use bulkhead_cloud_api::{
+    BUNDLE_FILE_LEN_MAX, Bundle, FactoryBundle, ManifestDigest, SetFactoryBundle, Timestamp,
+};
 use bulkhead_cloud_client::Client;
 use serde_json::json;
 
@@ -26,8 +28,34 @@ pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
             Ok(())
         }
         App::Diff { old, new, output } => diff(session, &old, &new, output.as_deref()),
+        App::Factory { bundle } => factory(session, bundle),
         App::Pull { bundle, output } => pull(session, &bundle, &output),
     }
+}
+
+/// Chooses a factory bundle, or lists those that were chosen.
+fn factory(session: &Session<'_>, bundle: Option<String>) -> Result<(), Failure> {
+    let client = session.client()?;
+    let line = |chosen: &FactoryBundle| {
+        let name = chosen.bundle.as_deref().map_or_else(|| chosen.manifest.to_string(), harmless);
+        format!(
+            "{}: {name}, chosen {} by {}",
+            harmless(&chosen.device_class),
+            chosen.set_at,
+            harmless(&chosen.set_by)
+        )
+    };
+    if let Some(bundle) = bundle {
+        let chosen = client.set_factory_bundle(&SetFactoryBundle { bundle })?;
+        session.output.data(&chosen, || vec![line(&chosen)]);
+        return Ok(());
+    }
+    let chosen = client.factory_bundles()?;
+    if chosen.is_empty() {
+        session.output.note("none was chosen; a device without application waits until you deploy to it");
+    }
+    session.output.data(&chosen, || chosen.iter().map(line).collect());
+    Ok(())
 }
 
 fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {

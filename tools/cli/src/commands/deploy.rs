@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bulkhead_cloud_api::{SetTarget, Update, UpdateStage};
+use bulkhead_cloud_api::{SetTarget, Update, UpdateStage, to_hex};
 use bulkhead_cloud_client::{Client, ClientError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -15,23 +15,55 @@ use crate::output::harmless;
 
 /// How often the server is asked.
 const POLL_PERIOD: Duration = Duration::from_millis(200);
+/// Longest wait for a device to run its factory bundle; the update goes on after it.
+const FACTORY_WITHIN: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(session: &Session<'_>, deploy: Deploy) -> Result<(), Failure> {
     let client = session.client()?;
-    let path = Path::new(&deploy.bundle);
-    // What looks like a path is one, so that a missing file is told as such and not as a missing bundle.
-    let bundle = if path.is_file() || deploy.bundle.contains('/') {
-        push(&client, path)?.manifest.to_string()
-    } else {
-        deploy.bundle.clone()
+    let permit = deploy.permit.as_deref().map(read_permit).transpose()?;
+    let bundle = match (deploy.manifest, deploy.bundle) {
+        (Some(manifest), _) => manifest.to_string(),
+        (None, Some(given)) => {
+            let path = Path::new(&given);
+            // What looks like a path is one, so that a missing file is told as such and not as a missing bundle.
+            if path.is_file() || given.contains('/') {
+                push(&client, path)?.manifest.to_string()
+            } else {
+                given
+            }
+        }
+        (None, None) => return Err(Failure::new(ExitCode::Internal, "no bundle was given", "name one")),
     };
     let device = deploy.device.as_str();
-    let update = client.set_target(device, &SetTarget { bundle, forced: deploy.forced })?;
+    let update = client.set_target(device, &SetTarget { bundle, forced: deploy.forced, permit })?;
     if deploy.no_wait {
         session.output.data(&update, || vec![super::update::summary(&update)]);
         return Ok(());
     }
     wait(session, &client, device, update, Duration::from_secs(deploy.timeout))
+}
+
+/// Gives a device the factory bundle of its class, and watches it get there.
+pub(crate) fn factory(session: &Session<'_>, device: &str, permit: Option<&Path>) -> Result<(), Failure> {
+    let client = session.client()?;
+    let permit = permit.map(read_permit).transpose()?;
+    let reported = client.device(device)?.reported;
+    let Some(class) = reported.map(|reported| reported.device_class) else {
+        let what = format!("the class of {device} is not known: it never connected");
+        return Err(Failure::new(ExitCode::Refused, what, "connect it; it is given the factory bundle then"));
+    };
+    let chosen = client.factory_bundles()?.into_iter().find(|factory| factory.device_class == class);
+    let Some(chosen) = chosen else {
+        let what = format!("no factory bundle was chosen for class `{}`", harmless(&class));
+        return Err(Failure::new(ExitCode::NotFound, what, "choose one with `bulkhead app factory BUNDLE`"));
+    };
+    let target = SetTarget { bundle: chosen.manifest.to_string(), forced: true, permit };
+    let update = client.set_target(device, &target)?;
+    wait(session, &client, device, update, FACTORY_WITHIN)
+}
+
+fn read_permit(path: &Path) -> Result<String, Failure> {
+    std::fs::read(path).map(|bytes| to_hex(&bytes)).map_err(|error| Failure::file("read", path, &error))
 }
 
 /// Watches an update to its end.

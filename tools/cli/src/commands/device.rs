@@ -51,7 +51,7 @@ fn list(session: &Session<'_>) -> Result<(), Failure> {
     let now = Timestamp::now();
     session.output.data(&devices, || {
         let rows: Vec<_> = devices.iter().map(|device| row(session, device, now)).collect();
-        table(&["NAME", "ID", "ONLINE", "APPLICATION", "RUNNING", "UPDATE", "SEEN"], &rows)
+        table(&["NAME", "ID", "ONLINE", "APPLICATION", "RUNNING", "UPDATE", "KEYS", "SEEN"], &rows)
     });
     Ok(())
 }
@@ -70,8 +70,15 @@ fn row(session: &Session<'_>, device: &ApiDevice, now: Timestamp) -> Vec<String>
         device.reported.as_ref().map_or("-".into(), |reported| word(&reported.application)),
         running(device).unwrap_or_else(|| "-".into()),
         update.to_owned(),
+        keys(device),
         device.last_seen_at.map_or("never".into(), |at| ago(at, now)),
     ]
+}
+
+/// Version of the key set that a device obeys; 0 for the keys that it was provisioned with.
+fn keys(device: &ApiDevice) -> String {
+    let reported = device.reported.as_ref();
+    reported.map_or("-".into(), |reported| reported.key_set_version.unwrap_or(0).to_string())
 }
 
 fn show(session: &Session<'_>, device: &str) -> Result<(), Failure> {
@@ -109,6 +116,24 @@ fn lines(device: &ApiDevice) -> Vec<String> {
         line("hypervisor", format!("{}, ABI {}", harmless(&reported.hypervisor), reported.abi));
         line("booted", format!("{}, connect {}", word(&reported.boot_reason), reported.connect_count));
         line("application", word(&reported.application));
+        let keys = match reported.key_set_version {
+            Some(version) => format!("key set {version}"),
+            None => "those that it was provisioned with".into(),
+        };
+        line("keys", keys);
+        if let Some(refusal) = &reported.key_set_refusal {
+            line("", format!("a newer set was refused: {}", harmless(refusal)));
+        }
+        if let Some(floors) = &reported.floors {
+            let permits = floors.permits;
+            line(
+                "floors",
+                format!(
+                    "sequence {}, security counter {}, {permits} permits used",
+                    floors.sequence, floors.security_counter
+                ),
+            );
+        }
         if let Some(fault) = &reported.fault {
             line("last fault", describe(fault));
         }

@@ -6,7 +6,7 @@ use bulkhead_bundle_builder::{KeyError, Signer, generate_key, load_key, parse_pu
 use serde_json::json;
 
 use super::Session;
-use crate::arguments::Key;
+use crate::arguments_key::Key;
 use crate::config::{home, make_private_folder};
 use crate::failure::{ExitCode, Failure};
 
@@ -18,6 +18,8 @@ pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
             show(session, &path, &load(Some(&path))?);
             Ok(())
         }
+        Key::Set(command) => super::key_set::run(session, command),
+        Key::Permit(permit) => super::permit::make(session, &permit),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn run(session: &Session<'_>, command: Update) -> Result<(), Failure>
         Update::Apply { device } => order(session, &device, DeviceCommand::ApplyNow),
         Update::Cancel { device } => order(session, &device, DeviceCommand::CancelUpdate),
         Update::Revert { device } => order(session, &device, DeviceCommand::RevertUpdate),
+        Update::Factory { device, permit } => super::deploy::factory(session, &device, permit.as_deref()),
     }
 }
 
