@@ -18,6 +18,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod application;
 mod apply;
 mod crc;
 mod engine;
@@ -32,7 +33,8 @@ mod stage;
 mod staging;
 mod trial;
 
-pub use api::{Boot, Entry, StartCause, Status, Step, Trial};
+pub use api::{Boot, Changes, Entry, OwnedArea, PageCount, StartCause, Status, Step, Trial};
+pub use crc::crc32;
 pub use engine::{Engine, Workspace};
 pub use layout::{
     DeviceFacts, JOURNAL_PAGES_MAX, JOURNAL_PAGES_MIN, Layout, LayoutError, Memory, OWNER_KEYS_MAX,
