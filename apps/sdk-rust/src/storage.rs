@@ -70,8 +70,7 @@ impl Area {
     /// # Errors
     /// As [`Self::begin_read`].
     pub fn begin_write(&self, offset: u32, bytes: &[u8]) -> Result<(), Error> {
-        let arguments =
-            [self.id as usize, offset as usize, bytes.as_ptr().expose_provenance(), bytes.len()];
+        let arguments = [self.id as usize, offset as usize, bytes.as_ptr().expose_provenance(), bytes.len()];
         checked(call_4(abi::SLOT_BH_STORAGE_WRITE, arguments))
     }
 

@@ -55,7 +55,10 @@ impl fmt::Display for Refusal {
                 write!(f, "area {area} ends at byte {end}, its memory has {room}")
             }
             Self::OwnedAreaLost { area } => {
-                write!(f, "area {area} belongs to the running application and would be moved, cut or dropped; ")?;
+                write!(
+                    f,
+                    "area {area} belongs to the running application and would be moved, cut or dropped; "
+                )?;
                 write!(f, "declare it again, or bundle with --give-up-owned")
             }
             Self::TooManyPages => write!(f, "the manifest has too many pages"),

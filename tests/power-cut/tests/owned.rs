@@ -67,7 +67,9 @@ fn an_update_that_takes_an_area_from_the_application_is_refused_before_anything_
         let outcome = update(&start, &running, &new);
         assert_eq!((outcome.running, outcome.stage), (Some(running.digest), Some(UpdateStage::Refused)));
         assert!(outcome.reason.as_deref().is_some_and(|why| why.contains("area 3")), "{:?}", outcome.reason);
-        assert!(outcome.fetched.iter().all(|(from, ..)| *from == bulkhead_link_protocol::FetchFrom::Envelope));
+        assert!(
+            outcome.fetched.iter().all(|(from, ..)| *from == bulkhead_link_protocol::FetchFrom::Envelope)
+        );
         assert_eq!(kept(&outcome.world), kept(&start));
     }
 }

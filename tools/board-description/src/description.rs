@@ -144,6 +144,8 @@ pub struct Die {
     pub identity: Part,
     /// Two pages that make the entropy seed new at each boot.
     pub entropy: Part,
+    /// Two pages for what is counted across power cuts: erases, postponements.
+    pub ledger: Part,
 }
 
 /// Flash beside the chip.
@@ -215,6 +217,7 @@ impl Board {
             ("die.manifests", self.non_volatile.die.manifests),
             ("die.identity", self.non_volatile.die.identity),
             ("die.entropy", self.non_volatile.die.entropy),
+            ("die.ledger", self.non_volatile.die.ledger),
             ("external.application", self.non_volatile.external.application),
             ("external.staging", self.non_volatile.external.staging),
         ];

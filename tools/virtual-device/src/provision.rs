@@ -113,6 +113,7 @@ fn write_memory(path: &Path, board: &Board, record: &[u8]) -> Result<(), Error> 
         die.manifests,
         die.identity,
         die.entropy,
+        die.ledger,
         external.application,
         external.staging,
     ];
