@@ -16,6 +16,8 @@ pub struct FlashSpeeds {
     pub external_sector_bytes: u32,
 }
 
+/// What comes to it whatever is written: the slices in which the application is stopped and started, in microseconds.
+const STOP_AND_START_US: u64 = 10_000;
 /// Times that every page is looked at while the application stands still: before the apply, in it, and after it.
 const LOOKS: u64 = 3;
 /// Times that a page which changes is handled beside being written: opened from staging, and read back.
@@ -28,7 +30,7 @@ impl FlashSpeeds {
             (changes.die, &self.die, self.die_page_bytes),
             (changes.external, &self.external, self.external_sector_bytes),
         ];
-        let us = memories.iter().fold(0u64, |sum, (pages, times, bytes)| {
+        let us = memories.iter().fold(STOP_AND_START_US, |sum, (pages, times, bytes)| {
             let looks = times.check_us(pages.all, *bytes).saturating_mul(LOOKS);
             let handled = times.check_us(pages.changing, *bytes).saturating_mul(HANDLINGS);
             let written = times.write_us(pages.changing, *bytes);
@@ -52,7 +54,7 @@ mod tests {
             speeds.downtime_ms(&Changes { die: PageCount { all, changing }, ..Changes::default() })
         };
         // A page: 2.4 ms of looks; 1.6 ms more and 26.1 ms of writing if it changes.
-        assert_eq!((of(0, 0), of(1, 0), of(1, 1), of(10, 10)), (0, 3, 31, 301));
+        assert_eq!((of(0, 0), of(1, 0), of(1, 1), of(10, 10)), (10, 13, 41, 311));
         assert_eq!(of(u32::MAX, u32::MAX), u32::MAX, "nothing wraps");
     }
 }
