@@ -89,10 +89,9 @@ impl Ledger {
         let record = self.encode(number);
         let holder = self.newest.map_or(self.first, |(at, _)| self.block_of(flash, at));
         for at in records(holder, flash.geometry().erase_size) {
-            if self.newest.is_none_or(|(newest, _)| at > newest) && is_erased(flash, at) {
-                if write_record(flash, at, &record).is_ok() {
-                    return self.written(at, number);
-                }
+            let is_behind = self.newest.is_none_or(|(newest, _)| at > newest);
+            if is_behind && is_erased(flash, at) && write_record(flash, at, &record).is_ok() {
+                return self.written(at, number);
             }
         }
         let second = self.first.plus(flash.geometry().erase_size).unwrap_or(self.first);
