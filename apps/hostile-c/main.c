@@ -138,6 +138,70 @@ static void wild_pointers(void)
     verdict(refused);
 }
 
+static bh_status ended(void)
+{
+    bh_status status;
+    do {
+        status = bh_storage_result_read(0, 0);
+    } while (status == BH_STATUS_BUSY);
+    return status;
+}
+
+/* Area 3 is its own, two sectors long, and lies between others; nothing else can be named. */
+static void wild_storage(void)
+{
+    static const uint32_t wild[] = {
+        0, 4, SECURE_CODE, SECURE_MEMORY, SECURE_UART, SECURE_PART_OF_NVM, NOWHERE, BH_BOARD_RAM_BASE - 4u,
+        BH_BOARD_RAM_BASE + BH_BOARD_RAM_LENGTH - 4u, 0xFFFFFFFCu, BH_BOARD_GATEWAYS, BH_BOARD_UART1_BASE,
+    };
+    static const uint32_t offsets[] = {0x2000u, 0x1FFFu, 0x2001u, 0x10000u, 0x780000u, 0xFFF80000u, 0xFFFFFFFFu};
+    static const uint32_t areas[] = {0, 1, 2, 4, 8, 0x80000u, 0xFFFFFFFFu};
+    struct bh_storage_info info = {.version = BH_STORAGE_INFO_VERSION};
+    int refused = bh_storage_info_read(3, &info) == BH_STATUS_OK && info.length_bytes == 0x2000u;
+    for (uint32_t i = 0; i < sizeof wild / sizeof *wild; i++) {
+        refused &= bh_storage_write(3, 0, (const void *)wild[i], 64) == BH_STATUS_POINTER_REFUSED;
+        refused &= bh_storage_info_read(3, (struct bh_storage_info *)wild[i]) != BH_STATUS_OK;
+    }
+    for (uint32_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        refused &= bh_storage_read(3, offsets[i], 2) == BH_STATUS_ARGUMENT_REFUSED;
+        refused &= bh_storage_write(3, offsets[i], "xx", 2) == BH_STATUS_ARGUMENT_REFUSED;
+        refused &= bh_storage_erase(3, offsets[i]) == BH_STATUS_ARGUMENT_REFUSED;
+    }
+    for (uint32_t i = 0; i < sizeof areas / sizeof *areas; i++) {
+        refused &= bh_storage_read(areas[i], 0, 2) == BH_STATUS_ARGUMENT_REFUSED;
+        refused &= bh_storage_erase(areas[i], 0) == BH_STATUS_ARGUMENT_REFUSED;
+    }
+    refused &= bh_storage_read(3, 0, 257) == BH_STATUS_ARGUMENT_REFUSED;
+    refused &= bh_storage_read(3, 0, 0xFFFFFFFFu) == BH_STATUS_ARGUMENT_REFUSED;
+    refused &= bh_storage_result_read(0, 0) == BH_STATUS_NOTHING_PENDING;
+    /* What was read goes nowhere but into its own RAM, and waits until it does. */
+    refused &= bh_storage_read(3, 0, 64) == BH_STATUS_OK;
+    refused &= bh_storage_erase(3, 0) == BH_STATUS_BUSY;
+    for (uint32_t i = 0; i < sizeof wild / sizeof *wild; i++) {
+        bh_status status;
+        do {
+            status = bh_storage_result_read((void *)wild[i], 64);
+        } while (status == BH_STATUS_BUSY);
+        refused &= status == BH_STATUS_POINTER_REFUSED;
+    }
+    refused &= ended() == BH_STATUS_BUFFER_TOO_SMALL;
+    static char room[64];
+    refused &= bh_storage_result_read(room, sizeof room) == BH_STATUS_OK;
+    verdict(refused);
+}
+
+/* As fast as it can: flash wears, which is its own loss; the link does not notice. */
+static void wear_out_its_area(void)
+{
+    int refused = 1;
+    for (uint32_t i = 0; i < 200; i++) {
+        refused &= bh_storage_erase(3, i % 2u * 0x1000u) == BH_STATUS_OK;
+        refused &= bh_storage_erase(3, 0) == BH_STATUS_BUSY;
+        refused &= ended() == BH_STATUS_OK;
+    }
+    verdict(refused);
+}
+
 /* Registers that the hypervisor used must not come back. */
 static void look_at_leftovers(void)
 {
@@ -220,6 +284,8 @@ static void commit(int crime)
     case 'D': touch_foreign_interrupts(); return;
     case 'E': touch_foreign_exceptions(); return;
     case 'F': flood_the_log(); return;
+    case 'G': wild_storage(); return;
+    case 'H': wear_out_its_area(); return;
     default: bh_console_write("unknown crime\n"); return;
     }
     verdict(0); /* Nothing above may come back. */

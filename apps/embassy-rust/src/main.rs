@@ -41,7 +41,7 @@ async fn listen() {
                     // Between the notification and now the owner may have withdrawn it.
                     let _ = update::apply_now();
                 }
-                Event::UpdateProgress(_) | Event::ClockSet | Event::Unknown(..) => {}
+                Event::UpdateProgress(_) | Event::ClockSet | Event::StorageDone | Event::Unknown(..) => {}
             }
         }
         NEWS.wait().await;

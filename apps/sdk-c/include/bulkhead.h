@@ -11,10 +11,12 @@
 extern "C" {
 #endif
 
-#define BH_ABI_VERSION 1u
+#define BH_ABI_VERSION 2u
 #define BH_DEVICE_ID_LEN 34u
 #define BH_LOG_TEXT_LEN_MAX 256u
-#define BH_UPDATE_STATUS_VERSION 1u
+#define BH_UPDATE_STATUS_VERSION 2u
+#define BH_STORAGE_INFO_VERSION 1u
+#define BH_STORAGE_TRANSFER_LEN_MAX 256u
 
 typedef uint32_t bh_status;
 /** Done. */
@@ -37,6 +39,12 @@ typedef uint32_t bh_status;
 #define BH_STATUS_NOT_YET_KNOWN 8u
 /** Caller: the allowed total is used up, for example the longest postponement. */
 #define BH_STATUS_LIMIT_REACHED 9u
+/** Hardware: flash did not do, or did not keep, what was asked of it; what it holds there is uncertain. */
+#define BH_STATUS_HARDWARE_FAILED 10u
+/** Caller: bits would have to rise; erase the sector first. Nothing was done. */
+#define BH_STATUS_NOT_ERASED 11u
+/** State: not while an update is being applied. */
+#define BH_STATUS_NOT_NOW 12u
 
 /** The link came up (value 1) or went down (value 0). */
 #define BH_NOTIFICATION_NETWORK_CHANGED 1u
@@ -46,6 +54,8 @@ typedef uint32_t bh_status;
 #define BH_NOTIFICATION_UPDATE_READY 3u
 /** The wall clock became known or was corrected. */
 #define BH_NOTIFICATION_CLOCK_SET 4u
+/** What was begun on the application's own storage has ended; value is its BH_STATUS_. */
+#define BH_NOTIFICATION_STORAGE_DONE 5u
 
 /** Nothing to do. */
 #define BH_UPDATE_STAGE_IDLE 0u
@@ -112,6 +122,17 @@ struct bh_update_status {
     uint32_t stage;
     uint32_t pages_done;
     uint32_t pages_total;
+    uint32_t pages_to_write;  /* once it is ready */
+    uint32_t downtime_ms;     /* once it is ready: how long the application will stand still */
+    uint32_t apply_in_s;      /* once it is ready: unless it is postponed further; else 0xFFFFFFFF */
+    uint32_t postpone_left_s; /* once it is ready: no later than so many seconds from now */
+};
+
+struct bh_storage_info {
+    uint32_t version; /* in: BH_STORAGE_INFO_VERSION */
+    uint32_t length_bytes;
+    uint32_t erase_bytes;
+    uint32_t transfer_bytes_max;
 };
 
 struct bh_notification {
@@ -206,7 +227,7 @@ static inline bh_status bh_update_apply_now(
     return ((bh_status (*)(void))BH_GATEWAY(11u))();
 }
 
-/** Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override. */
+/** Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override. */
 static inline bh_status bh_update_postpone(
     uint32_t seconds)
 {
@@ -232,6 +253,41 @@ static inline bh_status bh_notification_next(
     struct bh_notification *notification)
 {
     return ((bh_status (*)(struct bh_notification *))BH_GATEWAY(15u))(notification);
+}
+
+/** Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own. */
+static inline bh_status bh_storage_info_read(
+    uint32_t area, struct bh_storage_info *info)
+{
+    return ((bh_status (*)(uint32_t, struct bh_storage_info *))BH_GATEWAY(16u))(area, info);
+}
+
+/** Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them. */
+static inline bh_status bh_storage_read(
+    uint32_t area, uint32_t offset, uint32_t length_bytes)
+{
+    return ((bh_status (*)(uint32_t, uint32_t, uint32_t))BH_GATEWAY(17u))(area, offset, length_bytes);
+}
+
+/** Begins to program 1 to 256 bytes of an own area; bits only fall. */
+static inline bh_status bh_storage_write(
+    uint32_t area, uint32_t offset, const void *bytes, uint32_t length_bytes)
+{
+    return ((bh_status (*)(uint32_t, uint32_t, const void *, uint32_t))BH_GATEWAY(18u))(area, offset, bytes, length_bytes);
+}
+
+/** Begins to erase the sector of an own area that starts at offset, to 0xFF. */
+static inline bh_status bh_storage_erase(
+    uint32_t area, uint32_t offset)
+{
+    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(19u))(area, offset);
+}
+
+/** Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. */
+static inline bh_status bh_storage_result_read(
+    void *buffer, uint32_t length_bytes)
+{
+    return ((bh_status (*)(void *, uint32_t))BH_GATEWAY(20u))(buffer, length_bytes);
 }
 
 #ifdef __cplusplus

@@ -20,6 +20,12 @@ pub const BH_STATUS_NOTHING_PENDING: u32 = 7;
 pub const BH_STATUS_NOT_YET_KNOWN: u32 = 8;
 /// Caller: the allowed total is used up, for example the longest postponement.
 pub const BH_STATUS_LIMIT_REACHED: u32 = 9;
+/// Hardware: flash did not do, or did not keep, what was asked of it; what it holds there is uncertain.
+pub const BH_STATUS_HARDWARE_FAILED: u32 = 10;
+/// Caller: bits would have to rise; erase the sector first. Nothing was done.
+pub const BH_STATUS_NOT_ERASED: u32 = 11;
+/// State: not while an update is being applied.
+pub const BH_STATUS_NOT_NOW: u32 = 12;
 /// The link came up (value 1) or went down (value 0).
 pub const BH_NOTIFICATION_NETWORK_CHANGED: u32 = 1;
 /// The update entered the stage in value.
@@ -28,6 +34,8 @@ pub const BH_NOTIFICATION_UPDATE_PROGRESS: u32 = 2;
 pub const BH_NOTIFICATION_UPDATE_READY: u32 = 3;
 /// The wall clock became known or was corrected.
 pub const BH_NOTIFICATION_CLOCK_SET: u32 = 4;
+/// What was begun on the application's own storage has ended; value is its BH_STATUS_.
+pub const BH_NOTIFICATION_STORAGE_DONE: u32 = 5;
 /// Nothing to do.
 pub const BH_UPDATE_STAGE_IDLE: u32 = 0;
 /// The manifest is fetched and checked.
@@ -108,7 +116,7 @@ pub const SLOT_BH_NETWORK_REASONS_READ: u32 = 9;
 pub const SLOT_BH_UPDATE_STATUS_READ: u32 = 10;
 /// Slot of `bh_update_apply_now`. Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.
 pub const SLOT_BH_UPDATE_APPLY_NOW: u32 = 11;
-/// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.
+/// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.
 pub const SLOT_BH_UPDATE_POSTPONE: u32 = 12;
 /// Slot of `bh_update_confirm`. Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.
 pub const SLOT_BH_UPDATE_CONFIRM: u32 = 13;
@@ -116,3 +124,13 @@ pub const SLOT_BH_UPDATE_CONFIRM: u32 = 13;
 pub const SLOT_BH_NOTIFICATION_ENABLE: u32 = 14;
 /// Slot of `bh_notification_next`. Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.
 pub const SLOT_BH_NOTIFICATION_NEXT: u32 = 15;
+/// Slot of `bh_storage_info_read`. Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own.
+pub const SLOT_BH_STORAGE_INFO_READ: u32 = 16;
+/// Slot of `bh_storage_read`. Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them.
+pub const SLOT_BH_STORAGE_READ: u32 = 17;
+/// Slot of `bh_storage_write`. Begins to program 1 to 256 bytes of an own area; bits only fall.
+pub const SLOT_BH_STORAGE_WRITE: u32 = 18;
+/// Slot of `bh_storage_erase`. Begins to erase the sector of an own area that starts at offset, to 0xFF.
+pub const SLOT_BH_STORAGE_ERASE: u32 = 19;
+/// Slot of `bh_storage_result_read`. Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+pub const SLOT_BH_STORAGE_RESULT_READ: u32 = 20;

@@ -38,6 +38,10 @@ pub(crate) fn call_3(slot: u32, first: usize, second: usize, third: usize) -> u3
     gateway(slot)(first, second, third, 0)
 }
 
+pub(crate) fn call_4(slot: u32, [first, second, third, fourth]: [usize; 4]) -> u32 {
+    gateway(slot)(first, second, third, fourth)
+}
+
 /// Calls with the address of `value`, for the hypervisor to fill.
 pub(crate) fn fill<T>(slot: u32, value: &mut T) -> Result<(), Error> {
     checked(call_1(slot, (&raw mut *value).expose_provenance()))
@@ -67,6 +71,9 @@ pub(crate) const fn checked(status: u32) -> Result<(), Error> {
         abi::BH_STATUS_NOTHING_PENDING => Error::NothingPending,
         abi::BH_STATUS_NOT_YET_KNOWN => Error::NotYetKnown,
         abi::BH_STATUS_LIMIT_REACHED => Error::LimitReached,
+        abi::BH_STATUS_HARDWARE_FAILED => Error::HardwareFailed,
+        abi::BH_STATUS_NOT_ERASED => Error::NotErased,
+        abi::BH_STATUS_NOT_NOW => Error::NotNow,
         other => Error::Unknown(other),
     })
 }

@@ -22,6 +22,7 @@ pub mod network;
 pub mod notification;
 #[cfg(feature = "panic-handler")]
 mod panic;
+pub mod storage;
 pub mod text;
 pub mod update;
 
@@ -48,6 +49,12 @@ pub enum Error {
     NotYetKnown,
     /// Caller: the allowed total is used up.
     LimitReached,
+    /// Hardware: flash did not do or keep what was asked of it.
+    HardwareFailed,
+    /// Caller: bits would have to rise; erase the sector first.
+    NotErased,
+    /// State: not while an update is being applied.
+    NotNow,
     /// Hypervisor: a status of a later version.
     Unknown(u32),
 }

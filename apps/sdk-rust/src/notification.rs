@@ -16,6 +16,8 @@ pub enum Event {
     UpdateReady(u32),
     /// The wall clock became known or was corrected.
     ClockSet,
+    /// What was begun on the application's own storage has ended: see [`crate::storage`].
+    StorageDone,
     /// A kind of a later version, and its value.
     Unknown(u32, u32),
 }
@@ -55,6 +57,7 @@ pub fn next() -> Option<Notification> {
         (abi::BH_NOTIFICATION_UPDATE_PROGRESS, stage) => Event::UpdateProgress(stage),
         (abi::BH_NOTIFICATION_UPDATE_READY, pages) => Event::UpdateReady(pages),
         (abi::BH_NOTIFICATION_CLOCK_SET, _) => Event::ClockSet,
+        (abi::BH_NOTIFICATION_STORAGE_DONE, _) => Event::StorageDone,
         (kind, value) => Event::Unknown(kind, value),
     };
     Some(Notification { at_us: raw.at_us, event })

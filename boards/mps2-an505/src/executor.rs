@@ -4,11 +4,11 @@ use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulkhead_armv8m_trustzone as world;
-use bulkhead_chip_mps2_an505::{Lan9118, NvmFlash, NvmKind};
+use bulkhead_chip_mps2_an505::{DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    DeviceSession, FRAME_LEN_MAX, Facts, Health, Hypervisor, LinkSettings, LinkStorage, Moments, Offence,
-    Order, Outside, SeededEntropy,
+    DeviceSession, FRAME_LEN_MAX, Facts, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
+    Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
@@ -105,6 +105,13 @@ pub(crate) fn start() {
         epitaph: words,
         claim_token: identity.claim_token,
         device_id,
+        flash_speeds: FlashSpeeds {
+            die: DIE_TIMES,
+            die_page_bytes: board::DIE_PAGE_BYTES,
+            external: EXTERNAL_TIMES,
+            external_sector_bytes: board::EXTERNAL_SECTOR_BYTES,
+        },
+        ledger: FlashAddress(board::DIE_LEDGER.0),
     };
     let settings = LinkSettings {
         private_key: identity.device_private_key,
@@ -171,6 +178,11 @@ extern "C" fn bulkhead_tick() {
     if BUSY.load(Ordering::Relaxed) || idle_for >= IDLE_TICKS {
         world::switch::pend_executor();
     }
+}
+
+/// A gateway left something to do: the next tick brings a slice.
+pub(crate) fn wake() {
+    BUSY.store(true, Ordering::Relaxed);
 }
 
 /// The Ethernet controller has a frame: its line rests until the executor has emptied it.

@@ -4,7 +4,7 @@ use bulkhead_armv8m_trustzone::critical::Shared;
 use bulkhead_armv8m_trustzone::{memory_check, tick};
 use bulkhead_hypervisor::{ApplicationMemory, Mailbox, MailboxAccess, dispatch};
 
-use crate::partition;
+use crate::{executor, partition};
 
 static MAILBOX: Shared<Mailbox> = Shared::new(Mailbox::new());
 
@@ -36,5 +36,9 @@ impl ApplicationMemory for Memory {
 /// Called by every gateway with the application's registers. Runs on the caller's level, never waits.
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
-    dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox) as u32
+    let status = dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox);
+    if TheMailbox.with(|m| m.storage_waits()) {
+        executor::wake();
+    }
+    status as u32
 }

@@ -115,8 +115,31 @@ pub struct ReportedState {
     /// What it has behind it for good; absent if its hypervisor does not tell.
     #[serde(default)]
     pub floors: Option<Floors>,
+    /// What its flash went through; absent from devices that do not count.
+    #[serde(default)]
+    pub wear: Option<FlashWear>,
     /// When the server heard it.
     pub reported_at: Timestamp,
+}
+
+/// Erases of a device's flash since it was made.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FlashWear {
+    /// Pages of the application, all together.
+    pub application: u32,
+    /// No single page of the application was erased more often than this for updates.
+    pub application_page_max: u32,
+    /// Pages of the journal, all together.
+    pub journal: u32,
+    /// Of one page of the journal: they are used in turn.
+    pub journal_page_max: u32,
+    /// Pages of the two slots for manifests, all together.
+    pub manifests: u32,
+    /// Sectors of staging, all together.
+    pub staging: u32,
+    /// Sectors that the application erased in areas of its own.
+    pub owned: u32,
 }
 
 /// The link of a device that is connected now, and its budget.
@@ -295,17 +318,23 @@ pub struct UpdateDetails {
     pub downtime_ms: Option<u32>,
     /// Erases of application pages since the device was made.
     pub page_erases: Option<u32>,
+    /// While it is ready: when it is applied unless the application postpones it further.
+    pub apply_at: Option<Timestamp>,
+    /// While it is on trial: how that stands.
+    pub trial: Option<TrialProgress>,
 }
 
 impl UpdateDetails {
-    /// Takes what `newer` knows and keeps the rest.
+    /// Takes what `newer` knows and keeps the rest, but for what holds in one stage alone.
     pub fn learn(&mut self, newer: Self) {
-        let Self { code, mode, downtime_ms, page_erases } = newer;
+        let Self { code, mode, downtime_ms, page_erases, apply_at, trial } = newer;
         *self = Self {
             code: code.or(self.code.take()),
             mode: mode.or(self.mode),
             downtime_ms: downtime_ms.or(self.downtime_ms),
             page_erases: page_erases.or(self.page_erases),
+            apply_at,
+            trial,
         };
     }
 }
@@ -346,6 +375,18 @@ pub struct Update {
     pub updated_at: Timestamp,
     /// Stages in the order in which they were reached.
     pub stages: Vec<StageReached>,
+}
+
+/// How a new version on trial stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TrialProgress {
+    /// Times that the device was started with it, this one included.
+    pub starts: u32,
+    /// Starts after which it is taken back unless it was found healthy.
+    pub starts_max: u32,
+    /// Whether the device found it healthy: it waits for the server's acknowledgement alone.
+    pub healthy: bool,
 }
 
 /// Body that registers a device that a factory made.

@@ -42,8 +42,28 @@ pub struct BundleArea {
     pub base: u32,
     /// Length in bytes.
     pub length: u32,
+    /// `code`, `constant`, `application-owned` or `fill`.
+    #[serde(default)]
+    pub kind: String,
     /// SHA-256 of the image, 64 hexadecimal digits.
     pub digest: String,
+}
+
+/// What a bundle lays down about running and updating its application. What is absent is left to the device.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct BundlePolicy {
+    /// Longest time that the application may postpone an update, in seconds; 0 for not at all.
+    pub postpone_max_s: Option<u32>,
+    /// Whether the application has to confirm that a new version works.
+    pub confirm: bool,
+    /// Time without a fault that a trial takes at least, in seconds.
+    pub trial_window_s: Option<u32>,
+    /// Starts of the device that a trial survives unconfirmed.
+    pub trial_boots: Option<u32>,
+    /// Whether areas that the application before it owns may be moved, cut or dropped.
+    pub gives_up_owned: bool,
 }
 
 /// A bundle.
@@ -74,6 +94,9 @@ pub struct Bundle {
     pub size_bytes: u64,
     /// The areas.
     pub areas: Vec<BundleArea>,
+    /// The policy.
+    #[serde(default)]
+    pub policy: BundlePolicy,
     /// When it was pushed.
     pub pushed_at: Timestamp,
     /// By which account.

@@ -24,6 +24,7 @@ pub(crate) fn reported(hello: &link::Hello<'_>, at: api::Timestamp) -> api::Repo
         key_set_version: hello.key_set_version,
         key_set_refusal: None,
         floors: hello.floors.map(floors),
+        wear: None,
         reported_at: at,
     }
 }
@@ -64,6 +65,21 @@ pub(crate) fn fault(fault: link::Fault) -> api::Fault {
     }
 }
 
+pub(crate) const fn wear(wear: &link::Wear) -> api::FlashWear {
+    api::FlashWear {
+        application: wear.application,
+        application_page_max: wear.applies,
+        journal: wear.journal,
+        journal_page_max: match wear.journal_pages {
+            0 => wear.journal,
+            pages => wear.journal.div_ceil(pages),
+        },
+        manifests: wear.manifests,
+        staging: wear.staging,
+        owned: wear.owned,
+    }
+}
+
 /// `None` for `Idle`, which is no stage of any update.
 pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
     Some(match stage {
@@ -83,7 +99,9 @@ pub(crate) fn stage(stage: link::UpdateStage) -> Option<api::UpdateStage> {
 }
 
 /// What a progress message tells beside its stage.
-pub(crate) fn details(progress: &link::Progress<'_>) -> api::UpdateDetails {
+pub(crate) fn details(progress: &link::Progress<'_>, now: api::Timestamp) -> api::UpdateDetails {
+    let later =
+        |seconds: u32| api::Timestamp(now.0.saturating_add(i64::from(seconds).saturating_mul(1_000_000)));
     api::UpdateDetails {
         code: progress.code.map(|code| code.as_str().to_owned()),
         mode: progress.mode.map(|mode| match mode {
@@ -94,6 +112,12 @@ pub(crate) fn details(progress: &link::Progress<'_>) -> api::UpdateDetails {
         }),
         downtime_ms: progress.downtime_ms,
         page_erases: progress.page_erases,
+        apply_at: progress.apply_in_s.map(later),
+        trial: progress.trial.map(|trial| api::TrialProgress {
+            starts: trial.starts,
+            starts_max: trial.starts_max,
+            healthy: trial.healthy,
+        }),
     }
 }
 

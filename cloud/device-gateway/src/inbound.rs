@@ -6,7 +6,7 @@ use bulkhead_cloud_api::{LogLevel, ManifestDigest, StagingMode, Timestamp, Updat
 use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ObjectSpan, ProgressReport};
 use bulkhead_link_protocol::{
     Acknowledge, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer,
-    PlanRequest, Progress, ServerMessage, State, Unavailable, Welcome,
+    PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -45,6 +45,7 @@ impl Link {
                 self.command_done(done.id, done.accepted);
                 Ok(())
             }
+            DeviceMessage::Wear(wear) => self.wear(&wear).await,
             DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
             DeviceMessage::Progress(progress) => self.progress(&progress).await,
             DeviceMessage::PlanRequest(request) => self.plan_request(request).await,
@@ -126,6 +127,13 @@ impl Link {
         if before != state.key_set_version {
             self.offer_key_set().await?;
         }
+        self.flush(Due::IfAllowed).await
+    }
+
+    async fn wear(&mut self, wear: &Wear) -> Result<(), End> {
+        let Some(reported) = &mut self.reported else { return Ok(()) };
+        reported.wear = Some(convert::wear(wear));
+        self.state_changed = true;
         self.flush(Due::IfAllowed).await
     }
 
@@ -339,7 +347,7 @@ impl Link {
             pages_done: progress.pages_done,
             pages_total: progress.pages_total,
             reason: progress.reason.map(str::to_owned),
-            details: convert::details(progress),
+            details: convert::details(progress, Timestamp::now()),
             bytes_sent: 0,
         };
         // Pages within a stage are many and cheap to forget; what a stage came to is written before the next.

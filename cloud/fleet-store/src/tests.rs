@@ -248,6 +248,34 @@ async fn audit_chain_shows_an_entry_that_was_edited() {
 }
 
 #[tokio::test]
+async fn what_a_device_says_of_its_update_is_kept_and_the_estimate_outlives_its_stage() {
+    let scratch = Scratch::with_device().await;
+    let (store, id) = (&scratch.store, DeviceId([1; 16]));
+    let new = NewUpdate {
+        device_id: id,
+        manifest: ManifestDigest([2; 32]),
+        forced: false,
+        account: "a".into(),
+        permit: None,
+    };
+    store.set_target(&new, Timestamp(1)).await.expect("sets").expect("is known");
+    let details =
+        UpdateDetails { downtime_ms: Some(350), apply_at: Some(Timestamp(9)), ..UpdateDetails::default() };
+    let ready = ProgressReport { details: details.clone(), ..report(2, UpdateStage::Ready, 9) };
+    let update = store.record_progress(id, &ready, Timestamp(2)).await.expect("records").expect("news");
+    assert_eq!(update.details, details);
+    assert_eq!(store.record_progress(id, &ready, Timestamp(3)).await.expect("records"), None, "no news");
+    let later = UpdateDetails { apply_at: Some(Timestamp(10)), ..details.clone() };
+    let postponed = ProgressReport { details: later.clone(), ..ready };
+    let update = store.record_progress(id, &postponed, Timestamp(4)).await.expect("records").expect("news");
+    assert_eq!((update.details, update.stages.len()), (later, 2), "the same stage");
+    let applying = report(2, UpdateStage::Applying, 0);
+    store.record_progress(id, &applying, Timestamp(5)).await.expect("records").expect("news");
+    let kept = store.latest_update(id).await.expect("reads").expect("is there").details;
+    assert_eq!(kept, UpdateDetails { downtime_ms: Some(350), ..UpdateDetails::default() });
+}
+
+#[tokio::test]
 async fn file_of_a_newer_server_is_refused() {
     let scratch = Scratch::new().await;
     sqlx::query("PRAGMA user_version = 99").execute(&scratch.store.writer).await.expect("marks");

@@ -112,16 +112,19 @@ impl Store {
         if update.manifest != report.manifest || update.stage == UpdateStage::Superseded {
             return Ok(None);
         }
+        let mut details = update.details.clone();
+        details.learn(report.details.clone());
         let same = update.stage == report.stage
             && update.pages_done == report.pages_done
             && update.pages_total == report.pages_total
-            && report.bytes_sent == 0;
+            && report.bytes_sent == 0
+            && update.details == details;
         if same {
             return Ok(None);
         }
+        update.details = details;
         update.pages_done = report.pages_done;
         update.pages_total = report.pages_total;
-        update.details.learn(report.details.clone());
         update.bytes_sent = update.bytes_sent.saturating_add(report.bytes_sent);
         if update.stage == report.stage {
             update.updated_at = now;

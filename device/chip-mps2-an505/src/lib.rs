@@ -12,6 +12,6 @@ mod register;
 mod uart;
 
 pub use lan9118::Lan9118;
-pub use nvm::{NvmFlash, NvmKind};
+pub use nvm::{DIE_TIMES, EXTERNAL_TIMES, NvmFlash, NvmKind};
 pub use protection::{Sram3Share, assign_peripheral, assign_sram3};
 pub use uart::Uart;

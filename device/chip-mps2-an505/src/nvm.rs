@@ -3,7 +3,7 @@
 //! The RAM would take anything; this driver lets through only what the real parts would, so that what passes here
 //! does not fail on silicon: die flash refuses to program a unit twice, external flash only clears bits.
 
-use bulkhead_nor_flash::{FlashAddress, FlashError, Geometry, NorFlash, Rewrite};
+use bulkhead_nor_flash::{FlashAddress, FlashError, FlashTimes, Geometry, NorFlash, Rewrite};
 
 /// Which part's laws apply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,6 +13,12 @@ pub enum NvmKind {
     /// Serial NOR: sectors of `erase_size`, bits only fall.
     External,
 }
+
+/// Speed of the die's flash: that of RAM under QEMU, byte by byte. Fitted to what `tests/end-to-end` sees.
+pub const DIE_TIMES: FlashTimes = FlashTimes { erase_us: 200, program_kib_us: 50, check_kib_us: 100 };
+
+/// Speed of external flash: the same memory.
+pub const EXTERNAL_TIMES: FlashTimes = DIE_TIMES;
 
 const ERASED: u8 = 0xFF;
 

@@ -2,10 +2,12 @@
 
 use bulkhead_link_protocol::LogSource;
 use bulkhead_syscall_abi::{
-    ABI_VERSION, DEVICE_ID_LEN, LOG_TEXT_LEN_MAX, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, slot,
+    ABI_VERSION, DEVICE_ID_LEN, LOG_TEXT_LEN_MAX, Status, UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION,
+    UpdateStageNumber, UpdateStatus, slot,
 };
 
 use crate::mailbox::Mailbox;
+use crate::storage;
 
 /// The application's memory, reached only by checked copies.
 ///
@@ -43,7 +45,7 @@ pub fn dispatch(
     memory: &impl ApplicationMemory,
     mailbox: &impl MailboxAccess,
 ) -> Status {
-    let [a, b, c, _] = arguments;
+    let [a, b, c, d] = arguments;
     let put = |address: u32, bytes: &[u8]| {
         if memory.copy_out(address, bytes) { Status::Ok } else { Status::PointerRefused }
     };
@@ -71,18 +73,18 @@ pub fn dispatch(
             Status::Ok
         }),
         slot::UPDATE_POSTPONE if a == 0 || a > POSTPONE_MAX_S => Status::ArgumentRefused,
-        slot::UPDATE_POSTPONE => when_ready(mailbox, |m| {
-            let Some(left) = m.postpone_left_s.checked_sub(a) else { return Status::LimitReached };
-            m.postpone_left_s = left;
-            m.request(|r| r.postpone_s = Some(a));
-            Status::Ok
-        }),
+        slot::UPDATE_POSTPONE => update_postpone(a, now_us(), mailbox),
         slot::UPDATE_CONFIRM => {
             mailbox.with(|m| m.request(|r| r.confirm = true));
             Status::Ok
         }
         slot::NOTIFICATION_ENABLE => notification_enable(a, memory, mailbox),
         slot::NOTIFICATION_NEXT => notification_next(a, memory, mailbox),
+        slot::STORAGE_INFO_READ => storage::info_read(a, b, memory, mailbox),
+        slot::STORAGE_READ => storage::read(a, b, c, mailbox),
+        slot::STORAGE_WRITE => storage::write([a, b, c, d], memory, mailbox),
+        slot::STORAGE_ERASE => storage::erase(a, b, mailbox),
+        slot::STORAGE_RESULT_READ => storage::result_read(a, b, memory, mailbox),
         _ => Status::CallUnknown,
     }
 }
@@ -117,12 +119,26 @@ fn update_status_read(address: u32, memory: &impl ApplicationMemory, mailbox: &i
     if !memory.copy_in(address, &mut version) {
         return Status::PointerRefused;
     }
-    if u32::from_le_bytes(version) != UPDATE_STATUS_VERSION {
-        return Status::VersionUnknown;
-    }
-    let mut status = mailbox.with(|m| m.update);
-    status.version = UPDATE_STATUS_VERSION;
-    if memory.copy_out(address, &status.to_bytes()) { Status::Ok } else { Status::PointerRefused }
+    let version = u32::from_le_bytes(version);
+    let bytes = UpdateStatus { version, ..mailbox.with(|m| m.update) }.to_bytes();
+    let bytes = match version {
+        1 => bytes.get(..UPDATE_STATUS_1_LEN).unwrap_or_default(),
+        UPDATE_STATUS_VERSION => &bytes,
+        _ => return Status::VersionUnknown,
+    };
+    if memory.copy_out(address, bytes) { Status::Ok } else { Status::PointerRefused }
+}
+
+fn update_postpone(seconds: u32, now_us: u64, mailbox: &impl MailboxAccess) -> Status {
+    let until_ms = (now_us / 1000).saturating_add(u64::from(seconds).saturating_mul(1000));
+    when_ready(mailbox, |m| match m.postpone_latest_ms {
+        None => Status::NothingPending,
+        Some(latest_ms) if until_ms > latest_ms => Status::LimitReached,
+        Some(_) => {
+            m.request(|r| r.postpone_until_ms = r.postpone_until_ms.max(Some(until_ms)));
+            Status::Ok
+        }
+    })
 }
 
 fn when_ready(mailbox: &impl MailboxAccess, work: impl FnOnce(&mut Mailbox) -> Status) -> Status {

@@ -1,5 +1,7 @@
 use super::*;
-use bulkhead_syscall_abi::{NotificationKind, SYSTEM_CALLS, UpdateStatus};
+use crate::storage::StorageArea;
+use bulkhead_nor_flash::FlashAddress;
+use bulkhead_syscall_abi::{NotificationKind, SYSTEM_CALLS};
 use core::cell::RefCell;
 
 /// 1 KiB of application memory at 0x2000_0000; the first 256 bytes are constants.
@@ -54,6 +56,13 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
     mailbox.with(|m| {
         m.wall_offset_us = Some(1);
         m.notify(0, NotificationKind::ClockSet, 0);
+        let own = StorageArea { id: 2, start: FlashAddress(0), length: 4096 };
+        m.storage.open([own].into_iter(), 4096);
+    });
+    assert_eq!(storage::read(2, 0, 64, &mailbox), Status::Ok);
+    mailbox.with(|m| {
+        let (operation, bytes) = m.storage.waiting().unwrap();
+        m.storage.done(operation, Status::Ok, &bytes);
     });
     for call in SYSTEM_CALLS {
         for wild in [0, 4, BASE - 1, BASE + 1022, BASE, 0x3800_0000, u32::MAX, u32::MAX - 3] {
@@ -68,10 +77,17 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
                 arguments = [2, wild, 64, 64];
             }
             let takes_pointer = call.arguments.iter().any(|a| a.c_type.ends_with('*'));
-            let readable = wild == BASE && call.name == "bh_log_write";
+            if call.name == "bh_storage_result_read" {
+                arguments = [wild, 64, 64, 64];
+            }
+            if call.name == "bh_storage_write" {
+                arguments = [2, 0, wild, 64];
+            }
+            let readable = wild == BASE && ["bh_log_write", "bh_storage_write"].contains(&call.name);
             if takes_pointer && !readable {
                 let status = dispatch(call.slot, arguments, || 5, &memory, &mailbox);
-                let version_zero = wild == BASE && call.name == "bh_update_status_read";
+                let versioned = ["bh_update_status_read", "bh_storage_info_read"].contains(&call.name);
+                let version_zero = wild == BASE && versioned;
                 let expected = if version_zero { Status::VersionUnknown } else { Status::PointerRefused };
                 assert_eq!(status, expected, "{} at {wild:#x}", call.name);
             }
@@ -105,14 +121,35 @@ fn an_update_is_postponed_only_when_ready_and_only_so_long() {
     assert_eq!(call(slot::UPDATE_APPLY_NOW, 0), Status::NothingPending);
     mailbox.with(|m| {
         m.update = UpdateStatus { stage: UpdateStageNumber::Ready as u32, ..UpdateStatus::default() };
-        m.postpone_left_s = 5000;
     });
+    assert_eq!(call(slot::UPDATE_POSTPONE, 60), Status::NothingPending, "it was not told yet");
+    mailbox.with(|m| m.postpone_latest_ms = Some(5_000_000));
     assert_eq!(call(slot::UPDATE_POSTPONE, 3601), Status::ArgumentRefused);
     assert_eq!(call(slot::UPDATE_POSTPONE, 3600), Status::Ok);
-    assert_eq!(call(slot::UPDATE_POSTPONE, 3600), Status::LimitReached);
+    assert_eq!(call(slot::UPDATE_POSTPONE, 60), Status::Ok, "a shorter one changes nothing");
+    let late = dispatch(slot::UPDATE_POSTPONE, [3600, 0, 0, 0], || 1_400_001_000, &memory, &mailbox);
+    assert_eq!(late, Status::LimitReached);
     assert_eq!(call(slot::UPDATE_APPLY_NOW, 0), Status::Ok);
     let requests = mailbox.with(|m| m.take_requests());
-    assert!(requests.apply_now && requests.postpone_s == Some(3600));
+    assert!(requests.apply_now && requests.postpone_until_ms == Some(3_600_000));
+}
+
+#[test]
+fn the_struct_of_an_update_is_filled_in_the_version_that_was_asked_for() {
+    let (memory, mailbox) = world();
+    mailbox.with(|m| m.update = UpdateStatus { stage: 4, downtime_ms: 350, postpone_left_s: 7, ..m.update });
+    for (version, len) in [(1u32, 16), (2, 32)] {
+        assert!(memory.copy_out(RAM, &[0xAA; 64]) && memory.copy_out(RAM, &version.to_le_bytes()));
+        assert_eq!(dispatch(slot::UPDATE_STATUS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox), Status::Ok);
+        let mut back = [0; 64];
+        assert!(memory.copy_in(RAM, &mut back));
+        assert_eq!((back[0], back[4]), (version.to_le_bytes()[0], 4));
+        let (filled, kept) = back.split_at(len);
+        assert!(filled.last() == Some(&0) && kept.iter().all(|byte| *byte == 0xAA), "{len} bytes of it");
+    }
+    assert!(memory.copy_out(RAM, &3u32.to_le_bytes()));
+    let later = dispatch(slot::UPDATE_STATUS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox);
+    assert_eq!(later, Status::VersionUnknown);
 }
 
 #[test]

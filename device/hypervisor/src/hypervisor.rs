@@ -10,19 +10,19 @@ use bulkhead_link_protocol::{
 };
 use bulkhead_link_session::{Closed, Event};
 use bulkhead_network_stack::NetworkStack;
-use bulkhead_nor_flash::NorFlash;
-use bulkhead_syscall_abi::{
-    ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, UpdateStatus, WakeReason,
-};
+use bulkhead_nor_flash::{FlashAddress, NorFlash};
+use bulkhead_syscall_abi::{ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, WakeReason};
 use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, Memory, StartCause, Step};
 
 use crate::application::{Application, Due, Health, Offence};
 use crate::calls::MailboxAccess;
+use crate::downtime::FlashSpeeds;
+use crate::ledger::Ledger;
 use crate::lines::{FaultLine, Short};
 use crate::link::{Link, LinkSettings, LinkStorage};
 use crate::log_ring::LogRecord;
 use crate::trial_watch::{TrialWatch, Verdict};
-use crate::update_policy::{Moment, POSTPONE_TOTAL_S, UpdatePolicy};
+use crate::update_policy::UpdatePolicy;
 
 /// Longest own log text in bytes.
 const LINE_LEN_MAX: usize = 160;
@@ -52,6 +52,10 @@ pub struct Facts {
     pub claim_token: [u8; 16],
     /// The device id as text.
     pub device_id: [u8; 34],
+    /// How fast flash is here.
+    pub flash_speeds: FlashSpeeds,
+    /// First of two erase blocks of the die for what is counted.
+    pub ledger: FlashAddress,
 }
 
 /// The facts of one moment.
@@ -96,23 +100,27 @@ pub trait Outside {
 ///
 /// The parts of a slice are kept out of line: their stack frames then follow each other instead of adding up.
 pub struct Hypervisor<'w, E> {
-    facts: Facts,
+    pub(crate) facts: Facts,
     network: Option<NetworkStack<E>>,
-    link: Link<'w>,
-    engine: Engine<'w>,
-    application: Application,
-    policy: UpdatePolicy,
+    pub(crate) link: Link<'w>,
+    pub(crate) engine: Engine<'w>,
+    pub(crate) application: Application,
+    pub(crate) policy: UpdatePolicy,
+    pub(crate) ledger: Ledger,
+    pub(crate) ledger_due: bool,
+    pub(crate) wear_due: bool,
+    pub(crate) stopped_at_ms: Option<u64>,
     trial: TrialWatch,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,
     state_due: bool,
-    engine_busy: bool,
+    pub(crate) engine_busy: bool,
     engine_ready: bool,
-    applying: bool,
+    pub(crate) applying: bool,
     restart_at_ms: Option<u64>,
     log_level: u8,
-    reported_stage: Option<(Digest, UpdateStage, u32)>,
+    reported_stage: Option<(Digest, UpdateStage, u32, u64)>,
     reported_at_ms: u64,
     told_stage: Option<(Digest, UpdateStage)>,
     pending_log: Option<LogRecord>,
@@ -138,6 +146,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         entropy: &mut impl Entropy,
     ) -> Result<Self, LayoutError> {
         let boot = engine.boot(memory)?;
+        let mut ledger = Ledger::read(memory.die, facts.ledger);
+        let journal_len = engine.layout().die_journal.length;
+        ledger.wear.journal_pages = journal_len.checked_div(facts.flash_speeds.die_page_bytes).unwrap_or(0);
         Ok(Self {
             facts,
             network,
@@ -145,6 +156,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             engine,
             application: Application::new(),
             policy: UpdatePolicy::default(),
+            ledger,
+            ledger_due: false,
+            wear_due: false,
+            stopped_at_ms: None,
             trial: TrialWatch::default(),
             on_trial: false,
             welcomed: false,
@@ -185,16 +200,18 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         let now_ms = moment.now_us / 1000;
         self.judge_application(&moment, mailbox, outside);
         self.poll_link(moment.now_us, mailbox, entropy, outside);
+        self.serve_storage(moment.now_us, memory, mailbox, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.watch_owner(moment.now_us, mailbox, outside);
         self.tell_outcome(moment.now_us, mailbox, outside);
+        self.keep_ledger(memory);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
             && self.link.flush(network)
         {
             network.poll(now_ms);
         }
-        self.publish(mailbox);
+        self.publish(now_ms, mailbox);
         if self.restart_at_ms.is_some_and(|at| now_ms >= at) {
             return Order::RestartDevice;
         }
@@ -324,6 +341,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.link.established();
         self.welcomed = true;
         self.claimed = true;
+        self.wear_due = true;
         self.log_level = welcome.log_level;
         // Last words are told once.
         self.facts.epitaph = None;
@@ -339,10 +357,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.engine_busy = true;
         // An offer that changes nothing, of what was refused before, is answered with the old outcome.
         self.reported_stage = None;
-        self.policy.reset();
-        if offer.forced {
-            self.policy.order();
-        }
+        self.policy.offered(offer.manifest, offer.forced);
     }
 
     fn command(
@@ -423,43 +438,33 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         if self.applying && moment.health != Health::Stopped {
             return; // The application is being stopped; nothing is written before that.
         }
-        let step = if self.engine_busy || self.engine_ready { self.engine.step(memory) } else { Step::Idle };
+        let step = if self.engine_busy || self.engine_ready { self.step_engine(memory) } else { Step::Idle };
         // A staged update waits for its moment: that is looked at in every slice, but asks for none of its own.
         self.engine_ready = step == Step::ReadyToApply && !self.applying;
         self.engine_busy &= !self.engine_ready;
         match step {
-            Step::Idle => self.engine_busy = false,
+            Step::Idle => {
+                self.engine_busy = false;
+                // What the application was stopped for was cancelled or replaced before it began.
+                if core::mem::take(&mut self.applying) && self.engine.running().is_some() {
+                    self.application.verified(WakeReason::Requested);
+                }
+            }
             Step::Working => {}
             Step::ReadyToApply | Step::ReadyToRevert if self.applying => self.engine.allow_apply(),
             Step::ReadyToRevert => {
-                self.applying = true;
-                self.engine_busy = true;
-                self.application.hold_for_update();
+                self.stop_for_update(now_us / 1000, mailbox);
                 self.say(now_us, 1, mailbox, outside, format_args!("taking the new version back"));
             }
-            Step::ReadyToApply => {
-                let running = moment.health != Health::Stopped;
-                match self.policy.judge(running, &requests, now_us / 1000) {
-                    Moment::Wait => {}
-                    Moment::Tell => {
-                        let pages = self.engine.status().map_or(0, |s| s.pages_total);
-                        // The running bundle says how polite one has to be to its application.
-                        let longest_s = self.engine.policy().and_then(|policy| policy.postpone_max_s);
-                        mailbox.with(|m| m.postpone_left_s = longest_s.unwrap_or(POSTPONE_TOTAL_S));
-                        self.notify(now_us, NotificationKind::UpdateReady, pages, mailbox, outside);
-                    }
-                    Moment::Apply => {
-                        self.applying = true;
-                        self.engine_busy = true;
-                        self.application.hold_for_update();
-                        self.say(now_us, 2, mailbox, outside, format_args!("applying the update"));
-                    }
-                }
-            }
+            Step::ReadyToApply => self.judge_ready(moment, &requests, mailbox, outside),
             Step::StartApplication(digest, cause) => {
                 self.applying = false;
                 self.state_due = true;
-                self.policy.reset();
+                self.tell_downtime(now_us, mailbox, outside);
+                // An update that goes back to staging is still the same: what was granted stays granted.
+                if cause != StartCause::Resumed {
+                    self.policy.reset();
+                }
                 let reason = match cause {
                     StartCause::Boot => WakeReason::PowerOn,
                     StartCause::Trial if self.engine.trial().is_some_and(|trial| trial.boots > 1) => {
@@ -561,6 +566,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         if self.told_stage == Some(now) {
             return;
         }
+        self.stage_reached(now.1, now_us, mailbox, outside);
+        let Some(status) = self.engine.status() else { return };
         let word = match status.stage {
             UpdateStage::Refused => "refused",
             UpdateStage::Failed => "failed",
@@ -608,6 +615,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             self.state_due = !self.link.send(&DeviceMessage::State(state));
         }
         self.send_progress(now_ms);
+        self.send_wear();
         // What is wanted is said once, so it is kept until there is room.
         self.pending_plan = self.pending_plan.take().or_else(|| self.engine.wanted_plan());
         if let Some(request) = self.pending_plan
@@ -645,11 +653,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     fn send_progress(&mut self, now_ms: u64) {
         let Some(status) = self.engine.status() else { return };
-        let now = (status.manifest, status.stage, status.pages_done);
+        let now = (status.manifest, status.stage, status.pages_done, self.news());
         if self.reported_stage == Some(now) {
             return;
         }
-        let same_stage = self.reported_stage.is_some_and(|(m, s, _)| (m, s) == (now.0, now.1));
+        let same_stage = self.reported_stage.is_some_and(|(m, s, ..)| (m, s) == (now.0, now.1));
         if same_stage && now_ms.saturating_sub(self.reported_at_ms) < PROGRESS_EVERY_MS {
             return;
         }
@@ -662,9 +670,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             code: status.code,
             mode: status.mode,
             bytes_received: Some(status.bytes_received),
-            downtime_ms: None,
-            page_erases: None,
+            downtime_ms: self.downtime_ms(),
+            page_erases: Some(self.ledger.wear.application),
             wanted_back: status.wanted_back,
+            apply_in_s: self.apply_in_s(now_ms),
+            trial: self.trial_state(),
         };
         if self.link.send(&DeviceMessage::Progress(progress)) {
             self.reported_stage = Some(now);
@@ -673,19 +683,14 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     }
 
     /// Lets the application read how things are.
-    fn publish(&self, mailbox: &impl MailboxAccess) {
+    fn publish(&self, now_ms: u64, mailbox: &impl MailboxAccess) {
         let network = match (self.welcomed, &self.network) {
             (true, _) => NetworkStatus::Online,
             (false, Some(_)) if self.link.has_address() => NetworkStatus::Connecting,
             (false, _) => NetworkStatus::Offline,
         };
-        let status = self.engine.status();
-        let update = status.map_or(UpdateStatus::default(), |s| UpdateStatus {
-            version: 0,
-            stage: s.stage as u32,
-            pages_done: s.pages_done,
-            pages_total: s.pages_total,
-        });
+        let update = self.update_status(now_ms);
+        let postpone_latest_ms = self.policy.latest_ms();
         let fetching = matches!(update.stage, 1 | 3);
         let mut reasons = NetworkReason::AlwaysConnected as u32;
         let mut because = |condition: bool, reason: NetworkReason| {
@@ -705,6 +710,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             m.network_status = network as u32;
             m.network_reasons = reasons;
             m.update = update;
+            m.postpone_latest_ms = postpone_latest_ms;
         });
     }
 
@@ -724,6 +730,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                         m.wake_reason = start.reason;
                         m.device_id = self.facts.device_id;
                     });
+                    self.open_storage(mailbox);
                     outside.console(format_args!("application starts ({:?})", start.reason));
                     self.state_due = true;
                     Order::Start { offset: entry.base, length: entry.length }
@@ -747,7 +754,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.say(now_us, 0, mailbox, outside, text);
     }
 
-    fn notify(
+    pub(crate) fn notify(
         &self,
         now_us: u64,
         kind: NotificationKind,
@@ -761,7 +768,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     }
 
     /// A line of the hypervisor's own, to the console and to the server.
-    fn say(
+    pub(crate) fn say(
         &self,
         now_us: u64,
         level: u8,

@@ -11,18 +11,24 @@
 
 mod application;
 mod calls;
+mod courtesy;
+mod downtime;
 mod entropy;
 mod hypervisor;
+mod ledger;
 mod lines;
 mod link;
 mod log_ring;
 mod mailbox;
+mod storage;
 mod trial_watch;
 mod update_policy;
+mod wear;
 
 pub use application::{Application, Due, Health, Offence, Start};
 pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
+pub use downtime::FlashSpeeds;
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};
 pub use link::{LinkSettings, LinkStorage};

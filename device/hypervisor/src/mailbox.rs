@@ -4,6 +4,7 @@ use bulkhead_link_protocol::LogSource;
 use bulkhead_syscall_abi::{Notification, NotificationKind, UpdateStatus, WakeReason};
 
 use crate::log_ring::{LogRecord, LogRing};
+use crate::storage::Storage;
 
 /// Notifications that may wait; with more, the oldest is dropped.
 const NOTIFICATIONS_MAX: usize = 16;
@@ -15,8 +16,8 @@ pub struct Requests {
     pub restart: bool,
     /// `bh_update_apply_now`.
     pub apply_now: bool,
-    /// `bh_update_postpone`, in seconds.
-    pub postpone_s: Option<u32>,
+    /// `bh_update_postpone`: until when, in milliseconds of monotonic time.
+    pub postpone_until_ms: Option<u64>,
     /// `bh_update_confirm`.
     pub confirm: bool,
 }
@@ -35,8 +36,10 @@ pub struct Mailbox {
     pub network_reasons: u32,
     /// The update as the application sees it.
     pub update: UpdateStatus,
-    /// Seconds that the application may still postpone the staged update.
-    pub postpone_left_s: u32,
+    /// Until when the application may postpone a ready update, in milliseconds of monotonic time.
+    pub postpone_latest_ms: Option<u64>,
+    /// The application's own areas of external flash.
+    pub(crate) storage: Storage,
     /// Why the application runs.
     pub wake_reason: WakeReason,
     /// The device id as text.
@@ -50,12 +53,22 @@ impl Mailbox {
             log: LogRing::new(),
             notifications: heapless::Deque::new(),
             notification_line: None,
-            requests: Requests { restart: false, apply_now: false, postpone_s: None, confirm: false },
+            requests: Requests { restart: false, apply_now: false, postpone_until_ms: None, confirm: false },
             wall_offset_us: None,
             network_status: 0,
             network_reasons: 0,
-            update: UpdateStatus { version: 0, stage: 0, pages_done: 0, pages_total: 0 },
-            postpone_left_s: 0,
+            update: UpdateStatus {
+                version: 0,
+                stage: 0,
+                pages_done: 0,
+                pages_total: 0,
+                pages_to_write: 0,
+                downtime_ms: 0,
+                apply_in_s: 0,
+                postpone_left_s: 0,
+            },
+            postpone_latest_ms: None,
+            storage: Storage::new(),
             wake_reason: WakeReason::PowerOn,
             device_id: [0; 34],
         }
@@ -115,6 +128,12 @@ impl Mailbox {
         self.notifications.clear();
         self.notification_line = None;
         self.requests = Requests::default();
+        self.storage.forget();
+    }
+
+    /// Whether the executor has something to do on the application's storage.
+    pub const fn storage_waits(&self) -> bool {
+        self.storage.is_waiting()
     }
 }
 

@@ -11,7 +11,9 @@ use crate::cose::{
     SIGN1_STRUCTURE_START, key_id,
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
-use crate::manifest::{AreaKind, Confirm, Manifest, Medium, Policy, Revisions, page_digest};
+use crate::manifest::{
+    AreaKind, Confirm, Manifest, Medium, POLICY_GIVES_UP_OWNED, Policy, Revisions, page_digest,
+};
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};
 
@@ -93,9 +95,16 @@ pub fn encode_manifest(fields: &ManifestFields<'_>) -> Result<Vec<u8>, Refused> 
 /// What is left to the device's defaults is left out.
 fn encode_policy(w: &mut Writer, policy: &Policy) {
     let confirm = (policy.confirm == Confirm::Application).then_some(1);
-    let values = [policy.postpone_max_s, confirm, policy.trial_window_s, policy.trial_boots];
-    w.head(Major::Map, values.iter().flatten().count() as u64);
-    for (key, value) in (1..).zip(values) {
+    let gives_up = policy.gives_up_owned.then_some(1);
+    let values = [
+        (1, policy.postpone_max_s),
+        (2, confirm),
+        (3, policy.trial_window_s),
+        (4, policy.trial_boots),
+        (POLICY_GIVES_UP_OWNED, gives_up),
+    ];
+    w.head(Major::Map, values.iter().filter(|(_, value)| value.is_some()).count() as u64);
+    for (key, value) in values {
         if let Some(value) = value {
             w.pair(key, value.into());
         }

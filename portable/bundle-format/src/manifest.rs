@@ -31,6 +31,8 @@ const POLICY_CONFIRM: u64 = 2;
 const POLICY_TRIAL_WINDOW_S: u64 = 3;
 /// Policy key: starts of the hypervisor that an unconfirmed trial survives.
 const POLICY_TRIAL_BOOTS: u64 = 4;
+/// Policy key: whether areas that the running application owns may be given up; 1 yes, anything else no.
+pub(crate) const POLICY_GIVES_UP_OWNED: u64 = 8;
 
 /// Which memory an area lies in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -84,6 +86,8 @@ pub struct Policy {
     pub trial_window_s: Option<u32>,
     /// Starts of the hypervisor that an unconfirmed trial survives; the engine's default if absent.
     pub trial_boots: Option<u32>,
+    /// Areas that the running application owns may be moved, shrunk or dropped: what is in them is given up.
+    pub gives_up_owned: bool,
 }
 
 /// Who says, at the device, that a new version works.
@@ -218,6 +222,12 @@ impl<'a> Area<'a> {
             return Err(ManifestFault::DigestOfNothing(self.id));
         }
         Ok(())
+    }
+
+    /// Whether the `length` bytes from `base` of `medium` lie in this area.
+    pub fn holds(&self, medium: Medium, base: u32, length: u32) -> bool {
+        let end = |base: u32, length: u32| u64::from(base) + u64::from(length);
+        self.medium == medium && self.base <= base && end(base, length) <= end(self.base, self.length)
     }
 
     fn overlaps(&self, other: &Area<'_>) -> bool {
@@ -431,6 +441,7 @@ fn policy(r: &mut Reader<'_>) -> Result<Policy, Refused> {
             }
             POLICY_TRIAL_WINDOW_S => policy.trial_window_s = Some(r.u32()?),
             POLICY_TRIAL_BOOTS => policy.trial_boots = Some(r.u32()?),
+            POLICY_GIVES_UP_OWNED => policy.gives_up_owned = r.u32()? == 1,
             _ => r.skip()?,
         }
     }

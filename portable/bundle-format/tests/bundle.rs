@@ -435,7 +435,9 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             confirm: Confirm::Application,
             trial_window_s: Some(5),
             trial_boots: Some(7),
+            gives_up_owned: true,
         },
+        Policy { gives_up_owned: true, ..Policy::default() },
     ];
     for policy in policies {
         let payload = encode_manifest(&ManifestFields { policy, ..fields(&areas) }).unwrap();
@@ -445,4 +447,7 @@ fn policy_of_trials_comes_back_as_it_was_written() {
     let head = encode_manifest(&ManifestFields { policy: Policy::default(), ..fields(&areas) }).unwrap();
     let later = [&head[..head.len() - 1], &[0xA1, 0x02, 0x09]].concat();
     assert_eq!(Manifest::parse(&later).unwrap().policy.confirm, Confirm::Application);
+    // Nor does a number that is not known yet give anything up.
+    let later = [&head[..head.len() - 1], &[0xA1, 0x08, 0x02]].concat();
+    assert!(!Manifest::parse(&later).unwrap().policy.gives_up_owned);
 }

@@ -12,9 +12,11 @@ mod limits;
 mod message;
 mod plan;
 mod reason_code;
+mod wear;
 
 pub use frame::{Frame, FrameError, Lane, decode, encode};
 pub use limits::*;
 pub use message::*;
 pub use plan::{PATCHES_MAX, PatchOffer, PatchOffers, Plan, PlanRequest, StagingMode};
 pub use reason_code::ReasonCode;
+pub use wear::{TrialState, Wear};

@@ -8,6 +8,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use crate::frame::Lane;
 use crate::plan::{Plan, PlanRequest, StagingMode};
 use crate::reason_code::ReasonCode;
+use crate::wear::{TrialState, Wear};
 
 /// SHA-256 of a manifest's payload: the name of what a device runs or shall run.
 pub type Digest = [u8; 32];
@@ -61,6 +62,7 @@ messages! {
         Ping(Ping) = Control / 0x03, "Keepalive.";
         Pong(Ping) = Control / 0x04, "Answer to a keepalive.";
         CommandDone(CommandDone) = Control / 0x05, "Outcome of a command.";
+        Wear(Wear) = Control / 0x06, "What the flash went through; after each `Welcome` and each update.";
         Fetch(Fetch) = Update / 0x01, "Asks for a span of a manifest or of an area.";
         Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
         PlanRequest(PlanRequest) = Update / 0x03, "Asks how to stage an update.";
@@ -539,6 +541,12 @@ pub struct Progress<'b> {
     /// What shall be offered instead, because it has to be fetched to go back.
     #[cbor(n(10), with = "minicbor::bytes")]
     pub wanted_back: Option<Digest>,
+    /// While it is ready: seconds until it is applied unless the application postpones it further.
+    #[n(11)]
+    pub apply_in_s: Option<u32>,
+    /// While it is on trial: how that stands.
+    #[n(12)]
+    pub trial: Option<TrialState>,
 }
 
 /// Who wrote a log record.

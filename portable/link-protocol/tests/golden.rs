@@ -75,6 +75,8 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         downtime_ms: None,
         page_erases: None,
         wanted_back: None,
+        apply_in_s: None,
+        trial: None,
     };
     let trial = Progress {
         stage: UpdateStage::Trial,
@@ -87,6 +89,17 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         page_erases: Some(100_000),
         wanted_back: Some([0xEF; 32]),
         ..progress
+    };
+    let postponed = Progress { apply_in_s: Some(3_600), downtime_ms: Some(350), ..progress };
+    let tried = TrialState { starts: 2, starts_max: 3, healthy: true };
+    let wear = Wear {
+        application: 70_000,
+        applies: 900,
+        journal: 5_000,
+        journal_pages: 4,
+        manifests: 1_000,
+        staging: u32::MAX,
+        owned: 7,
     };
     let request = PlanRequest {
         manifest: [0xAB; 32],
@@ -138,6 +151,9 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
             M::Fetch(Fetch { manifest: [0xAB; 32], from: FetchFrom::Permit, area: 0, offset: 0, len: 140 }),
         ),
         ("plan-request", M::PlanRequest(request)),
+        ("progress-postponed", M::Progress(Progress { stage: UpdateStage::Ready, ..postponed })),
+        ("progress-tried", M::Progress(Progress { trial: Some(tried), ..progress })),
+        ("wear", M::Wear(wear)),
         ("plan-request-first", M::PlanRequest(PlanRequest { base: None, patch_version: 0, ..request })),
     ]
 }

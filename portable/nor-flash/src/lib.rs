@@ -9,8 +9,10 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod laws;
+mod times;
 
 pub use laws::{LawBroken, check_laws};
+pub use times::FlashTimes;
 
 /// An address in one memory, counted in bytes from that memory's own start.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

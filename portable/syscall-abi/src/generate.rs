@@ -4,7 +4,8 @@ use core::fmt::{Result, Write};
 
 use crate::{
     ABI_VERSION, DEVICE_ID_LEN, GATEWAY_STRIDE_BYTES, LOG_TEXT_LEN_MAX, NetworkReason, NetworkStatus,
-    NotificationKind, SYSTEM_CALLS, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason,
+    NotificationKind, STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, Status,
+    UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason,
 };
 
 type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
@@ -41,7 +42,9 @@ extern \"C\" {
     writeln!(out, "#define BH_ABI_VERSION {ABI_VERSION}u")?;
     writeln!(out, "#define BH_DEVICE_ID_LEN {DEVICE_ID_LEN}u")?;
     writeln!(out, "#define BH_LOG_TEXT_LEN_MAX {LOG_TEXT_LEN_MAX}u")?;
-    writeln!(out, "#define BH_UPDATE_STATUS_VERSION {UPDATE_STATUS_VERSION}u\n")?;
+    writeln!(out, "#define BH_UPDATE_STATUS_VERSION {UPDATE_STATUS_VERSION}u")?;
+    writeln!(out, "#define BH_STORAGE_INFO_VERSION {STORAGE_INFO_VERSION}u")?;
+    writeln!(out, "#define BH_STORAGE_TRANSFER_LEN_MAX {STORAGE_TRANSFER_LEN_MAX}u\n")?;
     writeln!(out, "typedef uint32_t bh_status;")?;
     for (status, name, doc) in Status::ALL {
         writeln!(out, "/** {doc} */\n#define {name} {}u", *status as u32)?;
@@ -59,6 +62,17 @@ struct bh_update_status {
     uint32_t stage;
     uint32_t pages_done;
     uint32_t pages_total;
+    uint32_t pages_to_write;  /* once it is ready */
+    uint32_t downtime_ms;     /* once it is ready: how long the application will stand still */
+    uint32_t apply_in_s;      /* once it is ready: unless it is postponed further; else 0xFFFFFFFF */
+    uint32_t postpone_left_s; /* once it is ready: no later than so many seconds from now */
+};
+
+struct bh_storage_info {
+    uint32_t version; /* in: BH_STORAGE_INFO_VERSION */
+    uint32_t length_bytes;
+    uint32_t erase_bytes;
+    uint32_t transfer_bytes_max;
 };
 
 struct bh_notification {

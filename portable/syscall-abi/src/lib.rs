@@ -18,13 +18,16 @@ pub use structs::*;
 pub use table::{Argument, Call, SYSTEM_CALLS, slot};
 
 /// Version of the interface: rises when slots are appended. Manifests name the range they work with.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Distance of two gateways in bytes: `SG` and one branch.
 pub const GATEWAY_STRIDE_BYTES: u32 = 8;
 
 /// Longest log text in bytes; what is longer is refused, not cut.
 pub const LOG_TEXT_LEN_MAX: u32 = 256;
+
+/// Most bytes of the application's own storage that one call reads or writes.
+pub const STORAGE_TRANSFER_LEN_MAX: u32 = 256;
 
 /// Length of a device id as text, without a terminating zero.
 pub const DEVICE_ID_LEN: u32 = 34;

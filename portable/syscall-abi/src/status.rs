@@ -26,4 +26,7 @@ statuses! {
     NothingPending = 7, "BH_STATUS_NOTHING_PENDING", "State: there is nothing to fetch or to act on.";
     NotYetKnown = 8, "BH_STATUS_NOT_YET_KNOWN", "State: the value is not known yet, for example the wall clock before the first connect.";
     LimitReached = 9, "BH_STATUS_LIMIT_REACHED", "Caller: the allowed total is used up, for example the longest postponement.";
+    HardwareFailed = 10, "BH_STATUS_HARDWARE_FAILED", "Hardware: flash did not do, or did not keep, what was asked of it; what it holds there is uncertain.";
+    NotErased = 11, "BH_STATUS_NOT_ERASED", "Caller: bits would have to rise; erase the sector first. Nothing was done.";
+    NotNow = 12, "BH_STATUS_NOT_NOW", "State: not while an update is being applied.";
 }

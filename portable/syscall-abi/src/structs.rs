@@ -1,7 +1,13 @@
 //! Structs and constants shared with the application. All are little-endian with 32-bit fields first.
 
-/// Version of [`UpdateStatus`].
-pub const UPDATE_STATUS_VERSION: u32 = 1;
+/// Version of [`UpdateStatus`]. Version 1 ended behind `pages_total` and is still filled for who asks for it.
+pub const UPDATE_STATUS_VERSION: u32 = 2;
+
+/// Length of version 1 of [`UpdateStatus`] in bytes.
+pub const UPDATE_STATUS_1_LEN: usize = 16;
+
+/// Version of [`StorageInfo`].
+pub const STORAGE_INFO_VERSION: u32 = 1;
 
 /// Where an update stands.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -15,18 +21,60 @@ pub struct UpdateStatus {
     pub pages_done: u32,
     /// Pages of this stage.
     pub pages_total: u32,
+    /// Pages that applying will write; 0 before it is ready.
+    pub pages_to_write: u32,
+    /// Estimate of how long the application will stand still, in milliseconds; 0 before it is ready.
+    pub downtime_ms: u32,
+    /// Seconds until a ready update is applied unless it is postponed further; 0xFFFFFFFF when none is ready.
+    pub apply_in_s: u32,
+    /// Seconds from now beyond which a ready update cannot be postponed; 0 when none is ready.
+    pub postpone_left_s: u32,
 }
 
 impl UpdateStatus {
     /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 16] {
-        let mut out = [0; 16];
-        let words = [self.version, self.stage, self.pages_done, self.pages_total];
-        for (to, word) in out.chunks_exact_mut(4).zip(words) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        out
+    pub fn to_bytes(self) -> [u8; 32] {
+        words([
+            self.version,
+            self.stage,
+            self.pages_done,
+            self.pages_total,
+            self.pages_to_write,
+            self.downtime_ms,
+            self.apply_in_s,
+            self.postpone_left_s,
+        ])
     }
+}
+
+/// What an application may do with an area of its own.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct StorageInfo {
+    /// Set by the caller to [`STORAGE_INFO_VERSION`].
+    pub version: u32,
+    /// Length of the area in bytes.
+    pub length_bytes: u32,
+    /// Bytes that one erase clears; erases start at a multiple of it.
+    pub erase_bytes: u32,
+    /// Most bytes that one call reads or writes.
+    pub transfer_bytes_max: u32,
+}
+
+impl StorageInfo {
+    /// The struct as an application reads it.
+    pub fn to_bytes(self) -> [u8; 16] {
+        words([self.version, self.length_bytes, self.erase_bytes, self.transfer_bytes_max])
+    }
+}
+
+fn words<const WORDS: usize, const LEN: usize>(words: [u32; WORDS]) -> [u8; LEN] {
+    const { assert!(LEN == 4 * WORDS, "four bytes a word") };
+    let mut out = [0; LEN];
+    for (to, word) in out.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    out
 }
 
 /// Something that the application may want to know.
@@ -78,6 +126,7 @@ numbers! {
         UpdateProgress = 2, "UPDATE_PROGRESS", "The update entered the stage in value.";
         UpdateReady = 3, "UPDATE_READY", "An update is staged; value is the pages to be written. Apply or postpone.";
         ClockSet = 4, "CLOCK_SET", "The wall clock became known or was corrected.";
+        StorageDone = 5, "STORAGE_DONE", "What was begun on the application's own storage has ended; value is its BH_STATUS_.";
     }
 }
 

@@ -59,12 +59,22 @@ calls! {
     11 UPDATE_APPLY_NOW "bh_update_apply_now" ()
         "Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.";
     12 UPDATE_POSTPONE "bh_update_postpone" ("uint32_t" "seconds")
-        "Keeps a staged update waiting for up to 3,600 s a call and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.";
+        "Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.";
     13 UPDATE_CONFIRM "bh_update_confirm" () "Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.";
     14 NOTIFICATION_ENABLE "bh_notification_enable" ("uint32_t" "interrupt")
         "Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.";
     15 NOTIFICATION_NEXT "bh_notification_next" ("struct bh_notification *" "notification")
         "Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.";
+    16 STORAGE_INFO_READ "bh_storage_info_read" ("uint32_t" "area", "struct bh_storage_info *" "info")
+        "Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own.";
+    17 STORAGE_READ "bh_storage_read" ("uint32_t" "area", "uint32_t" "offset", "uint32_t" "length_bytes")
+        "Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them.";
+    18 STORAGE_WRITE "bh_storage_write" ("uint32_t" "area", "uint32_t" "offset", "const void *" "bytes", "uint32_t" "length_bytes")
+        "Begins to program 1 to 256 bytes of an own area; bits only fall.";
+    19 STORAGE_ERASE "bh_storage_erase" ("uint32_t" "area", "uint32_t" "offset")
+        "Begins to erase the sector of an own area that starts at offset, to 0xFF.";
+    20 STORAGE_RESULT_READ "bh_storage_result_read" ("void *" "buffer", "uint32_t" "length_bytes")
+        "Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.";
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the engine says to the hypervisor.
 
+use bulkhead_bundle_format::Medium;
 use bulkhead_link_protocol::{Digest, ReasonCode, StagingMode, UpdateStage};
 
 /// What the flash held when power came on.
@@ -77,6 +78,39 @@ pub struct Status<'e> {
     pub mode: Option<StagingMode>,
     /// Bytes that came from the server for it since it was offered.
     pub bytes_received: u64,
+    /// What applying will write; from `Ready` on.
+    pub changes: Option<Changes>,
+}
+
+/// What an apply has to look at and to write.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Changes {
+    /// On the die.
+    pub die: PageCount,
+    /// In external flash.
+    pub external: PageCount,
+}
+
+/// Pages of one memory.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PageCount {
+    /// Pages of the new version.
+    pub all: u32,
+    /// Those that the version before it does not have there.
+    pub changing: u32,
+}
+
+/// An area that belongs to the application: no update touches it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OwnedArea {
+    /// Its number in the manifest.
+    pub id: u32,
+    /// Memory.
+    pub medium: Medium,
+    /// First byte, counted from the start of that memory's application part.
+    pub base: u32,
+    /// Length in bytes.
+    pub length: u32,
 }
 
 /// Where to start the application.

@@ -4,7 +4,7 @@
 const POLYNOMIAL: u32 = 0xEDB8_8320;
 
 /// CRC of `bytes`, carried on from `seed`; the first call starts with 0.
-pub(crate) fn crc32(seed: u32, bytes: &[u8]) -> u32 {
+pub fn crc32(seed: u32, bytes: &[u8]) -> u32 {
     let mut crc = !seed;
     for byte in bytes {
         crc ^= u32::from(*byte);

@@ -7,7 +7,7 @@ use bulkhead_delta::Decoder;
 use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
-use crate::api::{Boot, Entry, StartCause, Status, Step, Trial};
+use crate::api::{Boot, Changes, Entry, StartCause, Status, Step, Trial};
 use crate::journal::{Journal, Mark, NO_MANIFEST, State};
 use crate::keys::Keys;
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
@@ -228,6 +228,8 @@ pub struct Engine<'w, R: Rules = Sound> {
     pub(crate) opened: Opened,
     /// Bytes that came for the offered manifest.
     pub(crate) bytes_received: u64,
+    /// What applying the target will write, once it is ready.
+    pub(crate) changes: Option<Changes>,
     rules: PhantomData<R>,
 }
 
@@ -278,6 +280,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             plan_asked: false,
             opened: Opened::Nothing,
             bytes_received: 0,
+            changes: None,
             rules: PhantomData,
         }
     }
@@ -604,6 +607,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             wanted_back: self.wanted_back,
             mode: self.patches.map(|patches| patches.plan.mode),
             bytes_received: self.bytes_received,
+            changes: self.changes,
         })
     }
 

@@ -20,6 +20,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod application;
 mod apply;
 mod crc;
 mod engine;
@@ -36,7 +37,10 @@ mod stage;
 mod staging;
 mod trial;
 
-pub use api::{Boot, Entry, Floors, KeySetStatus, StartCause, Status, Step, Trial};
+pub use api::{
+    Boot, Changes, Entry, Floors, KeySetStatus, OwnedArea, PageCount, StartCause, Status, Step, Trial,
+};
+pub use crc::crc32;
 pub use engine::{Engine, Workspace};
 pub use keys::KEY_SLOTS;
 pub use layout::{

@@ -17,7 +17,7 @@ const SLOT_HEADER: usize = 16;
 const COMPARE_LEN: usize = 64;
 const SLOT_MAGIC: [u8; 4] = *b"BHM1";
 
-/// The pages of one area. Areas of the application's own are not among them: they are never touched.
+/// One area. Those of the application's own have no pages: they are never touched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     pub(crate) id: u32,
@@ -65,8 +65,7 @@ impl Manifest {
     pub(crate) fn of(signed: &Signed<'_>, slot: u32) -> Option<Self> {
         let mut pages = 0u32;
         let mut areas = [None; AREAS_MAX];
-        let touched = signed.areas().filter(|area| area.page_count() > 0);
-        for (room, area) in areas.iter_mut().zip(touched) {
+        for (room, area) in areas.iter_mut().zip(signed.areas()) {
             *room = Some(Area {
                 id: area.id,
                 medium: area.medium,
@@ -93,7 +92,12 @@ impl Manifest {
 
     /// The areas that an update writes.
     pub(crate) fn areas(&self) -> impl Iterator<Item = &Area> {
-        self.areas.iter().flatten()
+        self.areas.iter().flatten().filter(|area| area.pages > 0)
+    }
+
+    /// The areas that belong to the application.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = &Area> {
+        self.areas.iter().flatten().filter(|area| area.kind == AreaKind::ApplicationOwned)
     }
 
     /// Where page `page` is; `None` beyond the last.

@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     PageSize { area: u32, page: u32, erase: u32 },
     /// The owner: an area ends beyond its memory.
     AreaDoesNotFit { area: u32, end: u64, room: u32 },
+    /// The owner: an area that the running application owns is not the new one's.
+    OwnedAreaLost { area: u32 },
     /// The owner: more pages than can be counted.
     TooManyPages,
     /// The owner: nothing to start.
@@ -55,6 +57,7 @@ impl Refusal {
             Self::EnvelopeLen { .. }
             | Self::PageSize { .. }
             | Self::AreaDoesNotFit { .. }
+            | Self::OwnedAreaLost { .. }
             | Self::TooManyPages
             | Self::NoCode => ReasonCode::DoesNotFit,
             Self::StagingTooSmall { .. } => ReasonCode::NoRoom,
@@ -102,6 +105,13 @@ impl fmt::Display for Refusal {
             }
             Self::AreaDoesNotFit { area, end, room } => {
                 write!(f, "area {area} ends at byte {end}, its memory has {room}")
+            }
+            Self::OwnedAreaLost { area } => {
+                write!(
+                    f,
+                    "area {area} belongs to the running application and would be moved, cut or dropped; "
+                )?;
+                write!(f, "declare it again, or bundle with --give-up-owned")
             }
             Self::TooManyPages => write!(f, "the manifest has too many pages"),
             Self::NoCode => write!(f, "no area holds code on the die"),

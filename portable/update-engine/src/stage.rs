@@ -6,6 +6,7 @@ use bulkhead_nor_flash::{FlashError, NorFlash};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::StartCause;
+use crate::application::judge_owned;
 use crate::engine::{Download, Engine, Offered, Phase, Source, While};
 use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::{Layout, Memory};
@@ -35,6 +36,7 @@ impl<R: Rules> Engine<'_, R> {
         self.patches = None;
         self.plan_asked = false;
         self.bytes_received = 0;
+        self.changes = None;
         if self.running() == Some(offered.manifest) {
             return;
         }
@@ -154,6 +156,12 @@ impl<R: Rules> Engine<'_, R> {
             return Err(Refusal::LowerCounter { committed: record.counter, offered: target.counter });
         }
         judge_areas(&self.layout, mem, &signed)?;
+        // Going back to what ran before is never refused for it: there would be no way out of a version that fails.
+        if let Some(running) = &self.committed
+            && record.from != self.subject
+        {
+            judge_owned(running, &signed)?;
+        }
         if target.entry().is_none() {
             return Err(Refusal::NoCode);
         }
@@ -342,6 +350,7 @@ impl<R: Rules> Engine<'_, R> {
             (Phase::Scan { page: page.saturating_add(1), application }, self.keeps_undo());
         let Some(place) = target.place(page) else {
             self.phase = if application == While::Stopped { Phase::Begin } else { Phase::Ready };
+            self.changes = Some(self.count_changes(mem, &target));
             return;
         };
         let Some(digest) = target.page_digest(mem.die, &self.layout, page) else {

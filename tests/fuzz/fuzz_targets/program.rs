@@ -20,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
         abi: Revisions { least: 1, greatest: 1 },
         board_revisions: Revisions { least: 1, greatest: 1 },
         policy: Policy::default(),
+        reserved: &[],
     };
     for format in [Format::Elf, Format::Hex, Format::Bin] {
         let Ok(image) = read_image(input, format, 0x8000_0000) else { continue };

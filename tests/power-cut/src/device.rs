@@ -6,7 +6,7 @@ use bulkhead_bundle_format::{Medium, Signer};
 use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash, Wear};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::FlashAddress;
-use bulkhead_update_engine::{DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace};
+use bulkhead_update_engine::{Changes, DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace};
 
 use crate::bundle::{Bundle, OWNER};
 use crate::session::Session;
@@ -111,6 +111,8 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// What has to be fetched to go back.
     pub wanted_back: Option<Digest>,
+    /// What applying will write, or wrote.
+    pub changes: Option<Changes>,
     /// The trial that goes on.
     pub trial: Option<Trial>,
     /// Flash operations.
@@ -267,6 +269,7 @@ impl<'b> Device<'b> {
             stage,
             reason,
             wanted_back: status.and_then(|s| s.wanted_back),
+            changes: status.and_then(|s| s.changes),
             trial: session.engine.trial(),
             operations: power.operations(),
             recorded: power.recorded(),

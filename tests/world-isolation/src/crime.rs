@@ -98,6 +98,8 @@ impl Crime {
         refused('D', "mask and pend the hypervisor's interrupts"),
         refused('E', "pend NMI and write secure registers"),
         refused('F', "flood the log"),
+        refused('G', "name storage that is not its own, by area, offset and pointer"),
+        refused('H', "wear out its own storage without a pause"),
     ];
     /// Every group, in the order in which they are tested.
     pub const ALL: &[&[Self]] = &[

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_bundle_builder::{Format, Policy, Release, Revisions, Signer, build, read_image};
+use bulkhead_bundle_builder::{
+    Format, Medium, Policy, Purpose, Release, Reserved, Revisions, Signer, build, read_image,
+};
 use bulkhead_bundle_format::read_bundle;
 use bulkhead_device_identity::public_key;
 use bulkhead_link_protocol::{
@@ -21,6 +23,10 @@ use bulkhead_link_protocol::{
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerKeys, ServerSession};
 
 use crate::transcript::Witness;
+
+/// What every application owns of external flash, as area 3: two sectors, between others that it does not own.
+const OWN: Reserved =
+    Reserved { purpose: Purpose::Owned, medium: Medium::External, base: 0x8_0000, length: 0x2000 };
 
 /// How often the device is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_millis(250);
@@ -47,14 +53,16 @@ impl Application {
     pub fn bundle(elf: &[u8], name: &str, sequence: u64, signer: &Signer) -> Result<Self> {
         let board = bulkhead_board_description::Board::parse(bulkhead_board_description::MPS2_AN505)?;
         let any = Revisions { least: 1, greatest: 1 };
+        let abi = Revisions { least: 1, greatest: bulkhead_syscall_abi::ABI_VERSION };
         let release = Release {
             name,
             version: "1",
             sequence,
             security_counter: 0,
-            abi: any,
+            abi,
             board_revisions: any,
             policy: Policy::default(),
+            reserved: &[OWN],
         };
         let made = build(&board, &read_image(elf, Format::Elf, 0)?, &release, signer)?;
         let read = read_bundle(&made.file)?;
@@ -264,7 +272,7 @@ impl Link<'_> {
             }
             DeviceMessage::Ping(ping) => self.session.seal(&ServerMessage::Pong(ping), &mut self.out)?,
             DeviceMessage::Pong(_) => self.host.tell(Witness::Pong),
-            DeviceMessage::CommandDone(_) => {}
+            DeviceMessage::CommandDone(_) | DeviceMessage::Wear(_) => {}
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
             DeviceMessage::PlanRequest(request) => {
                 // No patches: the device chooses the mode and fetches pages as they are.

@@ -146,6 +146,8 @@ pub struct Die {
     pub entropy: Part,
     /// Three slots for the owner's key sets.
     pub keys: Part,
+    /// Two pages for what is counted across power cuts: erases, postponements.
+    pub ledger: Part,
 }
 
 /// Flash beside the chip.
@@ -218,6 +220,7 @@ impl Board {
             ("die.identity", self.non_volatile.die.identity),
             ("die.entropy", self.non_volatile.die.entropy),
             ("die.keys", self.non_volatile.die.keys),
+            ("die.ledger", self.non_volatile.die.ledger),
             ("external.application", self.non_volatile.external.application),
             ("external.staging", self.non_volatile.external.staging),
         ];

@@ -13,6 +13,9 @@ use crate::image::{Image, Segment};
 /// Keeps the digest that becomes the update id from meaning anything else.
 const UPDATE_ID_CONTEXT: &[u8] = b"bulkhead/update-id/1";
 
+/// Id of the first reserved area; those of the program have 1 and 2.
+pub const FIRST_RESERVED: u32 = 3;
+
 /// What the owner says about a release.
 #[derive(Clone, Copy, Debug)]
 pub struct Release<'a> {
@@ -30,6 +33,30 @@ pub struct Release<'a> {
     pub board_revisions: Revisions,
     /// Policy.
     pub policy: Policy,
+    /// Areas beside the program's own.
+    pub reserved: &'a [Reserved],
+}
+
+/// Pages of the application's flash that the program does not fill.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Reserved {
+    /// What becomes of them.
+    pub purpose: Purpose,
+    /// Memory.
+    pub medium: Medium,
+    /// First byte, counted from the start of that memory's application part; a multiple of its page size.
+    pub base: u32,
+    /// Length in bytes, a multiple of the page size.
+    pub length: u32,
+}
+
+/// What becomes of reserved pages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// They are the application's own: no update ever touches them.
+    Owned,
+    /// They are erased by the update.
+    Fill,
 }
 
 /// A signed bundle.
@@ -65,11 +92,72 @@ pub fn build(
     if let Some((flash, contents)) = flashes.iter().zip(&contents).find(|(f, _)| f.medium == Medium::Die) {
         check_vectors(board, flash, contents.as_ref())?;
     }
-    let areas: Vec<_> =
+    let mut areas: Vec<_> =
         flashes.iter().zip(&contents).filter_map(|(f, c)| c.as_ref().map(|c| f.area(c))).collect();
+    let fills: Vec<_> = release.reserved.iter().map(Reserved::image).collect();
+    for ((id, reserved), fill) in (FIRST_RESERVED..).zip(release.reserved).zip(&fills) {
+        areas.push(reserve(&flashes, &areas, id, *reserved, fill)?);
+    }
     let payload = payload(board, release, &areas)?;
     let file = write_bundle(&payload, &areas, signer)?;
     Ok(Bundle { file, manifest: Manifest::parse(&payload)?.digest() })
+}
+
+impl Reserved {
+    /// What is in the file for it.
+    fn image(&self) -> Vec<u8> {
+        match self.purpose {
+            Purpose::Owned => Vec::new(),
+            Purpose::Fill => vec![0xFF; usize::try_from(self.length).unwrap_or(0)],
+        }
+    }
+
+    fn medium_name(&self) -> &'static str {
+        match self.medium {
+            Medium::Die => "die",
+            Medium::External => "external",
+        }
+    }
+}
+
+/// The area of reserved pages, if they can be had.
+fn reserve<'i>(
+    flashes: &[Flash<'_>],
+    others: &[AreaImage<'_>],
+    id: u32,
+    reserved: Reserved,
+    image: &'i [u8],
+) -> Result<AreaImage<'i>, BuildError> {
+    let Reserved { purpose, medium, base, length } = reserved;
+    let place = format!("{}:{base:#x}+{length:#x}", reserved.medium_name());
+    let refused = |why: String| BuildError::Reserved { place: place.clone(), why };
+    let Some(flash) = flashes.iter().find(|flash| flash.medium == medium) else {
+        return Err(refused("this board has no such memory for applications".into()));
+    };
+    let page_size = flash.page_size;
+    if length == 0 || !base.is_multiple_of(page_size) || !length.is_multiple_of(page_size) {
+        return Err(refused(format!(
+            "offset and length have to be multiples of {page_size}, the erase size"
+        )));
+    }
+    let end = u64::from(base) + u64::from(length);
+    if end > u64::from(flash.part.length) {
+        return Err(refused(format!("it ends behind the {:#x} bytes that are there", flash.part.length)));
+    }
+    let overlaps = |other: &&AreaImage<'_>| {
+        let other_end =
+            (u64::from(other.base) + u64::from(other.length)).next_multiple_of(u64::from(page_size));
+        other.medium == medium && u64::from(base) < other_end && u64::from(other.base) < end
+    };
+    if let Some(other) = others.iter().find(overlaps) {
+        let (start, length) = (other.base, other.length);
+        return Err(refused(format!("area {} lies there, {length:#x} bytes from {start:#x}", other.id)));
+    }
+    let kind = match purpose {
+        Purpose::Owned => AreaKind::ApplicationOwned,
+        Purpose::Fill => AreaKind::Fill,
+    };
+    Ok(AreaImage { id, medium, base, length, kind, page_size, image })
 }
 
 /// A flash region of the application.

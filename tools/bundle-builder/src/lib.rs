@@ -14,8 +14,8 @@ mod hex;
 mod image;
 mod key;
 
-pub use bulkhead_bundle_format::{Confirm, Policy, Revisions, Signer};
-pub use bundle::{Bundle, Release, build};
+pub use bulkhead_bundle_format::{Confirm, Medium, Policy, Revisions, Signer};
+pub use bundle::{Bundle, FIRST_RESERVED, Purpose, Release, Reserved, build};
 pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};
@@ -92,6 +92,14 @@ pub enum BuildError {
         /// Where it has to be.
         address: u32,
         /// What is there instead.
+        why: String,
+    },
+    /// Pages that cannot be reserved.
+    #[error("cannot reserve {place}: {why}")]
+    Reserved {
+        /// Memory, offset and length.
+        place: String,
+        /// What stands in the way.
         why: String,
     },
     /// The manifest would be refused by every device.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::*;
-use bulkhead_bundle_format::{AreaKind, BundleFile, Medium, Refused};
+use bulkhead_bundle_format::{AreaKind, BundleFile, Refused};
 
 const DIE: u32 = 0x8000_0000;
 const EXTERNAL: u32 = 0x8020_0000;
@@ -30,6 +30,7 @@ fn release() -> Release<'static> {
         abi: Revisions { least: 1, greatest: 1 },
         board_revisions: Revisions { least: 1, greatest: 1 },
         policy: Policy::default(),
+        reserved: &[],
     }
 }
 
@@ -271,4 +272,55 @@ fn a_key_file_is_private_never_overwritten_and_signs_the_same() {
     assert!(matches!(load_key(&other), Err(KeyError::NotAKey { .. })));
     assert!(matches!(load_key(&folder.path().join("none")), Err(KeyError::Io { .. })));
     assert_ne!(generate_key(&folder.path().join("b")).unwrap().public_key(), signer.public_key());
+}
+
+#[test]
+fn reserved_pages_become_areas_behind_those_of_the_program() {
+    let reserved = [
+        Reserved { purpose: Purpose::Owned, medium: Medium::External, base: 0x8000, length: 0x4000 },
+        Reserved { purpose: Purpose::Fill, medium: Medium::External, base: 0x4000, length: 0x1000 },
+        Reserved { purpose: Purpose::Owned, medium: Medium::Die, base: 0xE000, length: 0x2000 },
+    ];
+    let image = read_image(&elf(&[(DIE, &program(20_000)), (EXTERNAL, &[5; 100])]), Format::Elf, 0).unwrap();
+    let made = build(&board(), &image, &Release { reserved: &reserved, ..release() }, &signer()).unwrap();
+    let file = BundleFile::verify(&made.file, &[signer().public_key()]).unwrap();
+    let areas: Vec<_> = file
+        .manifest
+        .areas()
+        .map(|a| (a.id, a.kind, a.medium, a.base, a.page_count(), a.image_len()))
+        .collect();
+    assert_eq!(
+        areas,
+        [
+            (1, AreaKind::Code, Medium::Die, 0, 3, 20_000),
+            (2, AreaKind::Constant, Medium::External, 0, 1, 100),
+            (3, AreaKind::ApplicationOwned, Medium::External, 0x8000, 0, 0),
+            (4, AreaKind::Fill, Medium::External, 0x4000, 1, 0x1000),
+            (5, AreaKind::ApplicationOwned, Medium::Die, 0xE000, 0, 0),
+        ]
+    );
+}
+
+#[test]
+fn pages_that_cannot_be_reserved_are_refused_with_what_stands_in_the_way() {
+    let image = read_image(&elf(&[(DIE, &program(20_000))]), Format::Elf, 0).unwrap();
+    let refused = |reserved: &[Reserved]| {
+        build(&board(), &image, &Release { reserved, ..release() }, &signer()).unwrap_err().to_string()
+    };
+    let owned = |medium, base, length| Reserved { purpose: Purpose::Owned, medium, base, length };
+    for (reserved, why) in [
+        (vec![owned(Medium::Die, 0x4000, 0x2000)], "area 1 lies there"),
+        (vec![owned(Medium::External, 0x10, 0x1000)], "multiples of 4096"),
+        (vec![owned(Medium::External, 0, 0)], "multiples of 4096"),
+        (vec![owned(Medium::External, 0xF_F000, 0x2000)], "ends behind the 0x100000 bytes"),
+        (vec![owned(Medium::External, 0xFFFF_F000, 0xFFFF_F000)], "ends behind"),
+        (
+            vec![owned(Medium::External, 0, 0x2000), owned(Medium::External, 0x1000, 0x1000)],
+            "area 3 lies there",
+        ),
+        (vec![owned(Medium::External, 0, 0x1000); 8], "area 3 lies there"),
+    ] {
+        let text = refused(&reserved);
+        assert!(text.contains(why), "{text}");
+    }
 }

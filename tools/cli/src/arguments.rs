@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bulkhead_bundle_builder::Medium;
 use bulkhead_cloud_api::{LogLevel, ManifestDigest, Role};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -194,15 +195,27 @@ pub(crate) struct MakeBundle {
     /// Security counter; devices never go back behind the highest they ran.
     #[arg(long, default_value_t = 0)]
     pub(crate) security_counter: u32,
-    /// System call ABIs that the application works with, such as 1 or 1..3.
-    #[arg(long, default_value = "1", value_parser = revisions)]
+    /// System call ABIs that the application works with, such as 1 or 1..3; by default all that this tool knows.
+    #[arg(long, default_value = "1..2", value_parser = revisions)]
     pub(crate) abi: (u32, u32),
     /// Board revisions that it is for, such as 1 or 1..3.
     #[arg(long, default_value = "1", value_parser = revisions)]
     pub(crate) board_revisions: (u32, u32),
-    /// Longest time that the application may postpone an update, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) postpone_max: Option<u32>,
+    /// While this version runs: longest time that it may postpone an update, such as 2h, 30m or 45 (seconds).
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) polite_max: Option<u32>,
+    /// While this version runs: updates are applied as soon as they are staged, without asking it.
+    #[arg(long, conflicts_with = "polite_max")]
+    pub(crate) immediate: bool,
+    /// Pages that are the application's own, which no update touches, such as external:0x80000+64K; from area 3 on.
+    #[arg(long, value_name = "MEMORY:OFFSET+LENGTH", value_parser = span)]
+    pub(crate) owned: Vec<Span>,
+    /// Pages that this version leaves erased; numbered behind those of --owned.
+    #[arg(long, value_name = "MEMORY:OFFSET+LENGTH", value_parser = span)]
+    pub(crate) fill: Vec<Span>,
+    /// Move, cut or drop what the version before it owns: what is in there is lost.
+    #[arg(long)]
+    pub(crate) give_up_owned: bool,
     /// The application has to confirm that this version works, or it is taken back.
     #[arg(long)]
     pub(crate) confirm: bool,
@@ -250,12 +263,61 @@ fn address(text: &str) -> Result<u32, String> {
     digits.unwrap_or_else(|| text.parse()).map_err(|_| "give an address such as 0x80000000".into())
 }
 
+/// Pages in one of the application's memories.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Span {
+    pub(crate) medium: Medium,
+    pub(crate) base: u32,
+    pub(crate) length: u32,
+}
+
+/// Reads `2h`, `30m`, `45s` or `45`.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.chars().last() {
+        Some('h') => (text.strip_suffix('h'), 3600),
+        Some('m') => (text.strip_suffix('m'), 60),
+        Some('s') => (text.strip_suffix('s'), 1),
+        _ => (Some(text), 1),
+    };
+    let number = digits.and_then(|digits| digits.parse::<u32>().ok());
+    number.and_then(|n| n.checked_mul(unit)).ok_or_else(|| "give a time such as 2h, 30m or 45s".into())
+}
+
+/// Reads `external:0x80000+64K`.
+fn span(text: &str) -> Result<Span, String> {
+    let parts = text.split_once(':').and_then(|(medium, rest)| Some((medium, rest.split_once('+')?)));
+    let wrong =
+        || "give memory, offset and length, such as external:0x80000+64K or die:0xE0000+0x4000".to_owned();
+    let (medium, (base, length)) = parts.ok_or_else(wrong)?;
+    let medium = match medium {
+        "die" => Medium::Die,
+        "external" => Medium::External,
+        _ => return Err(wrong()),
+    };
+    Ok(Span { medium, base: bytes(base).ok_or_else(wrong)?, length: bytes(length).ok_or_else(wrong)? })
+}
+
+/// Reads a number of bytes, decimal or `0x` hexadecimal, `K` and `M` being multiples of 1,024.
+fn bytes(text: &str) -> Option<u32> {
+    let (digits, unit) = match text.chars().last() {
+        Some('K') => (text.strip_suffix('K')?, 1 << 10),
+        Some('M') => (text.strip_suffix('M')?, 1 << 20),
+        _ => (text, 1),
+    };
+    address(digits).ok()?.checked_mul(unit)
+}
+
 #[derive(Subcommand)]
 pub(crate) enum App {
     /// Make and sign a bundle from a program.
     Bundle(MakeBundle),
     /// List bundles on the server.
     Ls,
+    /// Show one bundle in full: areas, policy, sizes.
+    Show {
+        /// Digest, first digits of one, name@version, or name for the newest.
+        bundle: String,
+    },
     /// Push a bundle file to the server.
     Push {
         /// The file, as `bulkhead app bundle` wrote it.
@@ -301,7 +363,7 @@ pub(crate) struct Deploy {
     #[arg(long, value_name = "FILE")]
     pub(crate) permit: Option<PathBuf>,
     /// Apply even if the application postpones.
-    #[arg(long)]
+    #[arg(long, alias = "force")]
     pub(crate) forced: bool,
     /// Set the target and return at once.
     #[arg(long)]
@@ -438,6 +500,12 @@ mod tests {
         assert_eq!(revisions("1..3"), Ok((1, 3)));
         assert_eq!(revisions("2"), Ok((2, 2)));
         assert!(["3..1", "", "1..", "x"].iter().all(|text| revisions(text).is_err()));
+        assert_eq!(["2h", "30m", "45s", "7", "0"].map(seconds), [Ok(7200), Ok(1800), Ok(45), Ok(7), Ok(0)]);
+        assert!(["", "h", "2d", "-1h", "9999999h"].iter().all(|text| seconds(text).is_err()));
+        let own = Span { medium: Medium::External, base: 0x8_0000, length: 65_536 };
+        assert_eq!(span("external:0x80000+64K"), Ok(own));
+        assert_eq!(span("die:57344+0x2000").map(|span| (span.medium, span.base)), Ok((Medium::Die, 57_344)));
+        assert!(["", "external", "ram:0+1", "die:0", "die:0+", "die:0+4G"].iter().all(|t| span(t).is_err()));
         assert_eq!(address("0x8000_0000"), Ok(0x8000_0000));
         assert!(["", "0x", "-1", "0x100000000"].iter().all(|text| address(text).is_err()));
     }

@@ -113,6 +113,15 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     all.iter().map(line).collect()
 }
 
+/// A time that somebody laid down, in the largest unit that keeps it exact.
+pub(crate) fn duration(seconds: u32) -> String {
+    match seconds {
+        1.. if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        1.. if seconds.is_multiple_of(60) && seconds >= 120 => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}
+
 /// How long ago something was, in one unit.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = (now.0 - at.0).max(0) / 1_000_000;

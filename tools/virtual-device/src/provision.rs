@@ -114,6 +114,7 @@ fn write_memory(path: &Path, board: &Board, record: &[u8]) -> Result<(), Error> 
         die.identity,
         die.entropy,
         die.keys,
+        die.ledger,
         external.application,
         external.staging,
     ];

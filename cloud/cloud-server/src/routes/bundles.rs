@@ -5,9 +5,10 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bulkhead_bundle_format::{BUNDLE_MAGIC, FileFault, Medium, Refused, read_bundle};
+use bulkhead_bundle_format::{AreaKind, BUNDLE_MAGIC, Confirm, FileFault, Medium, Refused, read_bundle};
 use bulkhead_cloud_api::{
-    BUNDLE_FILE_LEN_MAX, Bundle, BundleArea, ManifestDigest, Page, ProblemCode, Timestamp, to_hex,
+    BUNDLE_FILE_LEN_MAX, Bundle, BundleArea, BundlePolicy, ManifestDigest, Page, ProblemCode, Timestamp,
+    to_hex,
 };
 use bulkhead_fleet_store::{BundleObjects, ObjectSpan};
 use serde_json::json;
@@ -137,6 +138,12 @@ fn take_apart(file: &[u8], account: &str) -> Result<(Bundle, Vec<u8>, Images), F
         },
         base: area.base,
         length: area.length,
+        kind: match area.kind {
+            AreaKind::Code => "code".into(),
+            AreaKind::Constant => "constant".into(),
+            AreaKind::ApplicationOwned => "application-owned".into(),
+            AreaKind::Fill => "fill".into(),
+        },
         digest: to_hex(area.digest),
     });
     let bundle = Bundle {
@@ -152,6 +159,13 @@ fn take_apart(file: &[u8], account: &str) -> Result<(Bundle, Vec<u8>, Images), F
         envelope_len: u32::try_from(read.envelope.len()).map_err(|error| Failure::internal(&error))?,
         size_bytes: manifest.areas().map(|area| u64::from(area.image_len())).sum(),
         areas: areas.collect(),
+        policy: BundlePolicy {
+            postpone_max_s: manifest.policy.postpone_max_s,
+            confirm: manifest.policy.confirm == Confirm::Application,
+            trial_window_s: manifest.policy.trial_window_s,
+            trial_boots: manifest.policy.trial_boots,
+            gives_up_owned: manifest.policy.gives_up_owned,
+        },
         pushed_at: Timestamp::now(),
         pushed_by: account.to_owned(),
     };

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
-    AreaDifference, BuildError, Confirm, Format, Policy, Release, Revisions, build, compare, read_image,
+    AreaDifference, BuildError, Confirm, Format, Policy, Purpose, Release, Reserved, Revisions, build,
+    compare, read_image,
 };
 use bulkhead_cloud_api::{
     BUNDLE_FILE_LEN_MAX, Bundle, FactoryBundle, ManifestDigest, SetFactoryBundle, Timestamp,
@@ -14,7 +15,7 @@ use bulkhead_cloud_client::Client;
 use serde_json::json;
 
 use super::Session;
-use crate::arguments::{App, MakeBundle, ProgramFormat};
+use crate::arguments::{App, MakeBundle, ProgramFormat, Span};
 use crate::failure::{ExitCode, Failure};
 use crate::output::{ago, harmless, table};
 
@@ -22,6 +23,11 @@ pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
     match command {
         App::Bundle(make) => bundle(session, make),
         App::Ls => list(session),
+        App::Show { bundle } => {
+            let bundle = session.client()?.bundle(&bundle)?;
+            session.output.data(&bundle, || super::bundle::lines(&bundle));
+            Ok(())
+        }
         App::Push { file } => {
             let bundle = push(&session.client()?, &file)?;
             session.output.data(&bundle, || vec![describe(&bundle)]);
@@ -79,6 +85,8 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
     let stem = make.program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = make.name.or(stem).unwrap_or_default();
     let revisions = |(least, greatest): (u32, u32)| Revisions { least, greatest };
+    let reserved: Vec<_> =
+        reserve(Purpose::Owned, &make.owned).chain(reserve(Purpose::Fill, &make.fill)).collect();
     let release = Release {
         name: &name,
         version: &make.version,
@@ -87,11 +95,13 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         abi: revisions(make.abi),
         board_revisions: revisions(make.board_revisions),
         policy: Policy {
-            postpone_max_s: make.postpone_max,
+            postpone_max_s: if make.immediate { Some(0) } else { make.polite_max },
             confirm: if make.confirm { Confirm::Application } else { Confirm::Auto },
             trial_window_s: make.trial_window,
             trial_boots: make.trial_boots,
+            gives_up_owned: make.give_up_owned,
         },
+        reserved: &reserved,
     };
     let made = build(&board, &image, &release, &signer).map_err(not_built)?;
     let output = make.output.unwrap_or_else(|| make.program.with_extension("bundle"));
@@ -105,6 +115,13 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         vec![format!("{} ({} B) {name} {} {manifest}", output.display(), made.file.len(), make.version)]
     });
     Ok(())
+}
+
+fn reserve(purpose: Purpose, spans: &[Span]) -> impl Iterator<Item = Reserved> {
+    spans.iter().map(move |span| {
+        let Span { medium, base, length } = *span;
+        Reserved { purpose, medium, base, length }
+    })
 }
 
 fn not_built(error: BuildError) -> Failure {
@@ -130,11 +147,12 @@ fn list(session: &Session<'_>) -> Result<(), Failure> {
                 harmless(&bundle.device_class),
                 format!("{} B", bundle.size_bytes),
                 bundle.sequence.to_string(),
+                super::bundle::politeness(&bundle.policy),
                 ago(bundle.pushed_at, now),
             ]
         };
         let rows: Vec<_> = bundles.iter().map(row).collect();
-        table(&["NAME", "VERSION", "DIGEST", "CLASS", "SIZE", "SEQUENCE", "PUSHED"], &rows)
+        table(&["NAME", "VERSION", "DIGEST", "CLASS", "SIZE", "SEQUENCE", "UPDATES", "PUSHED"], &rows)
     });
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use bulkhead_cloud_api::{
     ChangeDevice, ClaimDevice, CommandOutcome, Device as ApiDevice, DeviceCommand, Fault, FaultKind,
-    ManifestDigest, Timestamp,
+    FlashWear, ManifestDigest, Timestamp,
 };
 use bulkhead_cloud_client::ClaimAnswer;
 use serde::Serialize;
@@ -143,6 +143,9 @@ fn lines(device: &ApiDevice) -> Vec<String> {
         if let Some(epitaph) = &reported.epitaph {
             line("epitaph", harmless(epitaph));
         }
+        if let Some(wear) = &reported.wear {
+            line("flash", worn(wear));
+        }
     }
     line("running", running(device).unwrap_or_else(|| "nothing".into()));
     line(
@@ -187,6 +190,20 @@ pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand)
             Err(Failure::new(ExitCode::TimedOut, "the device did not answer; it may have obeyed", next))
         }
     }
+}
+
+/// What the flash went through, in one line.
+pub(crate) fn worn(wear: &FlashWear) -> String {
+    format!(
+        "erases: application {} (a page at most {}), journal {} (a page about {}), manifests {}, staging {}, own areas {}",
+        wear.application,
+        wear.application_page_max,
+        wear.journal,
+        wear.journal_page_max,
+        wear.manifests,
+        wear.staging,
+        wear.owned
+    )
 }
 
 /// Name if there is one, else id.

@@ -1,6 +1,7 @@
 //! One file a family of commands.
 
 pub(crate) mod app;
+pub(crate) mod bundle;
 pub(crate) mod deploy;
 pub(crate) mod device;
 pub(crate) mod doctor;

@@ -20,11 +20,16 @@ pub(crate) fn run(session: &Session<'_>, command: Update) -> Result<(), Failure>
 }
 
 fn status(session: &Session<'_>, device: &str, count: u32) -> Result<(), Failure> {
-    let updates = session.client()?.updates(device, count)?;
+    let client = session.client()?;
+    let updates = client.updates(device, count)?;
     if updates.is_empty() {
         session.output.note("nothing was ever deployed to this device; see `bulkhead deploy`");
     }
-    session.output.data(&updates, || updates.iter().flat_map(lines).collect());
+    let wear = client.device(device)?.reported.and_then(|reported| reported.wear);
+    session.output.data(&updates, || {
+        let wear = wear.iter().map(|wear| format!("flash: {}", super::device::worn(wear)));
+        updates.iter().flat_map(lines).chain(wear).collect()
+    });
     Ok(())
 }
 
@@ -33,6 +38,7 @@ fn lines(update: &ApiUpdate) -> Vec<String> {
     let mut lines =
         vec![summary(update), format!("  begun {by}{}", if update.forced { ", forced" } else { "" })];
     lines.extend(sent(update).map(|sent| format!("  {sent}")));
+    lines.extend(details(update).map(|detail| format!("  {detail}")));
     lines.extend(update.stages.iter().map(|reached| {
         let reason = reached.reason.as_deref().map(|reason| format!("  {}", harmless(reason)));
         format!("  {}  {:<10}{}", reached.at, reached.stage.as_str(), reason.unwrap_or_default())
@@ -58,6 +64,19 @@ fn sent(update: &ApiUpdate) -> Option<String> {
         images.unwrap_or_default(),
         keeps.unwrap_or_default()
     ))
+}
+
+/// What the device said beside the stage.
+fn details(update: &ApiUpdate) -> impl Iterator<Item = String> {
+    let details = &update.details;
+    let downtime = details.downtime_ms.map(|ms| format!("the application stands still for about {ms} ms"));
+    let apply =
+        details.apply_at.map(|at| format!("applied at {at} unless the application postpones it further"));
+    let trial = details.trial.map(|trial| {
+        let healthy = if trial.healthy { "healthy, waits for the server" } else { "not found healthy yet" };
+        format!("on trial: start {} of {}, {healthy}", trial.starts, trial.starts_max)
+    });
+    [downtime, apply, trial].into_iter().flatten()
 }
 
 /// One line on where an update stands.

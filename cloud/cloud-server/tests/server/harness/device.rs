@@ -148,6 +148,8 @@ impl FakeDevice {
             downtime_ms: None,
             page_erases: None,
             wanted_back: None,
+            apply_in_s: None,
+            trial: None,
         }));
     }
 
