@@ -104,7 +104,7 @@ impl CopyList {
         if self.count > new_len / 4 + 64 {
             return Err(Refused::TooManyCopies);
         }
-        let literals = self.counters.number(wire, LITERALS, truth.literals)?;
+        let literals = self.counters.row().number(wire, LITERALS, truth.literals)?;
         let at = self.at.saturating_add(literals);
         if at >= new_len {
             self.at = new_len;
@@ -114,16 +114,17 @@ impl CopyList {
         let truth_shift = at.cast_signed().wrapping_sub(truth.source.cast_signed());
         let same = truth.from == Origin::Old && truth_shift == self.last_shift;
         let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == Origin::New);
-        let (from, shift) = if self.counters.bit(wire, context, same)? {
+        let (from, shift) = if self.counters.row().bit(wire, context, same)? {
             (Origin::Old, self.last_shift)
-        } else if self.counters.bit(wire, FROM_NEW, truth.from == Origin::New)? {
-            let back = self.counters.number(wire, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
+        } else if self.counters.row().bit(wire, FROM_NEW, truth.from == Origin::New)? {
+            let back =
+                self.counters.row().number(wire, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
             (Origin::New, back.saturating_add(1).cast_signed())
         } else {
             (Origin::Old, self.other_shift(wire, at, truth_shift)?)
         };
         let source = at.wrapping_add_signed(shift.wrapping_neg());
-        let len = self.counters.number(wire, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
+        let len = self.counters.row().number(wire, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
         let limit = if from == Origin::Old { old_len } else { new_len };
         let in_front = from == Origin::Old || source < at;
         if !in_front || source > limit || len > limit - source || len > new_len - at {
@@ -146,14 +147,14 @@ impl CopyList {
         truth: i32,
     ) -> Result<i32, Refused<I::Error>> {
         let known = self.recent.find(truth);
-        if self.counters.bit(wire, RECENT, known.is_some())? {
+        if self.counters.row().bit(wire, RECENT, known.is_some())? {
             let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
-            let index = self.counters.tree(wire, RECENT_INDEX, 3, index)?;
+            let index = self.counters.row().tree(wire, RECENT_INDEX, 3, index)?;
             return Ok(self.recent.get(usize::try_from(index).unwrap_or(0)));
         }
         let source = at.cast_signed().wrapping_sub(truth);
         let gap = source.wrapping_sub(self.last_end.cast_signed());
-        let gap = self.counters.signed(wire, GAP, gap)?;
+        let gap = self.counters.row().signed(wire, GAP, gap)?;
         Ok(at.cast_signed().wrapping_sub(self.last_end.cast_signed().wrapping_add(gap)))
     }
 }

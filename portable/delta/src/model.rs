@@ -58,6 +58,27 @@ impl<const N: usize> Counters<N> {
     }
 
     pub(crate) fn update(&mut self, index: usize, bit: bool, limit: u8) {
+        self.row().update(index, bit, limit);
+    }
+
+    /// The counters without their number: one copy of the code serves all.
+    pub(crate) const fn row(&mut self) -> Row<'_> {
+        Row { probability: &mut self.probability, uses: &mut self.uses }
+    }
+}
+
+/// Counters of some length.
+pub(crate) struct Row<'a> {
+    probability: &'a mut [u16],
+    uses: &'a mut [u8],
+}
+
+impl Row<'_> {
+    fn get(&self, index: usize) -> u32 {
+        u32::from(self.probability.get(index).copied().unwrap_or(1 << 15))
+    }
+
+    fn update(&mut self, index: usize, bit: bool, limit: u8) {
         if let (Some(p), Some(n)) = (self.probability.get_mut(index), self.uses.get_mut(index)) {
             *p = u16::try_from(learn(u32::from(*p), u32::from(*n), bit)).unwrap_or(*p);
             *n = n.saturating_add(1).min(limit);

@@ -50,7 +50,7 @@ impl Body {
     ) -> Result<u32, Refused<I::Error>> {
         let (kind, old) = (guess.unit.kind, guess.unit.old);
         let number = kind as usize;
-        if guess.expected != old && self.counters.bit(wire, SAME_AS_OLD + number, truth == old)? {
+        if guess.expected != old && self.counters.row().bit(wire, SAME_AS_OLD + number, truth == old)? {
             if matches!(kind, Kind::Short | Kind::Long) {
                 self.numbers.insert(old, 0);
             }
@@ -64,7 +64,7 @@ impl Body {
                     Kind::RamPointer => truth >> 20 == header.ram,
                     _ => is_branch(truth) && (truth ^ old) & 0x4000_0000 == 0,
                 };
-                if self.counters.bit(wire, SAME_KIND + number, same)? {
+                if self.counters.row().bit(wire, SAME_KIND + number, same)? {
                     return self.other_target(wire, guess, truth);
                 }
             }
@@ -83,11 +83,11 @@ impl Body {
     ) -> Result<Option<i32>, Refused<I::Error>> {
         let recent = self.recent.get(class).copied().unwrap_or(RecentShifts::new());
         let known = recent.find(shift);
-        if !self.counters.bit(wire, RECENT + kind as usize, known.is_some())? {
+        if !self.counters.row().bit(wire, RECENT + kind as usize, known.is_some())? {
             return Ok(None);
         }
         let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
-        let index = self.counters.tree(wire, RECENT_INDEX + 8 * class, 3, index)?;
+        let index = self.counters.row().tree(wire, RECENT_INDEX + 8 * class, 3, index)?;
         Ok(Some(recent.get(usize::try_from(index).unwrap_or(0))))
     }
 
@@ -107,7 +107,7 @@ impl Body {
         let value = 'found: {
             if kind == Kind::Short && near != 0 && moved(near) != guess.expected {
                 let flag = NEAREST + usize::try_from(magnitude(distance)).unwrap_or(0);
-                if self.counters.bit(wire, flag, truth == moved(near))? {
+                if self.counters.row().bit(wire, flag, truth == moved(near))? {
                     break 'found moved(near);
                 }
             }
@@ -152,7 +152,7 @@ impl Body {
                 let scale = u32::from(branch);
                 let expected = target(guess.expected, *at);
                 let error = wanted.wrapping_sub(expected).cast_signed() >> scale;
-                let error = self.counters.signed(wire, DISTANCES + DISTANCE_LEN * model, error)?;
+                let error = self.counters.row().signed(wire, DISTANCES + DISTANCE_LEN * model, error)?;
                 expected.wrapping_add_signed(error << scale)
             }
         };
@@ -195,7 +195,7 @@ impl Body {
             // The last half differs for certain when the others did not.
             let certain = len == 2 || (place == 1 && so_far_expected);
             let flag = HALF_AS_EXPECTED + kind * 4 + place * 2 + usize::from(so_far_expected);
-            let coded = if !certain && self.counters.bit(wire, flag, truth == expected)? {
+            let coded = if !certain && self.counters.row().bit(wire, flag, truth == expected)? {
                 expected
             } else {
                 let half = Half { kind, place, so_far_expected, expected, before };
@@ -221,7 +221,7 @@ impl Body {
         let (expected_high, expected_low) = (expected >> 8, expected & 0xFF);
         let failed_before = usize::from(self.history >> 1 & 1 != 0);
         let flag = HIGH_AS_EXPECTED + number * 4 + usize::from(so_far_expected) * 2 + failed_before;
-        let high_fits = self.counters.bit(wire, flag, truth >> 8 == expected_high)?;
+        let high_fits = self.counters.row().bit(wire, flag, truth >> 8 == expected_high)?;
         let high = if high_fits {
             expected_high
         } else {
@@ -235,7 +235,9 @@ impl Body {
             ];
             self.byte(wire, contexts, set, truth >> 8)?
         };
-        if !high_fits && self.counters.bit(wire, LOW_AS_EXPECTED + number, truth & 0xFF == expected_low)? {
+        if !high_fits
+            && self.counters.row().bit(wire, LOW_AS_EXPECTED + number, truth & 0xFF == expected_low)?
+        {
             return Ok(high << 8 | expected_low);
         }
         let number = u32::try_from(number).unwrap_or(0);
