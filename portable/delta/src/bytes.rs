@@ -119,7 +119,7 @@ fn log_odds(odds: Option<&u16>) -> i32 {
 /// Index of the first of the two cells that `key` may use.
 fn pair(cells: &[u16], key: u32) -> usize {
     let pairs = u32::try_from(cells.len() / 2).unwrap_or(0);
-    2 * usize::try_from((key >> 16) * pairs >> 16).unwrap_or(0)
+    2 * usize::try_from(((key >> 16) * pairs) >> 16).unwrap_or(0)
 }
 
 /// The cell of a key: one of a pair. `is_its` recognises it; if both belong to others, the one whose `worth` is less
@@ -195,7 +195,7 @@ impl ByteModel {
         contexts: &[u32; INPUTS],
         truth: u32,
     ) -> Result<u32, Refused<I::Error>> {
-        let (run_cells, history_cells) = cells.split_at_mut(cells.len() / RUN_SHARE & !1);
+        let (run_cells, history_cells) = cells.split_at_mut((cells.len() / RUN_SHARE) & !1);
         let mut run_places = [0; RUNS];
         for ((place, context), salt) in
             run_places.iter_mut().zip(contexts.iter().skip(HISTORIES)).zip(RUN_SALT..)
