@@ -114,7 +114,7 @@ fn truncated_patches_are_refused_or_complete_with_zeros_only() {
 #[test]
 fn garbage_of_any_length_keeps_every_bound() {
     let mut seed = 1u64;
-    for round in 0..300 {
+    for round in 0..300u32 {
         let mut next = || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) as usize
