@@ -26,6 +26,19 @@ pub(crate) trait Coder {
     fn truth(&self, at: u32) -> u32;
 }
 
+/// A coder, and the memories that are read meanwhile.
+pub(crate) struct Wire<'a, C, I> {
+    pub(crate) coder: &'a mut C,
+    pub(crate) io: &'a mut I,
+}
+
+impl<C: Coder, I: PatchIo> Wire<'_, C, I> {
+    /// Codes one decision; see [`Coder::bit`].
+    pub(crate) fn bit(&mut self, probability: u32, bit: bool) -> Result<bool, Refused<I::Error>> {
+        self.coder.bit(self.io, probability, bit)
+    }
+}
+
 /// Where the first of the two intervals ends.
 pub(crate) fn split(low: u32, high: u32, probability: u32) -> u32 {
     let probability = probability.clamp(PROBABILITY_MARGIN, 65536 - PROBABILITY_MARGIN);

@@ -1,7 +1,8 @@
 //! The copy list: which part of the new image comes from where.
 
-use crate::coder::Coder;
+use crate::coder::{Coder, Wire};
 use crate::learned::RecentShifts;
+use crate::map::AddressMap;
 use crate::model::Counters;
 use crate::{PatchIo, Refused};
 
@@ -33,6 +34,14 @@ impl Copy {
     /// Bytes of the new image that this entry makes.
     pub(crate) const fn span(&self) -> u32 {
         self.literals.saturating_add(self.len)
+    }
+
+    /// Notes in the map what an entry that starts at `at` of the new image says of the old one.
+    pub(crate) fn note_in(&self, map: &mut AddressMap, at: u32) {
+        if self.from == Origin::Old && self.len > 0 {
+            let shift = at.saturating_add(self.literals).wrapping_sub(self.source).cast_signed();
+            map.insert(self.source, self.source.saturating_add(self.len), shift);
+        }
     }
 }
 
@@ -85,8 +94,7 @@ impl CopyList {
     /// Codes the next entry.
     pub(crate) fn next<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         truth: Copy,
         old_len: u32,
         new_len: u32,
@@ -96,7 +104,7 @@ impl CopyList {
         if self.count > new_len / 4 + 64 {
             return Err(Refused::TooManyCopies);
         }
-        let literals = self.counters.number(coder, io, LITERALS, truth.literals)?;
+        let literals = self.counters.row().number(wire, LITERALS, truth.literals)?;
         let at = self.at.saturating_add(literals);
         if at >= new_len {
             self.at = new_len;
@@ -106,17 +114,17 @@ impl CopyList {
         let truth_shift = at.cast_signed().wrapping_sub(truth.source.cast_signed());
         let same = truth.from == Origin::Old && truth_shift == self.last_shift;
         let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == Origin::New);
-        let (from, shift) = if self.counters.bit(coder, io, context, same)? {
+        let (from, shift) = if self.counters.row().bit(wire, context, same)? {
             (Origin::Old, self.last_shift)
-        } else if self.counters.bit(coder, io, FROM_NEW, truth.from == Origin::New)? {
+        } else if self.counters.row().bit(wire, FROM_NEW, truth.from == Origin::New)? {
             let back =
-                self.counters.number(coder, io, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
+                self.counters.row().number(wire, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
             (Origin::New, back.saturating_add(1).cast_signed())
         } else {
-            (Origin::Old, self.other_shift(coder, io, at, truth_shift)?)
+            (Origin::Old, self.other_shift(wire, at, truth_shift)?)
         };
         let source = at.wrapping_add_signed(shift.wrapping_neg());
-        let len = self.counters.number(coder, io, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
+        let len = self.counters.row().number(wire, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
         let limit = if from == Origin::Old { old_len } else { new_len };
         let in_front = from == Origin::Old || source < at;
         if !in_front || source > limit || len > limit - source || len > new_len - at {
@@ -134,20 +142,19 @@ impl CopyList {
     /// Codes a shift that differs from the last one: one of the recent ones, or a gap in the old image.
     fn other_shift<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         at: u32,
         truth: i32,
     ) -> Result<i32, Refused<I::Error>> {
         let known = self.recent.find(truth);
-        if self.counters.bit(coder, io, RECENT, known.is_some())? {
+        if self.counters.row().bit(wire, RECENT, known.is_some())? {
             let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
-            let index = self.counters.tree(coder, io, RECENT_INDEX, 3, index)?;
+            let index = self.counters.row().tree(wire, RECENT_INDEX, 3, index)?;
             return Ok(self.recent.get(usize::try_from(index).unwrap_or(0)));
         }
         let source = at.cast_signed().wrapping_sub(truth);
         let gap = source.wrapping_sub(self.last_end.cast_signed());
-        let gap = self.counters.signed(coder, io, GAP, gap)?;
+        let gap = self.counters.row().signed(wire, GAP, gap)?;
         Ok(at.cast_signed().wrapping_sub(self.last_end.cast_signed().wrapping_add(gap)))
     }
 }

@@ -1,11 +1,10 @@
 //! The decoder: all its state, and the order of calls.
 
 use crate::body::{Body, Piece, Scene};
-use crate::coder::{StreamPosition, StreamReader};
-use crate::copies::{Copy, CopyList, Origin};
-use crate::header::Header;
+use crate::coder::{StreamPosition, StreamReader, Wire};
+use crate::copies::{Copy, CopyList};
+use crate::header::{Header, InstructionSet};
 use crate::image::{Earlier, OldImage};
-use crate::map::AddressMap;
 use crate::{IMAGE_LEN_MAX, PatchIo, Refused};
 
 /// Most bytes of RAM that a [`Decoder`] takes.
@@ -52,7 +51,6 @@ pub struct Decoder {
     stage: Stage,
     limits: Limits,
     header: Header,
-    map: AddressMap,
     old: OldImage,
     copies: CopyList,
     copies_reader: StreamReader,
@@ -84,7 +82,6 @@ impl Decoder {
             stage: Stage::Closed,
             limits: Limits { patch_len: 0, old_len: 0, new_len: 0 },
             header: Header::EMPTY,
-            map: AddressMap::new(),
             old: OldImage::new(0),
             copies: CopyList::new(),
             first_body: copies_reader.position(),
@@ -111,7 +108,7 @@ impl Decoder {
         self.limits = limits;
         self.header = Header::read(io, limits.patch_len, limits.old_len, limits.new_len)?;
         self.old = OldImage::new(limits.old_len);
-        self.map.clear();
+        self.body.map.clear();
         self.rewind(io)?;
         self.stage = Stage::Preparing;
         Ok(())
@@ -129,7 +126,8 @@ impl Decoder {
     fn next_copy<I: PatchIo>(&mut self, io: &mut I) -> Result<(), Refused<I::Error>> {
         self.copy_at = self.copies.at;
         let Limits { old_len, new_len, .. } = self.limits;
-        self.copy = self.copies.next(&mut self.copies_reader, io, Copy::EMPTY, old_len, new_len)?;
+        let wire = &mut Wire { coder: &mut self.copies_reader, io };
+        self.copy = self.copies.next(wire, Copy::EMPTY, old_len, new_len)?;
         Ok(())
     }
 
@@ -147,10 +145,8 @@ impl Decoder {
                 break;
             }
             self.next_copy(io)?;
-            if self.copy.from == Origin::Old && self.copy.len > 0 {
-                let Copy { literals, source, len, .. } = self.copy;
-                let shift = self.copy_at.saturating_add(literals).wrapping_sub(source).cast_signed();
-                self.map.insert(source, source.saturating_add(len), shift);
+            if self.header.instructions == InstructionSet::Thumb {
+                self.copy.note_in(&mut self.body.map, self.copy_at);
             }
         }
         if self.copies.at < self.limits.new_len {
@@ -221,7 +217,6 @@ impl Decoder {
             }
             let mut scene = Scene {
                 header: &self.header,
-                map: &self.map,
                 old: &mut self.old,
                 earlier: Earlier { from, bytes: out.get(..filled).unwrap_or(&[]) },
                 copy: self.copy,
@@ -229,7 +224,8 @@ impl Decoder {
                 at: self.at,
                 end: self.segment_end,
             };
-            self.left = self.body.piece(&mut self.body_reader, io, &mut scene)?;
+            let wire = &mut Wire { coder: &mut self.body_reader, io };
+            self.left = self.body.piece(wire, &mut scene)?;
             self.at = self.at.saturating_add(self.left.len);
             filled = self.hand_out(out, filled);
         }

@@ -22,17 +22,16 @@ impl<const N: usize> Learned<N> {
         self.count = 0;
     }
 
-    fn find(&self, address: u32) -> Result<usize, usize> {
-        self.addresses.get(..self.count).unwrap_or(&[]).binary_search(&address)
-    }
-
-    fn at(&self, index: usize) -> Option<(u32, i32)> {
-        (index < self.count).then_some((*self.addresses.get(index)?, *self.shifts.get(index)?))
+    fn known(&self) -> Known<'_> {
+        Known {
+            addresses: self.addresses.get(..self.count).unwrap_or(&[]),
+            shifts: self.shifts.get(..self.count).unwrap_or(&[]),
+        }
     }
 
     /// Remembers that `address` moved by `shift`; when full, only what is already known is renewed.
     pub(crate) fn insert(&mut self, address: u32, shift: i32) {
-        let index = match self.find(address) {
+        let index = match self.known().find(address) {
             Ok(index) => index,
             Err(_) if self.count == N => return,
             Err(index) => {
@@ -51,8 +50,29 @@ impl<const N: usize> Learned<N> {
         }
     }
 
-    /// By how much `address` moved if it, or its neighbours, are known; and how far the nearest lies.
+    /// See [`Known::shift`].
     pub(crate) fn shift(&self, address: u32) -> (i32, Confidence, u32) {
+        self.known().shift(address)
+    }
+}
+
+/// Learned addresses without their greatest number: one copy of the code serves all.
+struct Known<'a> {
+    addresses: &'a [u32],
+    shifts: &'a [i32],
+}
+
+impl Known<'_> {
+    fn find(&self, address: u32) -> Result<usize, usize> {
+        self.addresses.binary_search(&address)
+    }
+
+    fn at(&self, index: usize) -> Option<(u32, i32)> {
+        Some((*self.addresses.get(index)?, *self.shifts.get(index)?))
+    }
+
+    /// By how much `address` moved if it, or its neighbours, are known; and how far the nearest lies.
+    fn shift(&self, address: u32) -> (i32, Confidence, u32) {
         let behind = match self.find(address) {
             Ok(index) => return (self.at(index).map_or(0, |(_, shift)| shift), Confidence::Learned, 0),
             Err(index) => index,

@@ -19,6 +19,7 @@
 extern crate alloc;
 
 mod body;
+mod bytes;
 mod coder;
 mod copies;
 mod decoder;

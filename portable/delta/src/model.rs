@@ -3,7 +3,7 @@
 //! All integers, no tables: logarithms and their inverse are approximated by parabolas, so that a second
 //! implementation makes the same bits.
 
-use crate::coder::{Coder, HALF};
+use crate::coder::{Coder, HALF, Wire};
 use crate::{PatchIo, Refused};
 
 /// Log odds of probability `p` (1 to 65535, in 1/65536), in 1/256 of a bit.
@@ -58,6 +58,27 @@ impl<const N: usize> Counters<N> {
     }
 
     pub(crate) fn update(&mut self, index: usize, bit: bool, limit: u8) {
+        self.row().update(index, bit, limit);
+    }
+
+    /// The counters without their number: one copy of the code serves all.
+    pub(crate) const fn row(&mut self) -> Row<'_> {
+        Row { probability: &mut self.probability, uses: &mut self.uses }
+    }
+}
+
+/// Counters of some length.
+pub(crate) struct Row<'a> {
+    probability: &'a mut [u16],
+    uses: &'a mut [u8],
+}
+
+impl Row<'_> {
+    fn get(&self, index: usize) -> u32 {
+        u32::from(self.probability.get(index).copied().unwrap_or(1 << 15))
+    }
+
+    fn update(&mut self, index: usize, bit: bool, limit: u8) {
         if let (Some(p), Some(n)) = (self.probability.get_mut(index), self.uses.get_mut(index)) {
             *p = u16::try_from(learn(u32::from(*p), u32::from(*n), bit)).unwrap_or(*p);
             *n = n.saturating_add(1).min(limit);
@@ -67,12 +88,11 @@ impl<const N: usize> Counters<N> {
     /// Codes one decision with one counter.
     pub(crate) fn bit<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         index: usize,
         bit: bool,
     ) -> Result<bool, Refused<I::Error>> {
-        let bit = coder.bit(io, self.get(index), bit)?;
+        let bit = wire.bit(self.get(index), bit)?;
         self.update(index, bit, 40);
         Ok(bit)
     }
@@ -80,15 +100,14 @@ impl<const N: usize> Counters<N> {
     /// Codes a number of `bits` bits, the highest first, with `2 ** bits` counters from `base` on.
     pub(crate) fn tree<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         base: usize,
         bits: u32,
         value: u32,
     ) -> Result<u32, Refused<I::Error>> {
         let mut node = 1usize;
         for bit in (0..bits).rev() {
-            let bit = self.bit(coder, io, base + node, value >> bit & 1 != 0)?;
+            let bit = self.bit(wire, base + node, value >> bit & 1 != 0)?;
             node = node << 1 | usize::from(bit);
         }
         Ok(u32::try_from(node).unwrap_or(0) & ((1 << bits) - 1))
@@ -97,15 +116,14 @@ impl<const N: usize> Counters<N> {
     /// Codes a number from 0 to 2^29 with the 64 counters from `base` on: its length, then its bits.
     pub(crate) fn number<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         base: usize,
         value: u32,
     ) -> Result<u32, Refused<I::Error>> {
         let value = value.saturating_add(1);
         let length = value.ilog2();
         let mut bits = 0;
-        while bits < 29 && self.bit(coder, io, base + bits, usize::try_from(length).unwrap_or(0) > bits)? {
+        while bits < 29 && self.bit(wire, base + bits, usize::try_from(length).unwrap_or(0) > bits)? {
             bits += 1;
         }
         let mut node = 1u32;
@@ -113,12 +131,12 @@ impl<const N: usize> Counters<N> {
             let bit = value >> (bits - 1 - done) & 1 != 0;
             // The two highest bits of a number are worth a counter each; the others are nearly even.
             let bit = match done {
-                0 => self.bit(coder, io, base + 28 + bits.min(9) * 3, bit)?,
-                1 => self.bit(coder, io, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit)?,
+                0 => self.bit(wire, base + 28 + bits.min(9) * 3, bit)?,
+                1 => self.bit(wire, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit)?,
                 // So are the two lowest: code is aligned.
-                _ if done + 2 == bits => self.bit(coder, io, base + 59, bit)?,
-                _ if done + 1 == bits => self.bit(coder, io, base + 60 + usize::from(node & 1 != 0), bit)?,
-                _ => coder.bit(io, HALF, bit)?,
+                _ if done + 2 == bits => self.bit(wire, base + 59, bit)?,
+                _ if done + 1 == bits => self.bit(wire, base + 60 + usize::from(node & 1 != 0), bit)?,
+                _ => wire.bit(HALF, bit)?,
             };
             node = node << 1 | u32::from(bit);
         }
@@ -128,16 +146,15 @@ impl<const N: usize> Counters<N> {
     /// Codes a signed number with the 66 counters from `base` on.
     pub(crate) fn signed<C: Coder, I: PatchIo>(
         &mut self,
-        coder: &mut C,
-        io: &mut I,
+        wire: &mut Wire<'_, C, I>,
         base: usize,
         value: i32,
     ) -> Result<i32, Refused<I::Error>> {
-        if !self.bit(coder, io, base, value != 0)? {
+        if !self.bit(wire, base, value != 0)? {
             return Ok(0);
         }
-        let negative = self.bit(coder, io, base + 1, value < 0)?;
-        let magnitude = self.number(coder, io, base + 2, value.unsigned_abs().saturating_sub(1))?;
+        let negative = self.bit(wire, base + 1, value < 0)?;
+        let magnitude = self.number(wire, base + 2, value.unsigned_abs().saturating_sub(1))?;
         let magnitude = magnitude.saturating_add(1).cast_signed();
         Ok(if negative { -magnitude } else { magnitude })
     }

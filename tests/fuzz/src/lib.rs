@@ -3,10 +3,12 @@
 //! A target takes bytes from outside and states what must hold whatever they are; libFuzzer looks for bytes for which
 //! it does not. `cargo xtask fuzz` runs all of them.
 
+mod delta;
 mod flash;
 mod manifest;
 mod update;
 
+pub use delta::check_patch;
 pub use flash::RamFlash;
 pub use manifest::check_manifest;
 pub use update::{DIE_PAGE, Served, World, boot, snapshots};

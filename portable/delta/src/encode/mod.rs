@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use crate::copies::{Copy, Origin};
+use crate::copies::Copy;
 use crate::header::InstructionSet;
 use crate::map::AddressMap;
 use crate::{Decoder, Limits, PatchIo, Progress, Refused};
@@ -163,11 +163,7 @@ fn map_of(copies: &[Copy]) -> AddressMap {
     let mut map = AddressMap::new();
     let mut at: u32 = 0;
     for copy in copies {
-        let start = at.saturating_add(copy.literals);
-        if copy.from == Origin::Old && copy.len > 0 {
-            let shift = start.wrapping_sub(copy.source).cast_signed();
-            map.insert(copy.source, copy.source.saturating_add(copy.len), shift);
-        }
+        copy.note_in(&mut map, at);
         at = at.saturating_add(copy.span());
     }
     map

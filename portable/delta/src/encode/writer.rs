@@ -6,11 +6,10 @@ use core::convert::Infallible;
 use super::Slices;
 use super::text::Images;
 use crate::body::{Body, Scene};
-use crate::coder::{Coder, split};
+use crate::coder::{Coder, Wire, split};
 use crate::copies::{Copy, CopyList};
 use crate::header::{BASE_SHIFT, FLAG_LONG_SEGMENTS, Header, InstructionSet};
 use crate::image::{Earlier, OldImage, little_endian};
-use crate::map::AddressMap;
 use crate::{Limits, PATCH_VERSION, PatchIo, Refused};
 
 /// Zero bytes at the end of a stream that need not be written.
@@ -137,15 +136,18 @@ fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8
     let mut list = CopyList::new();
     list.reset();
     for copy in copies {
-        list.next(&mut coder, &mut io, *copy, old_len, new_len)?;
+        let wire = &mut Wire { coder: &mut coder, io: &mut io };
+        list.next(wire, *copy, old_len, new_len)?;
     }
     if list.at != new_len {
         return Err(Refused::CopyRange);
     }
-    let map: AddressMap = super::map_of(copies);
     let header = images.header;
     let mut old = OldImage::new(old_len);
     let mut body = Body::new();
+    if format.instructions == InstructionSet::Thumb {
+        body.map = super::map_of(copies);
+    }
     let mut streams = Vec::new();
     let mut entries = copies.iter().copied();
     let (mut copy, mut copy_at, mut at) = (Copy::EMPTY, 0u32, 0u32);
@@ -158,9 +160,8 @@ fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8
                 copy = entries.next().ok_or(Refused::CopyRange)?;
             }
             let earlier = Earlier { from: u32::MAX, bytes: &[] };
-            let mut scene =
-                Scene { header: &header, map: &map, old: &mut old, earlier, copy, copy_at, at, end };
-            let piece = body.piece(&mut coder, &mut io, &mut scene)?;
+            let mut scene = Scene { header: &header, old: &mut old, earlier, copy, copy_at, at, end };
+            let piece = body.piece(&mut Wire { coder: &mut coder, io: &mut io }, &mut scene)?;
             at += piece.len;
         }
         streams.push(core::mem::replace(&mut coder, StreamWriter::new(images.new)).finish());
