@@ -102,10 +102,14 @@ pub fn turning_old() -> &'static Bundle {
     &IT
 }
 
-/// Pages of [`turning_old`] behind so many other bytes.
+/// Pages of [`turning_old`] behind so many other bytes, with a change here and there: so what a page is decoded to
+/// depends on all old bytes of its segment.
 fn turning_bundle(sequence: u64, in_front: usize) -> Bundle {
     let mut code = vec![0x5A; in_front];
     code.extend(noise(10 * 8192 - in_front, 3));
+    if in_front > 0 {
+        code.iter_mut().step_by(199).for_each(|byte| *byte ^= 0x11);
+    }
     bundle(sequence, &[AreaOf::of_bytes(&TURNING, Medium::Die, code)], |_| ()).in_place(None)
 }
 
@@ -229,6 +233,7 @@ pub fn turning() -> Vec<Made> {
         // It is found out before anything is written.
         Made {
             ends_in: vec![old.digest, far.digest],
+            offline_ends_in: Some(vec![old.digest, far.digest]),
             depth: 1,
             ..Claim::new("turning-too-far", turning_world(), &[old, far])
         },

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use bulkhead_flash_simulator::{Cut, Moment, Reading, Wear};
 use bulkhead_link_protocol::{FetchFrom, StagingMode, UpdateStage};
+use bulkhead_power_cut::frames::begun_from;
 use bulkhead_power_cut::narrow::{
-    NARROW, new, new_in_place, old, turning, turning_new, turning_old, turning_plain, turning_too_far,
-    turning_world,
+    NARROW, TURNING, new, new_in_place, old, turning, turning_new, turning_old, turning_plain,
+    turning_too_far, turning_world,
 };
 use bulkhead_power_cut::{Bundle, Device, Health, Limits, Outcome, Server, World, explore};
 use bulkhead_update_engine::Sound;
@@ -90,14 +91,33 @@ fn an_update_that_fits_in_no_way_is_refused_with_what_it_needs_and_what_there_is
 }
 
 #[test]
-fn a_page_that_cannot_be_written_in_place_leaves_a_device_online_that_the_next_offer_repairs() {
-    let (old, new, plain) = (turning_old(), turning_new(), turning_plain());
+fn a_page_that_cannot_be_written_in_place_leaves_a_device_online_and_the_apply_to_be_carried_on() {
+    let (old, new) = (turning_old(), turning_new());
     let worn_die = Some((8 * 8192, Wear::RefusesPrograms));
     let outcome = run(&Device { worn_die, ..update(old, new) }, turning_world());
     assert_eq!((outcome.running, outcome.stage), (None, Some(UpdateStage::Failed)), "{:?}", outcome.reason);
-    assert_eq!(run(&Device::new(&[old, new]), outcome.world.clone()).running, None);
+    let again = Device { worn_die, ..Device::new(&[old, new]) };
+    assert_eq!(run(&again, outcome.world.clone()).running, None);
+    assert_eq!(
+        run(&Device::new(&[old, new]), outcome.world).running,
+        Some(new.digest),
+        "it was a passing fault"
+    );
+}
+
+#[test]
+fn a_device_that_lost_its_staging_in_place_is_online_and_the_next_offer_repairs_it() {
+    let (old, new, plain) = (turning_old(), turning_new(), turning_plain());
+    let cut = Some(Cut { operation: 60, moment: Moment::Inside(1) });
+    let begun = begun_from(&turning_world(), old, new);
+    let mut world = run(&Device { cut, ..Device::new(&[old, new]) }, begun).world;
+    let staging = TURNING.layout.external_staging;
+    world.external.tamper(staging.start.0 as usize, &vec![0; staging.length as usize]);
+    let silent = run(&Device::new(&[old, new]), world.clone());
+    assert_eq!(silent.running, None);
+    assert!(silent.reason.unwrap().contains("the next offer repairs"));
     let device = Device { server: Server::Offers(plain), ..Device::new(&[old, new, plain]) };
-    assert_committed(&run(&device, outcome.world), plain);
+    assert_committed(&run(&device, world), plain);
 }
 
 #[test]
