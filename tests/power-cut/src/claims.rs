@@ -15,11 +15,11 @@ pub fn all() -> Vec<Made> {
     [staging(), applying(), losses(), trials(), races(), interruptions(), nested(), narrow::all()].concat()
 }
 
-/// Claims on the device of real size.
+/// Claims on the device of real size, and on one whose ring turns.
 pub fn real() -> Vec<Made> {
     let (old, new) = (real_old(), real_new());
     let anything = Some(vec![old.digest, new.digest]);
-    vec![
+    let real = vec![
         Made { depth: 1, ..Claim::new("real-staging", Device::with(old), &[old, new]) },
         Made {
             offline_ends_in: anything,
@@ -27,7 +27,8 @@ pub fn real() -> Vec<Made> {
             ..Claim::new("real-apply", ready(old, new), &[old, new])
         },
         Made { depth: 1, ..going_back("real-revert", on_trial(old, new), old, new) },
-    ]
+    ];
+    [real, narrow::turning()].concat()
 }
 
 /// Claims for random walks: whatever comes in between, something whole runs after three whole power sessions.
@@ -64,7 +65,7 @@ pub fn random() -> Vec<Made> {
 
 /// The claim of that name.
 pub fn named(name: &str) -> Option<Made> {
-    let all = || all().into_iter().chain(real()).chain(random()).chain(narrow::turning());
+    let all = || all().into_iter().chain(real()).chain(random()).chain([narrow::random_turning()]);
     all().find(|claim| claim.name == name)
 }
 

@@ -145,9 +145,21 @@ pub fn turning_plain() -> &'static Bundle {
     &IT
 }
 
+/// Ten pages that repeat themselves, behind so many other bytes: short enough to be sent whole.
+fn repeating(sequence: u64, in_front: usize) -> Bundle {
+    let mut code = vec![0x5A; in_front];
+    code.extend((0..10).flat_map(|page| noise(1024, page).repeat(8)));
+    code.truncate(10 * 8192);
+    bundle(sequence, &[AreaOf::of_bytes(&TURNING, Medium::Die, code)], |_| ()).in_place(Some(2 * 8192))
+}
+
 /// A device with [`turning_old`].
 pub fn turning_world() -> World {
-    let mut old = turning_old().clone();
+    turning_with(turning_old())
+}
+
+fn turning_with(old: &Bundle) -> World {
+    let mut old = old.clone();
     (old.is_patched, old.areas[0].shape) = (false, &TURNING_AT_THE_FACTORY);
     World { shape: &TURNING, ..Device::with(&old) }
 }
@@ -245,6 +257,18 @@ pub fn turning() -> Vec<Made> {
             ..offline("turning-crash", on_trial_from(&turning_world(), old, new), &[old, new])
         },
     ]
+}
+
+/// For random walks on that device: whatever comes in between, something whole runs after three whole power sessions.
+pub fn random_turning() -> Made {
+    static BOTH: LazyLock<[Bundle; 2]> = LazyLock::new(|| [repeating(1, 0), repeating(2, 15_000)]);
+    let [old, new] = &*BOTH;
+    Made {
+        ends_in: vec![old.digest, new.digest],
+        may_revert: true,
+        sessions: 4,
+        ..Claim::new("random-turning", turning_with(old), &[old, new])
+    }
 }
 
 fn begun_turning(new: &'static Bundle) -> World {

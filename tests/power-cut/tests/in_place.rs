@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use bulkhead_bundle_format::Medium;
 use bulkhead_flash_simulator::{Cut, Moment, Reading, Wear};
 use bulkhead_link_protocol::{FetchFrom, StagingMode, UpdateStage};
 use bulkhead_power_cut::frames::begun_from;
 use bulkhead_power_cut::narrow::{
-    NARROW, TURNING, new, new_in_place, old, turning, turning_new, turning_old, turning_plain,
-    turning_too_far, turning_world,
+    NARROW, TURNING, new, new_in_place, noise, old, random_turning, turning, turning_new, turning_old,
+    turning_plain, turning_too_far, turning_world,
 };
-use bulkhead_power_cut::{Bundle, Device, Health, Limits, Outcome, Server, World, explore};
+use bulkhead_power_cut::{
+    AreaOf, Bundle, DIE_PAGE, Device, Health, Limits, Outcome, Server, World, bundle, explore, wander,
+};
 use bulkhead_update_engine::Sound;
 
 fn run(device: &Device<'_>, world: World) -> Outcome {
@@ -106,6 +109,20 @@ fn a_page_that_cannot_be_written_in_place_leaves_a_device_online_and_the_apply_t
 }
 
 #[test]
+fn while_the_ring_holds_all_old_pages_a_page_that_cannot_be_written_is_no_end() {
+    let code = |sequence, image| {
+        bundle(sequence, &[AreaOf::of_bytes(&NARROW, Medium::Die, image)], |_| ()).in_place(None)
+    };
+    let (old, mut image) = (code(1, noise(700, 1)), noise(700, 1));
+    image.splice(300..300, [7; 100]);
+    let new = code(2, image);
+    let worn_die = Some((3 * DIE_PAGE, Wear::RefusesPrograms));
+    let outcome = run(&Device { worn_die, ..update(&old, &new) }, Device::with(&old));
+    assert_eq!((outcome.running, outcome.stage), (Some(old.digest), Some(UpdateStage::Reverted)));
+    assert_eq!(outcome.page_erases[1..3], [2, 2]);
+}
+
+#[test]
 fn a_device_that_lost_its_staging_in_place_is_online_and_the_next_offer_repairs_it() {
     let (old, new, plain) = (turning_old(), turning_new(), turning_plain());
     let cut = Some(Cut { operation: 60, moment: Moment::Inside(1) });
@@ -189,4 +206,12 @@ fn i1_no_cut_while_the_ring_turns_leads_to_an_unsafe_start_or_a_brick() {
         assert_eq!((seen.unsafe_starts, seen.bricks), (0, 0), "{}", claim.name);
         assert!(seen.boots > 10, "{}: nothing was explored", claim.name);
     }
+}
+
+#[test]
+fn i1_no_random_walk_while_the_ring_turns_leads_to_an_unsafe_start_or_a_brick() {
+    let seen = wander::<Sound>(&random_turning(), Limits { boots: 250, ..Limits::TWO_CUTS }, 11);
+    println!("{seen}");
+    assert!(seen.faults.is_empty(), "{}", seen.faults[0]);
+    assert_eq!((seen.unsafe_starts, seen.bricks), (0, 0));
 }
