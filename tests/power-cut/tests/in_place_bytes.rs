@@ -1,5 +1,7 @@
 //! What an update in place writes is what `docs/spec/update.md` says, byte for byte.
 
+#![expect(clippy::expect_used, reason = "a test suite")]
+
 use bulkhead_power_cut::frames::{begun, half_way};
 use bulkhead_power_cut::narrow::{NARROW, new_in_place, old};
 use bulkhead_power_cut::{DIE_PAGE, SECTOR, World};
