@@ -5,7 +5,7 @@
 //! believed page by page, by the digests of the manifest; a patch that leads elsewhere costs nothing but its bytes.
 
 use bulkhead_bundle_format::{IN_PLACE_SEGMENT_LEN, PATCH_CRYPT_LEN, StagingRoom, record_count};
-use bulkhead_delta::{Limits, Progress};
+use bulkhead_delta::{Decoder, Limits, Progress};
 use bulkhead_link_protocol::{FetchFrom, PATCHES_MAX, Plan, PlanRequest, StagingMode};
 use bulkhead_nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
@@ -399,54 +399,68 @@ impl<R: Rules> Engine<'_, R> {
             record: back,
             opened: &mut self.opened,
         };
-        let Some(at) = at else {
-            patches.open = None;
-            decoder.open(&mut io, limits).map_err(|_| NotStaged)?;
-            patches.open = Some((area.id, PREPARING));
-            return Ok(Decoded::More(0));
-        };
-        if at == PREPARING {
-            let progress = decoder.prepare(&mut io, COPIES_PER_STEP).map_err(|_| NotStaged)?;
-            if progress == Progress::Done {
-                // The ring is counted in segments of this length; longer ones start elsewhere.
-                let second = area.length > IN_PLACE_SEGMENT_LEN;
-                if ring.is_some()
-                    && second
-                    && decoder.seek(&mut io, IN_PLACE_SEGMENT_LEN) != Ok(IN_PLACE_SEGMENT_LEN)
-                {
-                    return Err(NotStaged);
-                }
-                let at = decoder.seek(&mut io, page_start).map_err(|_| NotStaged)?;
-                patches.open = Some((area.id, at));
-            }
-            return Ok(Decoded::More(0));
-        }
-        if filled == 0 && (at > page_start || page_start.saturating_sub(at) >= SEGMENT_LEN_MAX) {
-            let at = decoder.seek(&mut io, page_start).map_err(|_| NotStaged)?;
-            patches.open = Some((area.id, at));
-            return Ok(Decoded::More(0));
-        }
-        // The page that the next byte belongs to: the wanted one, or one before it that is passed over.
-        let current = at.checked_div(area.page_size).unwrap_or(0).saturating_mul(area.page_size);
-        let into = usize::try_from(at.saturating_sub(current)).map_err(|_| NotStaged)?;
-        let end = current.saturating_add(area.page_size).min(area.length);
-        let len = usize::try_from(end.saturating_sub(at)).map_err(|_| NotStaged)?.min(SLICE_LEN);
-        let (done, rest) = room.split_at_mut_checked(into).ok_or(NotStaged)?;
-        let out = rest.get_mut(..len).ok_or(NotStaged)?;
-        (io.start, io.done) = (current, done);
-        decoder.decode(&mut io, out).map_err(|_| NotStaged)?;
-        let at = at.saturating_add(u32::try_from(len).map_err(|_| NotStaged)?);
+        let wanted = Wanted { start: page_start, end: page_end, len: place.len, filled };
+        patches.open = None;
+        let (at, decoded) = advance(decoder, &mut io, limits, at, &wanted, room)?;
         patches.open = Some((area.id, at));
-        if at < page_end {
-            return Ok(Decoded::More(if at > page_start { into.saturating_add(len) } else { 0 }));
-        }
-        if let Some(padding) =
-            room.get_mut(..place.len).and_then(|room| room.get_mut(into.saturating_add(len)..))
-        {
-            padding.fill(0xFF);
-        }
-        Ok(Decoded::Page)
+        Ok(decoded)
     }
+}
+
+/// The page that is decoded: its span in the image, its length, and how much of it is there, all in bytes.
+struct Wanted {
+    start: u32,
+    end: u32,
+    len: usize,
+    filled: usize,
+}
+
+/// Does the next bounded piece of work on the way from byte `at`, or from a patch that is not open yet, to the wanted
+/// page; returns where the decoder is then.
+fn advance<'d, D: NorFlash, E: NorFlash>(
+    decoder: &mut Decoder,
+    io: &mut Io<'_, '_, 'd, D, E>,
+    limits: Limits,
+    at: Option<u32>,
+    wanted: &Wanted,
+    room: &'d mut [u8],
+) -> Result<(u32, Decoded), NotStaged> {
+    let Some(at) = at else {
+        decoder.open(io, limits).map_err(|_| NotStaged)?;
+        return Ok((PREPARING, Decoded::More(0)));
+    };
+    if at == PREPARING {
+        if decoder.prepare(io, COPIES_PER_STEP).map_err(|_| NotStaged)? == Progress::More {
+            return Ok((PREPARING, Decoded::More(0)));
+        }
+        // The ring is counted in segments of this length; longer ones start elsewhere.
+        let is_counted = io.ring.is_some() && limits.new_len > IN_PLACE_SEGMENT_LEN;
+        if is_counted && decoder.seek(io, IN_PLACE_SEGMENT_LEN) != Ok(IN_PLACE_SEGMENT_LEN) {
+            return Err(NotStaged);
+        }
+        return Ok((decoder.seek(io, wanted.start).map_err(|_| NotStaged)?, Decoded::More(0)));
+    }
+    let is_far = at > wanted.start || wanted.start.saturating_sub(at) >= SEGMENT_LEN_MAX;
+    if wanted.filled == 0 && is_far {
+        return Ok((decoder.seek(io, wanted.start).map_err(|_| NotStaged)?, Decoded::More(0)));
+    }
+    // The page that the next byte belongs to: the wanted one, or one before it that is passed over.
+    let page_size = io.area.page_size;
+    let current = at.checked_div(page_size).unwrap_or(0).saturating_mul(page_size);
+    let into = usize::try_from(at.saturating_sub(current)).map_err(|_| NotStaged)?;
+    let end = current.saturating_add(page_size).min(limits.new_len);
+    let len = usize::try_from(end.saturating_sub(at)).map_err(|_| NotStaged)?.min(SLICE_LEN);
+    let (done, rest) = room.split_at_mut_checked(into).ok_or(NotStaged)?;
+    let (out, padding) = rest.split_at_mut_checked(len).ok_or(NotStaged)?;
+    (io.start, io.done) = (current, done);
+    decoder.decode(io, out).map_err(|_| NotStaged)?;
+    let at = at.saturating_add(u32::try_from(len).map_err(|_| NotStaged)?);
+    let there = into.saturating_add(len);
+    if at < wanted.end {
+        return Ok((at, Decoded::More(if at > wanted.start { there } else { 0 })));
+    }
+    padding.get_mut(..wanted.len.saturating_sub(there)).ok_or(NotStaged)?.fill(0xFF);
+    Ok((at, Decoded::Page))
 }
 
 /// Longest segment of a patch in bytes: from further in front, seeking is shorter than passing over.
@@ -477,5 +491,5 @@ pub(crate) struct Parts<'w> {
     pub(crate) page: &'w mut [u8],
     pub(crate) sealed: &'w mut [u8],
     pub(crate) back: &'w mut [u8],
-    pub(crate) decoder: &'w mut bulkhead_delta::Decoder,
+    pub(crate) decoder: &'w mut Decoder,
 }
