@@ -9,6 +9,7 @@ use crate::engine::{Engine, Phase, While};
 use crate::journal::{Mark, NO_MANIFEST, Record, State};
 use crate::layout::Memory;
 use crate::manifest::{Manifest, Place};
+use crate::patch_io::Opened;
 use crate::reason::Reason;
 use crate::rules::Rules;
 use crate::staging::Direction;
@@ -48,8 +49,8 @@ impl<R: Rules> Engine<'_, R> {
         if !R::WRITES_JOURNAL && matches!(state, State::Apply | State::Revert) {
             return Ok(());
         }
-        let record = *self.journal.record();
-        self.journal.write(mem.die, Record { state, to, from, mark, ..record })
+        let (record, in_place) = (*self.journal.record(), self.is_in_place());
+        self.journal.write(mem.die, Record { state, in_place, to, from, mark, ..record })
     }
 
     /// R1: this session's own record comes before the first page is touched.
@@ -59,6 +60,9 @@ impl<R: Rules> Engine<'_, R> {
         let is_over = !R::RESUMES_WITHOUT_END && self.journal.was_resumed_before(mem.die);
         if self.open_session(mem, record).is_err() {
             return self.dead("the journal's flash does not keep what is written to it");
+        }
+        if record.in_place && self.patches.is_none() {
+            return self.dead("staging lost what the update is made from; the next offer repairs the device");
         }
         let Mark { first, second } = record.mark;
         let torn = self.target.and_then(|target| target.page_located(second));
@@ -84,7 +88,6 @@ impl<R: Rules> Engine<'_, R> {
             });
             return;
         };
-        let next = Phase::Restore { page: then, forced: false, then: then.saturating_add(1), attempt: 0 };
         let wanted = match self.direction {
             Direction::Redo => target.page_digest(mem.die, &self.layout, page),
             Direction::Undo => {
@@ -94,7 +97,7 @@ impl<R: Rules> Engine<'_, R> {
                     if forced && place.erase(mem, &self.layout).is_err() {
                         return self.cannot_restore(mem, page);
                     }
-                    self.phase = next;
+                    self.phase = Self::restore_next(then);
                     return;
                 };
                 old.page_digest(mem.die, &self.layout, old_page)
@@ -102,16 +105,43 @@ impl<R: Rules> Engine<'_, R> {
         };
         let Some(wanted) = wanted else { return self.cannot_restore(mem, page) };
         if !forced && attempt == 0 && self.reads_as(mem, &place, &wanted) {
-            self.phase = next;
+            self.phase = Self::restore_next(then);
             return;
         }
-        match self.write_page(mem, page, &place, &wanted, forced || attempt > 0) {
-            Written::Whole => self.phase = next,
-            Written::Failed if attempt.saturating_add(1) < WRITE_ATTEMPTS_MAX => {
-                self.phase = Phase::Restore { page, forced, then, attempt: attempt.saturating_add(1) };
-            }
-            Written::Failed | Written::NotStaged => self.cannot_restore(mem, page),
+        if self.direction == Direction::Redo && self.is_in_place() {
+            self.opened = Opened::NOTHING;
+            self.phase = match forced || attempt > 0 {
+                true => Phase::Make { page, forced, then, attempt, filled: 0 },
+                false => Phase::Keep { page, record: 0, attempt: 0 },
+            };
+            return;
         }
+        if self.open_staged(mem, page, &place, &wanted) {
+            self.settle(mem, (page, forced, then, attempt), &place, &wanted);
+        } else {
+            self.cannot_restore(mem, page);
+        }
+    }
+
+    const fn restore_next(page: u32) -> Phase {
+        Phase::Restore { page, forced: false, then: page.saturating_add(1), attempt: 0 }
+    }
+
+    /// Writes the page in the workspace to where [`Phase::Restore`] with these fields wants it.
+    pub(crate) fn settle<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        (page, forced, then, attempt): (u32, bool, u32, u8),
+        place: &Place,
+        wanted: &Digest,
+    ) {
+        self.phase = match self.write_page(mem, page, place, wanted, forced || attempt > 0) {
+            Written::Whole => Self::restore_next(then),
+            Written::Failed if attempt.saturating_add(1) < WRITE_ATTEMPTS_MAX => {
+                Phase::Restore { page, forced, then, attempt: attempt.saturating_add(1) }
+            }
+            Written::Failed | Written::NotMarked => return self.cannot_restore(mem, page),
+        };
     }
 
     #[inline(never)]
@@ -126,7 +156,30 @@ impl<R: Rules> Engine<'_, R> {
         place.read(mem, &self.layout, buffer).is_ok() && Digest::from(Sha256::digest(&*buffer)) == *digest
     }
 
-    /// Opens the page from staging, marks it unless the journal already names it, and writes it.
+    /// Opens the page from staging into the workspace.
+    #[inline(never)]
+    fn open_staged<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        page: u32,
+        place: &Place,
+        wanted: &Digest,
+    ) -> bool {
+        let (Some(slot), Some(staging)) = (self.slot(page, self.direction), &self.staging) else {
+            return false;
+        };
+        let (room, sealed, _) = self.work.split();
+        let Some(buffer) = room.get_mut(..place.len) else { return false };
+        if staging.open_page(mem.external, &slot, buffer, sealed, wanted, Self::authenticate()).is_err() {
+            return false;
+        }
+        if !R::KEEPS_STAGED_PAGES {
+            let _ = staging.erase(mem.external, slot.sector, staging.records(&slot));
+        }
+        true
+    }
+
+    /// Marks the page unless the journal already names it, and writes what lies in the workspace.
     #[inline(never)]
     fn write_page<D: NorFlash, E: NorFlash>(
         &mut self,
@@ -136,22 +189,14 @@ impl<R: Rules> Engine<'_, R> {
         wanted: &Digest,
         is_marked: bool,
     ) -> Written {
-        let Some(slot) = self.slot(page, self.direction) else { return Written::NotStaged };
-        let Some(staging) = &self.staging else { return Written::NotStaged };
-        let (room, sealed, _) = self.work.split();
-        let Some(buffer) = room.get_mut(..place.len) else { return Written::NotStaged };
-        if staging.open_page(mem.external, &slot, buffer, sealed, wanted, Self::authenticate()).is_err() {
-            return Written::NotStaged;
-        }
-        if !R::KEEPS_STAGED_PAGES {
-            let _ = staging.erase(mem.external, slot.sector, staging.records(&slot));
-        }
         if !is_marked
             && R::WRITES_JOURNAL
             && self.journal.mark(mem.die, Mark::page(page, place.location())).is_err()
         {
-            return Written::NotStaged;
+            return Written::NotMarked;
         }
+        let (room, sealed, _) = self.work.split();
+        let Some(buffer) = room.get_mut(..place.len) else { return Written::Failed };
         let spared = !R::ERASES_WHAT_LOOKS_ERASED
             && sealed.get_mut(..place.len).is_some_and(|held| {
                 place.read(mem, &self.layout, held).is_ok() && held.iter().all(|byte| *byte == 0xFF)
@@ -167,8 +212,9 @@ impl<R: Rules> Engine<'_, R> {
 
     /// Page `page` cannot be brought to what is wanted: turn round, or stay online without an application.
     #[inline(never)]
-    fn cannot_restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
-        let (Some(target), Some(old), Direction::Redo) = (self.target, self.committed, self.direction) else {
+    pub(crate) fn cannot_restore<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>, page: u32) {
+        let turns_round = self.direction == Direction::Redo && self.ring_holds_all();
+        let (Some(target), Some(old), true) = (self.target, self.committed, turns_round) else {
             // What may be torn is made certain, so that no later update takes it for a page that is right.
             if let Some(place) = self.target.and_then(|target| target.place(page)) {
                 let _ = place.erase(mem, &self.layout);
@@ -232,8 +278,19 @@ impl<R: Rules> Engine<'_, R> {
     }
 
     /// Where an update that went back to staging goes on.
-    const fn after_check(&self) -> Phase {
-        if self.target.is_some() { Phase::Scan { page: 0, application: While::Running } } else { Phase::Idle }
+    fn after_check(&mut self) -> Phase {
+        if self.target.is_none() {
+            return Phase::Idle;
+        }
+        if !self.is_in_place() {
+            return Phase::Scan { page: 0, application: While::Running };
+        }
+        if self.startable {
+            return Phase::Piece { piece: 0 };
+        }
+        // There is no old application any more to make pages from.
+        (self.patches, self.plan_asked) = (None, false);
+        Phase::Plan
     }
 
     #[inline(never)]
@@ -339,5 +396,5 @@ impl<R: Rules> Engine<'_, R> {
 enum Written {
     Whole,
     Failed,
-    NotStaged,
+    NotMarked,
 }

@@ -12,7 +12,8 @@ use crate::journal::{Journal, Mark, NO_MANIFEST, State};
 use crate::keys::Keys;
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
 use crate::manifest::{Manifest, load};
-use crate::patch::{Opened, Parts, Patches};
+use crate::patch::{Parts, Patches};
+use crate::patch_io::Opened;
 use crate::reason::Reason;
 use crate::rules::{Rules, Sound};
 use crate::staging::{Authenticate, Direction, Staging};
@@ -145,6 +146,8 @@ pub(crate) enum Phase {
     Piece { piece: u32 },
     /// Wait for a piece, then seal it.
     TakePiece { piece: u32, attempt: u8 },
+    /// Seal the record of the plan of an update in place.
+    NotePlan { attempt: u8 },
     /// Decode page `page`, of which `filled` bytes are there.
     Decode { page: u32, filled: usize },
     /// Look whether page `page` of the target is there or staged.
@@ -165,6 +168,10 @@ pub(crate) enum Phase {
     Resume,
     /// Write page `page`, whatever it reads as if `forced`; then go on at `then`.
     Restore { page: u32, forced: bool, then: u32, attempt: u8 },
+    /// In place: seal the old page `page` into the ring, record by record.
+    Keep { page: u32, record: u32, attempt: u8 },
+    /// In place: make page `page`, of which `filled` bytes are there, and write it; then as for `Restore`.
+    Make { page: u32, forced: bool, then: u32, attempt: u8, filled: usize },
     /// Compare page `page` with the manifest that is to be started.
     Check { page: u32, cause: StartCause },
     /// The committed manifest's pages are damaged: can staging mend page `page`?
@@ -278,7 +285,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             wanted_back: None,
             patches: None,
             plan_asked: false,
-            opened: Opened::Nothing,
+            opened: Opened::NOTHING,
             bytes_received: 0,
             changes: None,
             rules: PhantomData,
@@ -323,6 +330,7 @@ impl<'w, R: Rules> Engine<'w, R> {
                 self.direction = if record.state == State::Apply { Direction::Redo } else { Direction::Undo };
                 self.subject = record.to;
                 self.seal_with(mem, &record.to, &record.from);
+                self.recall_plan(mem, &record);
                 let possible =
                     self.target.is_some() && (self.direction == Direction::Redo || self.committed.is_some());
                 if possible { Phase::Resume } else { Phase::Idle }
@@ -371,6 +379,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Plan => self.take_plan(mem),
             Phase::Piece { piece } => self.look_for_piece(mem, piece),
             Phase::TakePiece { .. } => self.take_piece(mem),
+            Phase::NotePlan { attempt } => self.note_plan(mem, attempt),
             Phase::Decode { .. } => self.decode(mem),
             Phase::Envelope => self.admit(mem, Source::Server),
             Phase::Admit { slot } => self.admit(mem, Source::Slot(slot)),
@@ -384,6 +393,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             Phase::Rewind { page } => self.rewind(mem, page),
             Phase::Resume => self.resume(mem),
             Phase::Restore { .. } => self.restore(mem),
+            Phase::Keep { .. } => self.keep(mem),
+            Phase::Make { .. } => self.make(mem),
             Phase::Check { page, cause } => return self.check_page(mem, page, cause),
             Phase::Mend { page } => self.mend(mem, page),
         }
@@ -578,7 +589,9 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Prepare { .. }
             | Phase::Store { .. }
             | Phase::Plan => (UpdateStage::Checking, 0, 0),
-            Phase::Piece { .. } | Phase::TakePiece { .. } => (UpdateStage::Staging, 0, pages),
+            Phase::Piece { .. } | Phase::TakePiece { .. } | Phase::NotePlan { .. } => {
+                (UpdateStage::Staging, 0, pages)
+            }
             Phase::Scan { page, application: While::Running }
             | Phase::Page { page }
             | Phase::Decode { page, .. }
@@ -588,7 +601,9 @@ impl<'w, R: Rules> Engine<'w, R> {
                 (UpdateStage::Applying, 0, pages)
             }
             Phase::Resume => (self.restoring(), 0, pages),
-            Phase::Restore { page, .. } => (self.restoring(), page, pages),
+            Phase::Restore { page, .. } | Phase::Keep { page, .. } | Phase::Make { page, .. } => {
+                (self.restoring(), page, pages)
+            }
             Phase::Check { cause: StartCause::Committed, .. } | Phase::Mend { .. } => {
                 (UpdateStage::Applying, pages, pages)
             }
@@ -667,6 +682,7 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Plan
             | Phase::Piece { .. }
             | Phase::TakePiece { .. }
+            | Phase::NotePlan { .. }
             | Phase::Decode { .. }
             | Phase::Seal { .. }
             | Phase::Ready => true,
@@ -679,6 +695,8 @@ impl<'w, R: Rules> Engine<'w, R> {
             | Phase::Rewind { .. }
             | Phase::Resume
             | Phase::Restore { .. }
+            | Phase::Keep { .. }
+            | Phase::Make { .. }
             | Phase::Check { .. }
             | Phase::Mend { .. } => false,
         }

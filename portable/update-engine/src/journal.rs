@@ -24,6 +24,8 @@ pub(crate) const PAGE_LEN_MIN: u32 = (FIRST_MARK + 1) * UNIT_BYTES;
 const RECORD_MAGIC: [u8; 2] = *b"BJ";
 const MARK_MAGIC: [u8; 4] = *b"BJMK";
 const VERSION: u8 = 1;
+/// Bit of the state's byte: the update is made in place.
+const IN_PLACE: u8 = 0x80;
 
 /// What a digest field holds when there is no manifest.
 pub(crate) const NO_MANIFEST: Digest = [0; 32];
@@ -52,6 +54,11 @@ impl State {
             Self::Trial => 4,
             Self::Revert => 5,
         }
+    }
+
+    /// Whether pages are being written or may be put back, so that it matters how staging is arranged.
+    const fn needs_staging(self) -> bool {
+        matches!(self, Self::Apply | Self::Trial | Self::Revert)
     }
 
     const fn from_number(number: u8) -> Option<Self> {
@@ -111,6 +118,8 @@ impl Mark {
 pub(crate) struct Record {
     pub(crate) session: u32,
     pub(crate) state: State,
+    /// Staging holds patches and a ring of old pages; only while [`State::needs_staging`].
+    pub(crate) in_place: bool,
     pub(crate) to: Digest,
     pub(crate) from: Digest,
     /// Highest sequence ever committed.
@@ -125,6 +134,7 @@ impl Record {
     pub(crate) const BLANK: Self = Self {
         session: 0,
         state: State::Empty,
+        in_place: false,
         to: NO_MANIFEST,
         from: NO_MANIFEST,
         sequence: 0,
@@ -142,7 +152,7 @@ impl Record {
             at = at.saturating_add(bytes.len());
         };
         put(&RECORD_MAGIC);
-        put(&[VERSION, self.state.number()]);
+        put(&[VERSION, self.state.number() | if self.in_place { IN_PLACE } else { 0 }]);
         put(&self.session.to_le_bytes());
         put(&self.to);
         put(&self.from);
@@ -165,8 +175,14 @@ impl Record {
         {
             return None;
         }
+        let (number, in_place) = body.get(3).map(|byte| (byte & !IN_PLACE, byte & IN_PLACE != 0))?;
+        let state = State::from_number(number)?;
+        if in_place && !state.needs_staging() {
+            return None;
+        }
         Some(Self {
-            state: State::from_number(*body.get(3)?)?,
+            state,
+            in_place,
             session: u32_at(body, 4)?,
             to: body.get(8..40)?.try_into().ok()?,
             from: body.get(40..72)?.try_into().ok()?,
@@ -308,6 +324,7 @@ impl Journal {
     /// The hardware failed on every page that could be used; the newest record still stands.
     pub(crate) fn write<D: NorFlash>(&mut self, die: &mut D, mut record: Record) -> Result<(), FlashError> {
         record.session = self.session_max.checked_add(1).ok_or(FlashError::HardwareFault)?;
+        record.in_place &= record.state.needs_staging();
         let before = self.newest;
         let start = before.map_or(0, |page| page.saturating_add(1));
         for n in 0..self.pages {

@@ -111,12 +111,16 @@ impl Manifest {
 
     /// The page of this manifest that lies where `place` is, if any does.
     pub(crate) fn page_at(&self, place: &Place) -> Option<u32> {
-        self.areas().find_map(|area| {
-            let index = place.offset.checked_sub(area.base)?.checked_div(area.page_size)?;
-            let here = area.medium == place.area.medium
-                && area.page_size == place.area.page_size
-                && index < area.pages;
-            here.then(|| area.first_page.checked_add(index)).flatten()
+        self.page_over(&place.area, place.offset)
+    }
+
+    /// The page of this manifest that holds the byte `offset` into the application part in which `area` of any
+    /// manifest lies, if any does.
+    pub(crate) fn page_over(&self, area: &Area, offset: u32) -> Option<u32> {
+        self.areas().find_map(|own| {
+            let index = offset.checked_sub(own.base)?.checked_div(own.page_size)?;
+            let here = own.medium == area.medium && own.page_size == area.page_size && index < own.pages;
+            here.then(|| own.first_page.checked_add(index)).flatten()
         })
     }
 

@@ -4,18 +4,21 @@
 //! content: whatever a server sends, no two plaintexts meet under one key and nonce. What a patch decodes to is
 //! believed page by page, by the digests of the manifest; a patch that leads elsewhere costs nothing but its bytes.
 
-use bulkhead_bundle_format::{Medium, PATCH_CRYPT_LEN, record_count};
-use bulkhead_delta::{Limits, PatchIo, Progress};
+use bulkhead_bundle_format::{IN_PLACE_SEGMENT_LEN, PATCH_CRYPT_LEN, StagingRoom, record_count};
+use bulkhead_delta::{Decoder, Limits, Progress};
 use bulkhead_link_protocol::{FetchFrom, PATCHES_MAX, Plan, PlanRequest, StagingMode};
 use bulkhead_nor_flash::NorFlash;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::{Download, Engine, Phase, While};
+use crate::in_place::Making;
 use crate::journal::Mark;
-use crate::layout::{Layout, Memory};
-use crate::manifest::{Area, Manifest, Place};
+use crate::layout::Memory;
+use crate::manifest::Area;
+use crate::patch_io::{Io, Opened, Ring};
+use crate::refusal::Refusal;
 use crate::rules::Rules;
-use crate::staging::{Direction, NotStaged, Staging, slot_of};
+use crate::staging::{Arrangement, Direction, NotStaged};
 
 /// Bytes decoded in one step: what takes about as long as the digest of a page.
 const SLICE_LEN: usize = 512;
@@ -28,8 +31,10 @@ const ATTEMPTS_MAX: u8 = 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patches {
     pub(crate) plan: Plan,
-    /// Sectors of all pieces together, at the end of staging.
+    /// Sectors of all pieces together, and in place of the record of the plan behind them, at the end of staging.
     pub(crate) sectors: u32,
+    /// Pieces that an earlier session stored are taken for those of this plan.
+    pub(crate) trusts_stored: bool,
     /// A patch did not lead to the manifest's pages: pages are fetched as they are.
     pub(crate) given_up: bool,
     /// The area whose patch the decoder is in, and the offset of its next byte there.
@@ -38,22 +43,24 @@ pub(crate) struct Patches {
 
 /// One patch of the plan.
 #[derive(Clone, Copy, Debug)]
-struct Patch {
+pub(crate) struct Patch {
     area: u32,
-    len: u32,
+    pub(crate) len: u32,
     /// Number of its first piece among those of all patches.
-    first_piece: u32,
-}
-
-/// What lies opened in the second sector of the workspace.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Opened {
-    Nothing,
-    Piece(u32),
-    Record { page: u32, record: u32 },
+    pub(crate) first_piece: u32,
 }
 
 impl Patches {
+    pub(crate) const fn new(plan: Plan) -> Self {
+        Self { plan, sectors: 0, trusts_stored: true, given_up: false, open: None }
+    }
+
+    /// Sectors of the pieces of all patches.
+    pub(crate) fn pieces(&self, sector_len: u32) -> u64 {
+        let count = |patch: Patch| u64::from(record_count(patch.len, sector_len, PATCH_CRYPT_LEN));
+        self.iter(sector_len).map(count).fold(0, u64::saturating_add)
+    }
+
     fn iter(&self, sector_len: u32) -> impl Iterator<Item = Patch> {
         let mut next = 0u32;
         self.plan.patches.as_slice().iter().map(move |offer| {
@@ -95,7 +102,7 @@ impl<R: Rules> Engine<'_, R> {
         let fits = plan.base.is_none() || plan.base == base;
         let expected = self.target.map(|target| target.digest) == Some(plan.manifest) && fits;
         if matches!(self.phase, Phase::Plan) && self.patches.is_none() && expected {
-            self.patches = Some(Patches { plan: *plan, sectors: 0, given_up: false, open: None });
+            self.patches = Some(Patches::new(*plan));
         }
     }
 
@@ -110,46 +117,76 @@ impl<R: Rules> Engine<'_, R> {
             patches: bulkhead_link_protocol::PatchOffers::default(),
             needed_len: 0,
         };
-        self.patches = Some(Patches { plan, sectors: 0, given_up: false, open: None });
+        self.patches = Some(Patches::new(plan));
     }
 
-    /// Checks that what was planned fits.
+    /// Takes the plan if it is for this staging. If it is not, pages are fetched as they are, as long as those fit.
     #[inline(never)]
     pub(crate) fn take_plan<D: NorFlash, E: NorFlash>(&mut self, mem: &Memory<'_, D, E>) {
         let (Some(patches), Some(target)) = (self.patches.as_mut(), self.target) else { return };
         let sector_len = mem.external.geometry().erase_size;
         let there = self.layout.external_staging.length.checked_div(sector_len).unwrap_or(0);
-        let pages = crate::stage::sectors_of_pages(&target, sector_len);
-        let known = |patch: &Patch| target.areas().any(|area| area.id == patch.area);
-        let pieces = patches.iter(sector_len).filter(known).fold(0u64, |sum, patch| {
-            sum.saturating_add(u64::from(record_count(patch.len, sector_len, PATCH_CRYPT_LEN)))
-        });
-        let all_known = patches.iter(sector_len).all(|patch| known(&patch));
-        let room = u64::from(there);
-        let mode = match patches.plan.mode {
-            StagingMode::RedoAndUndo | StagingMode::Redo
-                if !all_known || pieces.saturating_add(pages) > room =>
-            {
-                // What the server planned is not for this staging: without patches less is needed.
-                patches.given_up = true;
-                if pages.saturating_mul(2) <= room { StagingMode::RedoAndUndo } else { StagingMode::Redo }
+        let known = |patch: Patch| target.areas().any(|area| area.id == patch.area);
+        let is_ours = patches.iter(sector_len).all(known);
+        let lens = patches.plan.patches.as_slice().iter().map(|offer| offer.len);
+        let room =
+            StagingRoom::new(target.areas().map(|area| (area.page_size, area.pages)), lens, sector_len);
+        let fits = |sectors: u64| sectors <= u64::from(there);
+        let pieces = u32::try_from(room.patches).unwrap_or(u32::MAX);
+        let ring = Arrangement::ring_of(&target, sector_len, there.saturating_sub(pieces).saturating_sub(1));
+        if let Some(staging) = &mut self.staging {
+            staging.arrangement = Arrangement::Pages;
+        }
+        patches.sectors = pieces;
+        patches.plan.mode = match (patches.plan.mode, ring) {
+            (StagingMode::Refused, _) => {
+                let needed = patches.plan.needed_len.checked_div(sector_len).unwrap_or(0);
+                return self.refuse(Refusal::StagingTooSmall { needed: u64::from(needed), there });
             }
-            StagingMode::RedoAndUndo if pieces.saturating_add(pages.saturating_mul(2)) <= room => {
+            (StagingMode::InPlace, Some(ring)) if is_ours => {
+                patches.sectors = pieces.saturating_add(1);
+                if let Some(staging) = &mut self.staging {
+                    staging.arrangement = ring;
+                }
+                StagingMode::InPlace
+            }
+            (StagingMode::RedoAndUndo, _) if is_ours && fits(room.redo_and_undo()) => {
                 StagingMode::RedoAndUndo
             }
-            StagingMode::RedoAndUndo | StagingMode::Redo => StagingMode::Redo,
-            mode @ (StagingMode::InPlace | StagingMode::Refused) => mode,
+            (StagingMode::RedoAndUndo | StagingMode::Redo, _) if is_ours && fits(room.redo()) => {
+                StagingMode::Redo
+            }
+            _ if fits(room.pages) => {
+                self.do_without_patches(0);
+                return;
+            }
+            _ => {
+                let needed = room.pages.min(room.in_place());
+                return self.refuse(Refusal::StagingTooSmall { needed, there });
+            }
         };
-        patches.plan.mode = mode;
-        patches.sectors = if patches.given_up { 0 } else { u32::try_from(pieces).unwrap_or(u32::MAX) };
-        if matches!(mode, StagingMode::InPlace | StagingMode::Refused) || pages > room {
-            let needed = pages;
-            return self.refuse(crate::refusal::Refusal::StagingTooSmall { needed, there });
+        self.phase = Phase::Piece { piece: 0 };
+    }
+
+    /// Pages are fetched as they are, from `page` on. Returns whether there is room for that.
+    fn do_without_patches(&mut self, page: u32) -> bool {
+        let (Some(patches), Some(target), Some(staging)) =
+            (self.patches.as_mut(), self.target, self.staging.as_mut())
+        else {
+            return false;
+        };
+        let sector_len = u32::try_from(staging.sector_len()).unwrap_or(0);
+        let there = u64::from(self.layout.external_staging.length.checked_div(sector_len).unwrap_or(0));
+        let pages = crate::stage::sectors_of_pages(&target, sector_len);
+        if pages > there {
+            return false;
         }
-        self.phase = match patches.given_up {
-            true => Phase::Scan { page: 0, application: While::Running },
-            false => Phase::Piece { piece: 0 },
-        };
+        let keeps_undo = pages.saturating_mul(2) <= there && patches.plan.mode != StagingMode::Redo;
+        patches.plan.mode = if keeps_undo { StagingMode::RedoAndUndo } else { StagingMode::Redo };
+        (patches.given_up, patches.open, patches.sectors) = (true, None, 0);
+        staging.arrangement = Arrangement::Pages;
+        self.phase = Phase::Scan { page, application: While::Running };
+        true
     }
 
     /// Whether old pages are kept, so that the device can go back by itself.
@@ -187,16 +224,14 @@ impl<R: Rules> Engine<'_, R> {
         let (Some((patch, offset, len)), Some(sector)) =
             (self.piece_span(mem, piece), self.piece_sector(mem, piece))
         else {
-            self.phase = Phase::Scan { page: 0, application: While::Running };
+            self.phase = match self.is_in_place() {
+                true => Phase::NotePlan { attempt: 0 },
+                false => Phase::Scan { page: 0, application: While::Running },
+            };
             return;
         };
-        let Some(staging) = &self.staging else { return self.fail("no staging") };
-        let (room, sealed, _) = self.work.split();
-        let there = usize::try_from(len)
-            .ok()
-            .and_then(|len| room.get_mut(..len))
-            .is_some_and(|room| staging.open_piece(mem.external, sector, piece, room, sealed).is_ok());
-        if there {
+        let trusted = self.patches.is_some_and(|patches| patches.trusts_stored);
+        if trusted && self.has_piece(mem, piece) {
             self.phase = Phase::Piece { piece: piece.saturating_add(1) };
             return;
         }
@@ -206,6 +241,21 @@ impl<R: Rules> Engine<'_, R> {
         }
         self.download = Some(Download::new(FetchFrom::Patch, patch.area, offset, len));
         self.phase = Phase::TakePiece { piece, attempt: 0 };
+    }
+
+    /// Whether staging holds piece `piece`.
+    pub(crate) fn has_piece<D: NorFlash, E: NorFlash>(
+        &mut self,
+        mem: &mut Memory<'_, D, E>,
+        piece: u32,
+    ) -> bool {
+        let (Some((_, _, len)), Some(sector)) = (self.piece_span(mem, piece), self.piece_sector(mem, piece))
+        else {
+            return false;
+        };
+        let (Some(staging), Ok(len)) = (&self.staging, usize::try_from(len)) else { return false };
+        let (_, sealed, _) = self.work.split();
+        staging.open_piece(mem.external, sector, piece, len, sealed).is_ok()
     }
 
     /// Seals the piece that has come.
@@ -241,27 +291,36 @@ impl<R: Rules> Engine<'_, R> {
         let Some(place) = self.target.and_then(|target| target.place(page)) else { return false };
         let sector_len = mem.external.geometry().erase_size;
         let patch = self.patches.and_then(|patches| patches.of_area(place.area.id, sector_len));
-        self.opened = Opened::Nothing;
+        self.opened = Opened::NOTHING;
         if patch.is_some() {
             self.phase = Phase::Decode { page, filled: 0 };
         }
         patch.is_some()
     }
 
-    /// Patches are no good: from here on pages are fetched as they are.
+    /// Patches are no good: from here on pages are fetched as they are. In place, where there is no room for them, the
+    /// pieces are fetched once more, for an earlier session may have stored those of another patch.
     pub(crate) fn give_patches_up(&mut self, page: u32) {
-        if let Some(patches) = &mut self.patches {
-            patches.given_up = true;
-            patches.open = None;
+        let in_place = self.is_in_place();
+        if self.do_without_patches(if in_place { 0 } else { page }) {
+            return;
         }
-        self.phase = Phase::Scan { page, application: While::Running };
+        match &mut self.patches {
+            Some(patches) if in_place && patches.trusts_stored => {
+                (patches.trusts_stored, patches.open) = (false, None);
+                self.phase = Phase::Piece { piece: 0 };
+            }
+            _ => self.fail(format_args!(
+                "the patches do not lead to page {page}, or reach further back than the ring; there is no room for pages"
+            )),
+        }
     }
 
     /// Decodes one slice on the way to page `page`.
     #[inline(never)]
     pub(crate) fn decode<D: NorFlash, E: NorFlash>(&mut self, mem: &mut Memory<'_, D, E>) {
         let Phase::Decode { page, filled } = self.phase else { return };
-        match self.decode_slice(mem, page, filled) {
+        match self.decode_slice(mem, page, filled, None) {
             Ok(Decoded::More(filled)) => self.phase = Phase::Decode { page, filled },
             Ok(Decoded::Page) => self.take_decoded(mem, page),
             Err(NotStaged) => self.give_patches_up(page),
@@ -284,11 +343,14 @@ impl<R: Rules> Engine<'_, R> {
         }
     }
 
-    fn decode_slice<D: NorFlash, E: NorFlash>(
+    /// Decodes one slice on the way to page `page`, of which `filled` bytes lie in the workspace; in place, `making`
+    /// says where its old bytes are.
+    pub(crate) fn decode_slice<D: NorFlash, E: NorFlash>(
         &mut self,
         mem: &mut Memory<'_, D, E>,
         page: u32,
         filled: usize,
+        making: Option<Making>,
     ) -> Result<Decoded, NotStaged> {
         let (Some(target), Some(staging), Some(patches)) = (self.target, &self.staging, &mut self.patches)
         else {
@@ -311,6 +373,14 @@ impl<R: Rules> Engine<'_, R> {
             Limits { patch_len: patch.len, old_len: old.map_or(0, |old| old.length), new_len: area.length };
         let page_start = place.index.checked_mul(area.page_size).ok_or(NotStaged)?;
         let page_end = page_start.saturating_add(area.page_size).min(area.length);
+        let at = patches.open.filter(|(open, _)| *open == area.id).map(|(_, at)| at);
+        let ring = match staging.arrangement {
+            Arrangement::Pages => None,
+            Arrangement::Ring { places, .. } => {
+                let at = at.filter(|at| *at != PREPARING).unwrap_or(0);
+                Some(Ring { places, last: last_page::<R>(&area, at), making })
+            }
+        };
         let Parts { page: room, sealed, back, decoder } = self.work.parts();
         let mut io = Io {
             mem,
@@ -322,59 +392,94 @@ impl<R: Rules> Engine<'_, R> {
             patch,
             first_sector,
             payload: sector_len.saturating_sub(PATCH_CRYPT_LEN),
+            ring,
             start: 0,
             done: &[],
-            sealed,
-            cache: back,
+            piece: sealed,
+            record: back,
             opened: &mut self.opened,
         };
-        let Some((_, at)) = patches.open.filter(|(open, _)| *open == area.id) else {
-            patches.open = None;
-            decoder.open(&mut io, limits).map_err(|_| NotStaged)?;
-            patches.open = Some((area.id, PREPARING));
-            return Ok(Decoded::More(0));
-        };
-        if at == PREPARING {
-            let progress = decoder.prepare(&mut io, COPIES_PER_STEP).map_err(|_| NotStaged)?;
-            if progress == Progress::Done {
-                let at = decoder.seek(&mut io, page_start).map_err(|_| NotStaged)?;
-                patches.open = Some((area.id, at));
-            }
-            return Ok(Decoded::More(0));
-        }
-        if filled == 0 && at > page_start {
-            let at = decoder.seek(&mut io, page_start).map_err(|_| NotStaged)?;
-            patches.open = Some((area.id, at));
-            return Ok(Decoded::More(0));
-        }
-        // The page that the next byte belongs to: the wanted one, or one before it that is passed over.
-        let current = at.checked_div(area.page_size).unwrap_or(0).saturating_mul(area.page_size);
-        let into = usize::try_from(at.saturating_sub(current)).map_err(|_| NotStaged)?;
-        let end = current.saturating_add(area.page_size).min(area.length);
-        let len = usize::try_from(end.saturating_sub(at)).map_err(|_| NotStaged)?.min(SLICE_LEN);
-        let (done, rest) = room.split_at_mut_checked(into).ok_or(NotStaged)?;
-        let out = rest.get_mut(..len).ok_or(NotStaged)?;
-        (io.start, io.done) = (current, done);
-        decoder.decode(&mut io, out).map_err(|_| NotStaged)?;
-        let at = at.saturating_add(u32::try_from(len).map_err(|_| NotStaged)?);
+        let wanted = Wanted { start: page_start, end: page_end, len: place.len, filled };
+        patches.open = None;
+        let (at, decoded) = advance(decoder, &mut io, limits, at, &wanted, room)?;
         patches.open = Some((area.id, at));
-        if at < page_end {
-            return Ok(Decoded::More(if at > page_start { into.saturating_add(len) } else { 0 }));
-        }
-        if let Some(padding) =
-            room.get_mut(..place.len).and_then(|room| room.get_mut(into.saturating_add(len)..))
-        {
-            padding.fill(0xFF);
-        }
-        Ok(Decoded::Page)
+        Ok(decoded)
     }
+}
+
+/// The page that is decoded: its span in the image, its length, and how much of it is there, all in bytes.
+struct Wanted {
+    start: u32,
+    end: u32,
+    len: usize,
+    filled: usize,
+}
+
+/// Does the next bounded piece of work on the way from byte `at`, or from a patch that is not open yet, to the wanted
+/// page; returns where the decoder is then.
+fn advance<'d, D: NorFlash, E: NorFlash>(
+    decoder: &mut Decoder,
+    io: &mut Io<'_, '_, 'd, D, E>,
+    limits: Limits,
+    at: Option<u32>,
+    wanted: &Wanted,
+    room: &'d mut [u8],
+) -> Result<(u32, Decoded), NotStaged> {
+    let Some(at) = at else {
+        decoder.open(io, limits).map_err(|_| NotStaged)?;
+        return Ok((PREPARING, Decoded::More(0)));
+    };
+    if at == PREPARING {
+        if decoder.prepare(io, COPIES_PER_STEP).map_err(|_| NotStaged)? == Progress::More {
+            return Ok((PREPARING, Decoded::More(0)));
+        }
+        // The ring is counted in segments of this length; longer ones start elsewhere.
+        let is_counted = io.ring.is_some() && limits.new_len > IN_PLACE_SEGMENT_LEN;
+        if is_counted && decoder.seek(io, IN_PLACE_SEGMENT_LEN) != Ok(IN_PLACE_SEGMENT_LEN) {
+            return Err(NotStaged);
+        }
+        return Ok((decoder.seek(io, wanted.start).map_err(|_| NotStaged)?, Decoded::More(0)));
+    }
+    let is_far = at > wanted.start || wanted.start.saturating_sub(at) >= SEGMENT_LEN_MAX;
+    if wanted.filled == 0 && is_far {
+        return Ok((decoder.seek(io, wanted.start).map_err(|_| NotStaged)?, Decoded::More(0)));
+    }
+    // The page that the next byte belongs to: the wanted one, or one before it that is passed over.
+    let page_size = io.area.page_size;
+    let current = at.checked_div(page_size).unwrap_or(0).saturating_mul(page_size);
+    let into = usize::try_from(at.saturating_sub(current)).map_err(|_| NotStaged)?;
+    let end = current.saturating_add(page_size).min(limits.new_len);
+    let len = usize::try_from(end.saturating_sub(at)).map_err(|_| NotStaged)?.min(SLICE_LEN);
+    let (done, rest) = room.split_at_mut_checked(into).ok_or(NotStaged)?;
+    let (out, padding) = rest.split_at_mut_checked(len).ok_or(NotStaged)?;
+    (io.start, io.done) = (current, done);
+    decoder.decode(io, out).map_err(|_| NotStaged)?;
+    let at = at.saturating_add(u32::try_from(len).map_err(|_| NotStaged)?);
+    let there = into.saturating_add(len);
+    if at < wanted.end {
+        return Ok((at, Decoded::More(if at > wanted.start { there } else { 0 })));
+    }
+    padding.get_mut(..wanted.len.saturating_sub(there)).ok_or(NotStaged)?.fill(0xFF);
+    Ok((at, Decoded::Page))
+}
+
+/// Longest segment of a patch in bytes: from further in front, seeking is shorter than passing over.
+const SEGMENT_LEN_MAX: u32 = 1 << 16;
+
+/// The last page that is written while what byte `at` of `area` is made from must be there: that of the segment's end,
+/// for all of a segment is decoded again if power fails there.
+fn last_page<R: Rules>(area: &Area, at: u32) -> u32 {
+    let segment_end = (at / IN_PLACE_SEGMENT_LEN).saturating_add(1).saturating_mul(IN_PLACE_SEGMENT_LEN);
+    let byte =
+        if R::KEEPS_WHAT_A_SEGMENT_NEEDS { segment_end.min(area.length).saturating_sub(1) } else { at };
+    area.first_page.saturating_add(byte.checked_div(area.page_size).unwrap_or(0))
 }
 
 /// The decoder's place while it passes over the copy list.
 const PREPARING: u32 = u32::MAX;
 const _: () = assert!(PATCHES_MAX >= bulkhead_bundle_format::AREAS_MAX, "each area can have a patch");
 
-enum Decoded {
+pub(crate) enum Decoded {
     /// So many bytes of the wanted page are there.
     More(usize),
     /// The wanted page is whole.
@@ -386,134 +491,5 @@ pub(crate) struct Parts<'w> {
     pub(crate) page: &'w mut [u8],
     pub(crate) sealed: &'w mut [u8],
     pub(crate) back: &'w mut [u8],
-    pub(crate) decoder: &'w mut bulkhead_delta::Decoder,
-}
-
-/// Where the decoder reads.
-struct Io<'i, 'm, 'd, D, E> {
-    mem: &'i mut Memory<'m, D, E>,
-    layout: &'i Layout,
-    staging: &'i Staging,
-    target: &'i Manifest,
-    area: Area,
-    old: Option<Area>,
-    patch: Patch,
-    /// Sector of the patch's first piece.
-    first_sector: u32,
-    /// Bytes of a full piece.
-    payload: u32,
-    /// Offset in the area of the page that is being decoded, and its bytes so far.
-    start: u32,
-    done: &'d [u8],
-    sealed: &'i mut [u8],
-    cache: &'i mut [u8],
-    opened: &'i mut Opened,
-}
-
-impl<D: NorFlash, E: NorFlash> Io<'_, '_, '_, D, E> {
-    /// Bytes of an area as they lie in flash.
-    fn flash(&mut self, area: &Area, at: u32, out: &mut [u8]) -> Result<(), NotStaged> {
-        let offset = area.base.checked_add(at).ok_or(NotStaged)?;
-        let read = match area.medium {
-            Medium::Die => {
-                let at = self.layout.die_application.start.plus(offset).ok_or(NotStaged)?;
-                self.mem.die.read(at, out)
-            }
-            Medium::External => {
-                let at = self.layout.external_application.start.plus(offset).ok_or(NotStaged)?;
-                self.mem.external.read(at, out)
-            }
-        };
-        read.map_err(|_| NotStaged)
-    }
-
-    /// Bytes of a page that is not the one being decoded: staged, or in flash because it does not change.
-    fn earlier(&mut self, place: &Place, page: u32, into: usize, out: &mut [u8]) -> Result<(), NotStaged> {
-        let slot = slot_of(self.target, self.staging, page, Direction::Redo).ok_or(NotStaged)?;
-        let mut copied = 0usize;
-        while let Some(room) = out.get_mut(copied..).filter(|room| !room.is_empty()) {
-            let at = into.saturating_add(copied);
-            let (record, start, len) = self.staging.record_at(&slot, at).ok_or(NotStaged)?;
-            let wanted = Opened::Record { page, record };
-            if *self.opened != wanted {
-                *self.opened = Opened::Nothing;
-                if self
-                    .staging
-                    .open_record(self.mem.external, &slot, record, self.cache, self.sealed)
-                    .is_err()
-                {
-                    let offset = place.index.checked_mul(place.area.page_size).ok_or(NotStaged)?;
-                    let at = u32::try_from(at).ok().and_then(|at| offset.checked_add(at)).ok_or(NotStaged)?;
-                    return self.flash(&place.area, at, room);
-                }
-                *self.opened = wanted;
-            }
-            let inside = at.saturating_sub(start);
-            let take = room.len().min(len.saturating_sub(inside));
-            let from = self.cache.get(inside..inside.saturating_add(take)).ok_or(NotStaged)?;
-            room.get_mut(..take).ok_or(NotStaged)?.copy_from_slice(from);
-            copied = copied.saturating_add(take.max(1));
-        }
-        Ok(())
-    }
-}
-
-impl<D: NorFlash, E: NorFlash> PatchIo for Io<'_, '_, '_, D, E> {
-    type Error = NotStaged;
-
-    fn patch(&mut self, at: u32, out: &mut [u8]) -> Result<(), NotStaged> {
-        let mut copied = 0usize;
-        while let Some(room) = out.get_mut(copied..).filter(|room| !room.is_empty()) {
-            let at = u32::try_from(copied).ok().and_then(|copied| at.checked_add(copied)).ok_or(NotStaged)?;
-            let index = at.checked_div(self.payload).ok_or(NotStaged)?;
-            let start = index.saturating_mul(self.payload);
-            let len = self.patch.len.checked_sub(start).ok_or(NotStaged)?.min(self.payload);
-            let len = usize::try_from(len).map_err(|_| NotStaged)?;
-            let piece = self.patch.first_piece.saturating_add(index);
-            if *self.opened != Opened::Piece(piece) {
-                *self.opened = Opened::Nothing;
-                let plain = self.cache.get_mut(..len).ok_or(NotStaged)?;
-                let sector = self.first_sector.saturating_add(index);
-                self.staging.open_piece(self.mem.external, sector, piece, plain, self.sealed)?;
-                *self.opened = Opened::Piece(piece);
-            }
-            let inside = usize::try_from(at.saturating_sub(start)).map_err(|_| NotStaged)?;
-            let take = room.len().min(len.saturating_sub(inside));
-            if take == 0 {
-                return Err(NotStaged);
-            }
-            let from = self.cache.get(inside..inside.saturating_add(take)).ok_or(NotStaged)?;
-            room.get_mut(..take).ok_or(NotStaged)?.copy_from_slice(from);
-            copied = copied.saturating_add(take);
-        }
-        Ok(())
-    }
-
-    fn old(&mut self, at: u32, out: &mut [u8]) -> Result<(), NotStaged> {
-        let old = self.old.ok_or(NotStaged)?;
-        self.flash(&old, at, out)
-    }
-
-    fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), NotStaged> {
-        let mut copied = 0usize;
-        while let Some(room) = out.get_mut(copied..).filter(|room| !room.is_empty()) {
-            let at = u32::try_from(copied).ok().and_then(|copied| at.checked_add(copied)).ok_or(NotStaged)?;
-            let index = at.checked_div(self.area.page_size).ok_or(NotStaged)?;
-            let start = index.saturating_mul(self.area.page_size);
-            let into = usize::try_from(at.saturating_sub(start)).map_err(|_| NotStaged)?;
-            let left = usize::try_from(self.area.page_size).unwrap_or(0).saturating_sub(into);
-            let take = room.len().min(left).max(1);
-            let room = room.get_mut(..take).ok_or(NotStaged)?;
-            if start == self.start {
-                let from = self.done.get(into..into.saturating_add(take)).ok_or(NotStaged)?;
-                room.copy_from_slice(from);
-            } else {
-                let page = self.area.first_page.checked_add(index).ok_or(NotStaged)?;
-                let place = self.target.place(page).ok_or(NotStaged)?;
-                self.earlier(&place, page, into, room)?;
-            }
-            copied = copied.saturating_add(take);
-        }
-        Ok(())
-    }
+    pub(crate) decoder: &'w mut Decoder,
 }

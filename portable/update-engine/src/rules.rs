@@ -34,6 +34,14 @@ pub trait Rules: sealed::Sealed {
     const RESUMES_WITHOUT_END: bool = true;
     /// A key set is written beside the one that counts, never over it.
     const KEEPS_THE_KEY_SET_THAT_COUNTS: bool = true;
+    /// In place, the ring reaches back over a whole segment, not just from the page that is decoded.
+    const KEEPS_WHAT_A_SEGMENT_NEEDS: bool = true;
+    /// In place, a page that may be torn is made from its old bytes in the ring, not from flash.
+    const MAKES_TORN_PAGES_FROM_THE_RING: bool = true;
+    /// In place, what was being sealed into the ring when power failed is sealed again, even if it opens.
+    const SEALS_OLD_PAGES_AGAIN: bool = true;
+    /// In place, the journal says that all pages before are whole before a place in the ring is used again.
+    const SAYS_WHAT_IS_WHOLE: bool = true;
 }
 
 /// Keeps every rule.
@@ -157,5 +165,37 @@ pub mod seeded_bugs {
     impl Sealed for RetryLimit {}
     impl Rules for RetryLimit {
         const RESUMES_WITHOUT_END: bool = false;
+    }
+
+    /// Counts the ring from the page that is decoded: what its segment needs is overwritten too early.
+    #[derive(Clone, Copy, Debug)]
+    pub struct RingTooShort;
+    impl Sealed for RingTooShort {}
+    impl Rules for RingTooShort {
+        const KEEPS_WHAT_A_SEGMENT_NEEDS: bool = false;
+    }
+
+    /// Decodes a torn page from what it reads as.
+    #[derive(Clone, Copy, Debug)]
+    pub struct MadeFromTorn;
+    impl Sealed for MadeFromTorn {}
+    impl Rules for MadeFromTorn {
+        const MAKES_TORN_PAGES_FROM_THE_RING: bool = false;
+    }
+
+    /// Takes an old page in the ring that reads well at this boot for one that reads well at every boot.
+    #[derive(Clone, Copy, Debug)]
+    pub struct TornRingTrusted;
+    impl Sealed for TornRingTrusted {}
+    impl Rules for TornRingTrusted {
+        const SEALS_OLD_PAGES_AGAIN: bool = false;
+    }
+
+    /// Turns the ring while the journal still says that a page long past may be torn.
+    #[derive(Clone, Copy, Debug)]
+    pub struct RingTurnsUnsaid;
+    impl Sealed for RingTurnsUnsaid {}
+    impl Rules for RingTurnsUnsaid {
+        const SAYS_WHAT_IS_WHOLE: bool = false;
     }
 }

@@ -165,12 +165,6 @@ impl<R: Rules> Engine<'_, R> {
         if target.entry().is_none() {
             return Err(Refusal::NoCode);
         }
-        let sector_len = mem.external.geometry().erase_size;
-        let needed = sectors_of_pages(&target, sector_len);
-        let there = self.layout.external_staging.length.checked_div(sector_len).unwrap_or(0);
-        if needed > u64::from(there) {
-            return Err(Refusal::StagingTooSmall { needed, there });
-        }
         Ok(target)
     }
 
@@ -339,12 +333,14 @@ impl<R: Rules> Engine<'_, R> {
         page: u32,
         application: While,
     ) {
-        let (Some(target), Some(staging)) = (self.target, &self.staging) else {
-            return self.fail("no target");
-        };
+        let Some(target) = self.target else { return self.fail("no target") };
         if !R::LOOKS_AGAIN_ONCE_STOPPED && application == While::Stopped {
             self.phase = Phase::Begin;
             return;
+        }
+        let in_place = self.is_in_place();
+        if in_place && application == While::Stopped {
+            return self.look_again(mem, page);
         }
         let (next, keeps_undo) =
             (Phase::Scan { page: page.saturating_add(1), application }, self.keeps_undo());
@@ -364,6 +360,7 @@ impl<R: Rules> Engine<'_, R> {
         else {
             return self.fail("a page has no room in staging");
         };
+        let Some(staging) = &self.staging else { return self.fail("no staging") };
         let (room, sealed, _) = self.work.split();
         let Some(buffer) = room.get_mut(..place.len) else { return self.fail("a page is too large") };
         let current =
@@ -392,7 +389,10 @@ impl<R: Rules> Engine<'_, R> {
             }
             return;
         }
-        if staging.open_page(mem.external, &redo, buffer, sealed, &digest, Self::authenticate()).is_ok() {
+        // In place only what its patch leads to now counts.
+        if !in_place
+            && staging.open_page(mem.external, &redo, buffer, sealed, &digest, Self::authenticate()).is_ok()
+        {
             self.phase = next;
             return;
         }
@@ -402,6 +402,9 @@ impl<R: Rules> Engine<'_, R> {
                 self.phase = Self::check(StartCause::Resumed);
             }
             While::Running if self.begin_decoding(mem, page) => {}
+            While::Running if in_place && place.area.kind != AreaKind::Fill => {
+                self.fail(format_args!("area {} has no patch and no room for its pages", place.area.id));
+            }
             While::Running => self.get_page(page),
         }
     }
@@ -469,7 +472,11 @@ impl<R: Rules> Engine<'_, R> {
         self.phase = match staging.write(mem.external, &slot, record, buffer, [sealed, back]) {
             Ok(()) if next_record == records => {
                 self.suspect = Mark::NONE;
-                Phase::Scan { page: then, application: While::Running }
+                // What may have been torn is made certain before there is a plan.
+                match self.patches {
+                    None => Phase::Plan,
+                    Some(_) => Phase::Scan { page: then, application: While::Running },
+                }
             }
             Ok(()) => Phase::Seal { page, direction, record: next_record, attempt: 0, then },
             Err(_) if attempt.saturating_add(1) < SEAL_ATTEMPTS_MAX => {

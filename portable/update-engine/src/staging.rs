@@ -20,6 +20,10 @@ pub(crate) const HEADER_LEN: usize = 16;
 /// Bytes after it.
 pub(crate) const TAG_LEN: usize = 16;
 const OVERHEAD_LEN: usize = HEADER_LEN + TAG_LEN;
+/// Where the payload of a record begins in its sector.
+pub(crate) const RECORD_AT: usize = HEADER_LEN;
+/// Where that of a piece begins.
+pub(crate) const PIECE_AT: usize = HEADER_LEN + NAME_LEN;
 
 const MAGIC: [u8; 4] = *b"BHS1";
 const KEY_LABEL: &[u8] = b"bulkhead/staging/1";
@@ -47,6 +51,16 @@ impl Direction {
     }
 }
 
+/// What staging holds, and where.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Arrangement {
+    /// A place for the new version of each page, then one for the old version of each.
+    Pages,
+    /// A ring of places, each of so many sectors. A page's place is its number modulo the number of places: it holds
+    /// the new version while a patch is tried out, the old one while it is applied.
+    Ring { places: u32, sectors: u32 },
+}
+
 /// Where a page is staged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Slot {
@@ -67,6 +81,7 @@ pub(crate) struct Staging {
     manifest: Digest,
     cipher: ChaCha20Poly1305,
     piece_secret: [u8; 32],
+    pub(crate) arrangement: Arrangement,
 }
 
 /// Payload bytes of a full record in a sector of `sector_len` bytes.
@@ -94,7 +109,8 @@ impl Staging {
         let derived =
             derived.and_then(|()| hkdf.expand_multi_info(&[to, from, PIECE_LABEL], &mut piece_secret));
         debug_assert!(derived.is_ok(), "32 bytes are within HKDF's limit");
-        Self { part, sector_len, manifest: *to, cipher: ChaCha20Poly1305::new(&key.into()), piece_secret }
+        let cipher = ChaCha20Poly1305::new(&key.into());
+        Self { part, sector_len, manifest: *to, cipher, piece_secret, arrangement: Arrangement::Pages }
     }
 
     /// Length of a sector in bytes.
@@ -246,8 +262,8 @@ impl Staging {
         Some((record, span.start, span.len()))
     }
 
-    /// Opens one record to the start of `plain`; `sealed` holds a sector. Looks at the header first, since most pages
-    /// that are asked for are not staged.
+    /// Opens one record where it is read to: `sector` holds a sector, and the plaintext begins [`RECORD_AT`] into it.
+    /// Looks at the header first, since most pages that are asked for are not staged.
     ///
     /// # Errors
     /// There is no such record.
@@ -256,8 +272,7 @@ impl Staging {
         external: &mut E,
         slot: &Slot,
         record: u32,
-        plain: &mut [u8],
-        sealed: &mut [u8],
+        sector: &mut [u8],
     ) -> Result<(), NotStaged> {
         let len = self.span(slot, record).ok_or(NotStaged)?.len();
         let at = self.sector_address(slot.sector.saturating_add(record)).map_err(|_| NotStaged)?;
@@ -266,8 +281,7 @@ impl Staging {
         if head != Self::header(slot, record, len) {
             return Err(NotStaged);
         }
-        let plain = plain.get_mut(..len).ok_or(NotStaged)?;
-        self.open_into(external, slot, record, plain, sealed, Authenticate::Yes)
+        self.open_in(external, slot, record, len, sector, Authenticate::Yes).map(|_| ())
     }
 
     fn open_into<E: NorFlash>(
@@ -279,16 +293,29 @@ impl Staging {
         sealed: &mut [u8],
         authenticate: Authenticate,
     ) -> Result<(), NotStaged> {
+        let body = self.open_in(external, slot, record, plain.len(), sealed, authenticate)?;
+        plain.copy_from_slice(body);
+        Ok(())
+    }
+
+    fn open_in<'s, E: NorFlash>(
+        &self,
+        external: &mut E,
+        slot: &Slot,
+        record: u32,
+        len: usize,
+        sealed: &'s mut [u8],
+        authenticate: Authenticate,
+    ) -> Result<&'s [u8], NotStaged> {
         let at = self.sector_address(slot.sector.saturating_add(record)).map_err(|_| NotStaged)?;
-        let len = plain.len().saturating_add(OVERHEAD_LEN);
-        let sealed = sealed.get_mut(..len).ok_or(NotStaged)?;
+        let sealed = sealed.get_mut(..len.saturating_add(OVERHEAD_LEN)).ok_or(NotStaged)?;
         external.read(at, sealed).map_err(|_| NotStaged)?;
-        let header = Self::header(slot, record, plain.len());
+        let header = Self::header(slot, record, len);
         let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(NotStaged)?;
         if *head != header {
             return Err(NotStaged);
         }
-        let (body, tag) = rest.split_at_mut_checked(plain.len()).ok_or(NotStaged)?;
+        let (body, tag) = rest.split_at_mut_checked(len).ok_or(NotStaged)?;
         let (nonce, associated) = (Self::nonce(slot, record), self.associated(&header));
         match authenticate {
             Authenticate::Yes => self
@@ -302,8 +329,7 @@ impl Staging {
                 .map(|_| ())
                 .map_err(|_| NotStaged)?,
         }
-        plain.copy_from_slice(body);
-        Ok(())
+        Ok(body)
     }
 
     /// A cipher that serves one piece: its key comes from the piece's name, which comes from its content.
@@ -359,26 +385,27 @@ impl Staging {
         if sealed == back { Ok(()) } else { Err(FlashError::HardwareFault) }
     }
 
-    /// Opens piece `piece`, all of `plain`, from `sector`; `sealed` holds a sector.
+    /// Opens piece `piece` of `len` bytes from `sector`, where it is read to: `room` holds a sector, and the plaintext
+    /// begins [`PIECE_AT`] into it.
     ///
     /// # Errors
     /// There is no such piece: never written, torn, of another update, of another length, or changed by someone.
-    pub(crate) fn open_piece<E: NorFlash>(
+    pub(crate) fn open_piece<'s, E: NorFlash>(
         &self,
         external: &mut E,
         sector: u32,
         piece: u32,
-        plain: &mut [u8],
-        sealed: &mut [u8],
-    ) -> Result<(), NotStaged> {
+        len: usize,
+        room: &'s mut [u8],
+    ) -> Result<&'s [u8], NotStaged> {
         let at = self.sector_address(sector).map_err(|_| NotStaged)?;
-        let len = plain.len().saturating_add(OVERHEAD_LEN).saturating_add(NAME_LEN);
-        let sealed = sealed.get_mut(..len).ok_or(NotStaged)?;
+        let sealed =
+            room.get_mut(..len.saturating_add(OVERHEAD_LEN).saturating_add(NAME_LEN)).ok_or(NotStaged)?;
         external.read(at, sealed).map_err(|_| NotStaged)?;
-        let header = Self::header_of(PIECE, piece, 0, plain.len());
+        let header = Self::header_of(PIECE, piece, 0, len);
         let (head, rest) = sealed.split_at_mut_checked(HEADER_LEN).ok_or(NotStaged)?;
         let (name, rest) = rest.split_at_mut_checked(NAME_LEN).ok_or(NotStaged)?;
-        let (body, tag) = rest.split_at_mut_checked(plain.len()).ok_or(NotStaged)?;
+        let (body, tag) = rest.split_at_mut_checked(len).ok_or(NotStaged)?;
         let name: [u8; NAME_LEN] = name.first_chunk().copied().ok_or(NotStaged)?;
         if *head != header {
             return Err(NotStaged);
@@ -387,8 +414,7 @@ impl Staging {
         self.piece_cipher(&name)
             .decrypt_in_place_detached(&Nonce::default(), &associated, body, Tag::from_slice(tag))
             .map_err(|_| NotStaged)?;
-        plain.copy_from_slice(body);
-        Ok(())
+        Ok(body)
     }
 
     /// Opens the whole page of `slot` into `page` and checks it against `digest`.
@@ -422,8 +448,13 @@ pub(crate) enum Authenticate {
     SeededBug,
 }
 
-/// Where page `page` of `target` is staged: redo pages first, then undo pages in the same order.
+/// Where page `page` of `target` is staged.
 pub(crate) fn slot_of(target: &Manifest, staging: &Staging, page: u32, direction: Direction) -> Option<Slot> {
+    if let Arrangement::Ring { places, sectors } = staging.arrangement {
+        let page_len = target.place(page)?.len;
+        let sector = page.checked_rem(places)?.checked_mul(sectors)?;
+        return Some(Slot { page, direction, sector, page_len });
+    }
     let (mut redo_total, mut found) = (0u32, None);
     for area in target.areas() {
         let page_len = usize::try_from(area.page_size).ok()?;

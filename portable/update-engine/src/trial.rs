@@ -108,6 +108,7 @@ impl<R: Rules> Engine<'_, R> {
             self.target = self.committed;
             self.committed = self.find(mem, &record.from);
             self.seal_with(mem, &record.to, &record.from);
+            self.recall_plan(mem, &record);
         }
         let (Some(target), Some(old)) = (self.target, self.committed) else { return self.keep_for_now(mem) };
         if page >= target.pages {

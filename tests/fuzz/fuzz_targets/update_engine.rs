@@ -4,6 +4,7 @@
 #![no_main]
 
 use bulkhead_fuzz::{Served, boot, snapshots};
+use bulkhead_link_protocol::StagingMode;
 use bulkhead_update_engine::Sound;
 use libfuzzer_sys::fuzz_target;
 
@@ -27,5 +28,6 @@ fuzz_target!(|input: &[u8]| {
     boot::<Sound>(&mut world, &Served::Hostile(rest), None);
     // What the hostile server left behind is a state like any other: an honest one gets through from there, or the
     // device stays online without an application; the engine checks what it starts.
-    boot::<Sound>(&mut world, &Served::Honest(1), None);
+    let mode = if changes & 0x80 == 0 { StagingMode::RedoAndUndo } else { StagingMode::InPlace };
+    boot::<Sound>(&mut world, &Served::Honest(1, mode), None);
 });

@@ -133,20 +133,21 @@ fn releases() -> &'static [Release; 2] {
 
 /// What the server does.
 pub enum Served<'a> {
-    /// Offers a good release and sends what is asked for.
-    Honest(usize),
+    /// Offers a good release, which is staged in that way, and sends what is asked for.
+    Honest(usize, StagingMode),
     /// Sends these bytes, whatever is asked for.
     Hostile(&'a [u8]),
 }
 
-/// Every state of flash on the way from a blank device over the first release to the second.
+/// Every state of flash on the way from a blank device over the first release to the second, in each of two ways.
 pub fn snapshots() -> &'static [World] {
     static SNAPSHOTS: OnceLock<Vec<World>> = OnceLock::new();
     SNAPSHOTS.get_or_init(|| {
         let mut world = World::blank();
         let mut all = Vec::new();
-        for n in 0..2 {
-            boot::<Sound>(&mut world, &Served::Honest(n), Some(&mut all));
+        boot::<Sound>(&mut world, &Served::Honest(0, StagingMode::RedoAndUndo), Some(&mut all));
+        for mode in [StagingMode::RedoAndUndo, StagingMode::InPlace] {
+            boot::<Sound>(&mut world.clone(), &Served::Honest(1, mode), Some(&mut all));
         }
         all
     })
@@ -188,7 +189,7 @@ pub fn boot<R: Rules>(world: &mut World, served: &Served<'_>, mut record: Option
             }
             Step::Idle | Step::NoApplication => {
                 let went_on = match served {
-                    Served::Honest(n) => serve(&mut engine, &releases()[*n], &mut offered),
+                    Served::Honest(n, mode) => serve(&mut engine, &releases()[*n], *mode, &mut offered),
                     Served::Hostile(_) => hostile.serve(&mut engine),
                 };
                 if !went_on {
@@ -222,7 +223,7 @@ fn patches(base: Option<Digest>) -> &'static [(u32, Vec<u8>); 2] {
 }
 
 /// The second release goes by patches, the first as it is.
-fn plan<R: Rules>(engine: &mut Engine<'_, R>, request: &PlanRequest) {
+fn plan<R: Rules>(engine: &mut Engine<'_, R>, request: &PlanRequest, mode: StagingMode) {
     let [first, second] = releases();
     if request.manifest != second.digest || request.base.is_some_and(|base| base != first.digest) {
         return engine.unavailable(request.manifest);
@@ -232,15 +233,20 @@ fn plan<R: Rules>(engine: &mut Engine<'_, R>, request: &PlanRequest) {
     engine.plan(&Plan {
         manifest: request.manifest,
         base: request.base,
-        mode: StagingMode::RedoAndUndo,
+        mode,
         patches: PatchOffers::new(&offers).expect("two areas"),
         needed_len: 0,
     });
 }
 
-fn serve<R: Rules>(engine: &mut Engine<'_, R>, release: &Release, offered: &mut bool) -> bool {
+fn serve<R: Rules>(
+    engine: &mut Engine<'_, R>,
+    release: &Release,
+    mode: StagingMode,
+    offered: &mut bool,
+) -> bool {
     if let Some(request) = engine.wanted_plan() {
-        plan(engine, &request);
+        plan(engine, &request, mode);
         return true;
     }
     if let Some(fetch) = engine.wanted() {
@@ -307,10 +313,10 @@ impl<'a> Hostile<'a> {
             return false;
         }
         if let Some(request) = engine.wanted_plan() {
-            if self.number() % 2 == 0 {
-                plan(engine, &request);
-            } else {
-                self.plan(engine, &request);
+            match self.number() % 4 {
+                0 => plan(engine, &request, StagingMode::RedoAndUndo),
+                2 => plan(engine, &request, StagingMode::InPlace),
+                _ => self.plan(engine, &request),
             }
             return true;
         }
@@ -356,7 +362,7 @@ impl<'a> Hostile<'a> {
                         let len = bytes.len();
                         bytes[at % len] ^= change;
                     }
-                    serve(engine, &release, &mut true);
+                    serve(engine, &release, StagingMode::RedoAndUndo, &mut true);
                 }
             }
             (_, Some(_) | None) => {}

@@ -1,8 +1,9 @@
 //! Engines with one deliberate mistake each. A suite that does not catch them all proves nothing.
 
 use bulkhead_update_engine::seeded_bugs::{
-    ConsumeFirst, EarlyFree, HeaderTrusted, NaiveCounter, NoErase, NoInvalidate, NoJournal, NoLock,
-    PopAfterSwitch, ResumeByCopy, RetryLimit, SurvivingMarks, TornStagingTrusted,
+    ConsumeFirst, EarlyFree, HeaderTrusted, MadeFromTorn, NaiveCounter, NoErase, NoInvalidate, NoJournal,
+    NoLock, PopAfterSwitch, ResumeByCopy, RetryLimit, RingTooShort, RingTurnsUnsaid, SurvivingMarks,
+    TornRingTrusted, TornStagingTrusted,
 };
 use bulkhead_update_engine::{Rules, Sound};
 
@@ -39,7 +40,7 @@ const fn bug<R: Rules>(name: &'static str, claims: &'static [&'static str]) -> S
 }
 
 /// Every mistake.
-pub const ALL: [SeededBug; 13] = [
+pub const ALL: [SeededBug; 17] = [
     bug::<ConsumeFirst>("consume-first", &["apply"]),
     bug::<EarlyFree>("early-free", &["trial-resets"]),
     bug::<NaiveCounter>("naive-counter", &["trial-resets"]),
@@ -53,6 +54,10 @@ pub const ALL: [SeededBug; 13] = [
     bug::<SurvivingMarks>("surviving-progress-marks", &["apply"]),
     bug::<NoJournal>("no-journal", &["apply"]),
     bug::<TornStagingTrusted>("torn-staging-trusted", &["update"]),
+    bug::<MadeFromTorn>("made-from-torn", &["in-place-begun"]),
+    bug::<TornRingTrusted>("torn-ring-trusted", &["in-place-begun"]),
+    bug::<RingTooShort>("ring-too-short", &["turning-too-far"]),
+    bug::<RingTurnsUnsaid>("ring-turns-unsaid", &["turning-gap"]),
 ];
 
 impl SeededBug {
@@ -64,7 +69,8 @@ impl SeededBug {
         let mut states = 0;
         for name in self.claims {
             let claim = claims::named(name).ok_or_else(|| format!("no claim is called {name}"))?;
-            let seen = (self.explore)(&claim, Limits { faults: 1, ..limits });
+            let cuts = limits.cuts.min(claim.depth);
+            let seen = (self.explore)(&claim, Limits { faults: 1, cuts, ..limits });
             states += seen.boots;
             let Some(fault) = seen.faults.into_iter().next() else { continue };
             if (self.replay)(&claim, &fault.id)?.is_none() {

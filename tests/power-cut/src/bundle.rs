@@ -3,8 +3,8 @@
 use bulkhead_bundle_format::{
     AreaImage, AreaKind, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
 };
-use bulkhead_delta::{Effort, EncodeOptions, encode};
-use bulkhead_link_protocol::Digest;
+use bulkhead_delta::{Effort, EncodeOptions, SegmentLen, encode};
+use bulkhead_link_protocol::{Digest, StagingMode};
 
 use crate::shape::{REAL, SMALL, Shape};
 
@@ -42,6 +42,11 @@ impl AreaOf {
     /// As [`Self::code`] and [`Self::constants`], on the device of real size.
     pub fn real(code: &[u8], constants: &[u8]) -> [Self; 2] {
         [Self::filled(&REAL, Medium::Die, code), Self::filled(&REAL, Medium::External, constants)]
+    }
+
+    /// Code, or constants, on a device of that shape: these bytes, at the start.
+    pub fn of_bytes(shape: &'static Shape, medium: Medium, image: Vec<u8>) -> Self {
+        Self { image, ..Self::filled(shape, medium, &[]) }
     }
 
     fn filled(shape: &'static Shape, medium: Medium, fills: &[u8]) -> Self {
@@ -97,6 +102,10 @@ pub struct Bundle {
     pub areas: Vec<AreaOf>,
     /// Whether the server makes patches that lead to it.
     pub is_patched: bool,
+    /// How the server plans its staging.
+    pub mode: StagingMode,
+    /// How far back its patches read, in bytes.
+    pub window_len: Option<u32>,
 }
 
 impl Bundle {
@@ -105,12 +114,26 @@ impl Bundle {
         Self { is_patched: true, ..self }
     }
 
+    /// The same, with a server that makes patches to be applied in place, which read no further back than `window_len`.
+    pub fn in_place(self, window_len: Option<u32>) -> Self {
+        Self { mode: StagingMode::InPlace, window_len, ..self.patched() }
+    }
+
     /// The patch from `base`, or from nothing, to area `area`.
     pub fn patch(&self, base: Option<&Self>, area: u32) -> Option<Vec<u8>> {
         let image_of =
             |bundle: &Self| bundle.areas.iter().find(|found| found.id == area).map(|a| a.image.clone());
         let old = base.and_then(image_of).unwrap_or_default();
-        let options = EncodeOptions { effort: Effort::Quick, ..EncodeOptions::default() };
+        let segment_len = match self.mode {
+            StagingMode::InPlace => SegmentLen::Kib32,
+            _ => SegmentLen::default(),
+        };
+        let options = EncodeOptions {
+            effort: Effort::Quick,
+            old_window_len: self.window_len,
+            segment_len,
+            ..EncodeOptions::default()
+        };
         image_of(self).map(|new| encode(&old, &new, &options))
     }
 }
@@ -135,5 +158,6 @@ pub fn bundle(sequence: u64, areas: &[AreaOf], change: impl FnOnce(&mut Manifest
     let payload = encode_manifest(&fields).expect("the fields agree with each other");
     let signer = Signer::from_secret(&OWNER);
     let digest = bulkhead_bundle_format::Manifest::parse(&payload).expect("just encoded").digest();
-    Bundle { digest, envelope: signer.sign(&payload), areas: areas.to_vec(), is_patched: false }
+    let (envelope, mode) = (signer.sign(&payload), StagingMode::RedoAndUndo);
+    Bundle { digest, envelope, areas: areas.to_vec(), is_patched: false, mode, window_len: None }
 }

@@ -6,19 +6,20 @@ use crate::frames::{
     begun, destroy, destroy_manifests, destroy_staging, half_way, impatient, new, offline, old, on_trial,
     other, ready, real_new, real_old, small,
 };
+use crate::narrow;
 
 type Made = Claim<'static>;
 
 /// Every claim on the small device.
 pub fn all() -> Vec<Made> {
-    [staging(), applying(), losses(), trials(), races(), interruptions(), nested()].concat()
+    [staging(), applying(), losses(), trials(), races(), interruptions(), nested(), narrow::all()].concat()
 }
 
-/// Claims on the device of real size.
+/// Claims on the device of real size, and on one whose ring turns.
 pub fn real() -> Vec<Made> {
     let (old, new) = (real_old(), real_new());
     let anything = Some(vec![old.digest, new.digest]);
-    vec![
+    let real = vec![
         Made { depth: 1, ..Claim::new("real-staging", Device::with(old), &[old, new]) },
         Made {
             offline_ends_in: anything,
@@ -26,7 +27,8 @@ pub fn real() -> Vec<Made> {
             ..Claim::new("real-apply", ready(old, new), &[old, new])
         },
         Made { depth: 1, ..going_back("real-revert", on_trial(old, new), old, new) },
-    ]
+    ];
+    [real, narrow::turning()].concat()
 }
 
 /// Claims for random walks: whatever comes in between, something whole runs after three whole power sessions.
@@ -51,13 +53,19 @@ pub fn random() -> Vec<Made> {
             ..Claim::new("random-row", Device::with(old), &[old, new, other])
         }),
         lenient(Claim::new("random-small", Device::with(small(1)), &[small(1), small(2)])),
+        lenient(Claim::new("random-redo", Device::with(narrow::old()), &[narrow::old(), narrow::new()])),
+        lenient(Claim::new(
+            "random-in-place",
+            Device::with(narrow::old()),
+            &[narrow::old(), narrow::new_in_place(), narrow::other_in_place()],
+        )),
         lenient(Claim::new("random-real", Device::with(real_old), &[real_old, real_new])),
     ]
 }
 
 /// The claim of that name.
 pub fn named(name: &str) -> Option<Made> {
-    let all = || all().into_iter().chain(real()).chain(random());
+    let all = || all().into_iter().chain(real()).chain(random()).chain([narrow::random_turning()]);
     all().find(|claim| claim.name == name)
 }
 

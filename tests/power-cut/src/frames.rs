@@ -67,8 +67,13 @@ pub fn real_new() -> &'static Bundle {
 
 /// A device on which `new` is staged, verified and waiting.
 pub fn ready(old: &Bundle, new: &Bundle) -> World {
+    ready_from(&Device::with(old), old, new)
+}
+
+/// As [`ready`], on a device that `old` was installed on.
+pub fn ready_from(start: &World, old: &Bundle, new: &Bundle) -> World {
     let device = Device { server: Server::Offers(new), allow_apply: false, ..Device::new(&[old, new]) };
-    let outcome = device.run::<Sound>(Device::with(old), |_| Reading::Before);
+    let outcome = device.run::<Sound>(start.clone(), |_| Reading::Before);
     assert_eq!(outcome.stage, Some(UpdateStage::Ready), "{:?}", outcome.reason);
     outcome.world
 }
@@ -80,14 +85,19 @@ pub fn offline(world: &World, known: &[&Bundle]) -> Option<Digest> {
 
 /// The device right after the record of the apply was written for good.
 pub fn begun(old: &Bundle, new: &Bundle) -> World {
-    let ready = ready(old, new);
+    begun_from(&Device::with(old), old, new)
+}
+
+/// As [`begun`], on a device that `old` was installed on.
+pub fn begun_from(start: &World, old: &Bundle, new: &Bundle) -> World {
+    let ready = ready_from(start, old, new);
     let after = |operation| {
         let cut = Some(Cut { operation, moment: Moment::After });
         let device = Device { server: Server::Offers(new), cut, ..Device::new(&[old, new]) };
         device.run::<Sound>(ready.clone(), |_| Reading::Before).world
     };
     let begun = |world: &World| offline(world, &[old, new]) == Some(new.digest);
-    (0..100).map(after).find(begun).expect("the apply begins some time")
+    (0..400).map(after).find(begun).expect("the apply begins some time")
 }
 
 /// The device when an apply was cut in the last unit of its `operation`th operation after [`begun`].
@@ -98,9 +108,14 @@ pub fn half_way(old: &Bundle, new: &Bundle, operation: u32) -> World {
 
 /// A device on which `new` was applied over `old` and waits for somebody's word.
 pub fn on_trial(old: &Bundle, new: &Bundle) -> World {
+    on_trial_from(&Device::with(old), old, new)
+}
+
+/// As [`on_trial`], on a device that `old` was installed on.
+pub fn on_trial_from(start: &World, old: &Bundle, new: &Bundle) -> World {
     let (server, health) = (Server::Offers(new), Health::Unconfirmed);
     let device = Device { server, health, ..Device::new(&[old, new]) };
-    let outcome = device.run::<Sound>(Device::with(old), |_| Reading::Before);
+    let outcome = device.run::<Sound>(start.clone(), |_| Reading::Before);
     assert_eq!((outcome.running, outcome.stage), (Some(new.digest), Some(UpdateStage::Trial)));
     outcome.world
 }

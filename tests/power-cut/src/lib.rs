@@ -16,6 +16,7 @@ pub mod claims;
 mod device;
 mod explore;
 pub mod frames;
+pub mod narrow;
 mod random;
 mod replay;
 mod session;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use bulkhead_power_cut::bugs::{self, SeededBug};
-use bulkhead_power_cut::{Claim, Exploration, FaultsAre, Limits, claims, explain, explore, wander};
+use bulkhead_power_cut::{
+    Claim, DIE_PAGE, Exploration, FaultsAre, Limits, claims, explain, explore, narrow, wander,
+};
 use bulkhead_update_engine::Sound;
 
 const USAGE: &str = "usage: power-cut [--states N] [--seed S], or power-cut --replay ID [--bug NAME]";
@@ -96,14 +98,14 @@ fn prove(states: u64, seed: u64) -> bool {
         run(&mut total, claim, |limits| explore::<Sound>(claim, limits), boots);
     }
     println!("\nrandom walks, seed {seed}:");
-    let random = claims::random();
+    let random = [claims::random(), vec![narrow::random_turning()]].concat();
     for turn in 0.. {
         if total.boots >= states {
             break;
         }
         for claim in &random {
-            // The real geometry is slow: it gets one turn in ten.
-            let slow = claim.start.shape == &bulkhead_power_cut::REAL;
+            // Pages of real size are slow: they get one turn in ten.
+            let slow = claim.start.shape.die_page > DIE_PAGE;
             let boots = if slow { TURN / 10 } else { TURN }.min(states.saturating_sub(total.boots));
             run(&mut total, claim, |limits| wander::<Sound>(claim, limits, seed ^ turn << 32), boots);
         }

@@ -204,7 +204,7 @@ impl<'s, 'b, 'w, R: Rules> Session<'s, 'b, 'w, R> {
         self.engine.plan(&Plan {
             manifest: request.manifest,
             base: request.base,
-            mode: StagingMode::RedoAndUndo,
+            mode: bundle.mode,
             patches: PatchOffers::new(&offers).expect("few areas"),
             needed_len: 0,
         });
@@ -261,11 +261,13 @@ fn may_debug(stage: UpdateStage) -> bool {
 }
 
 type AreaPatches = Vec<(u32, Vec<u8>)>;
+type PatchesKey = (Option<Digest>, Digest, bool, Option<u32>);
 
 /// The patches from `base` to `bundle`: made once, for they are asked for at every boot.
 fn patches(base: Option<&Bundle>, bundle: &Bundle) -> AreaPatches {
-    static MADE: Mutex<BTreeMap<(Option<Digest>, Digest), AreaPatches>> = Mutex::new(BTreeMap::new());
-    let key = (base.map(|base| base.digest), bundle.digest);
+    static MADE: Mutex<BTreeMap<PatchesKey, AreaPatches>> = Mutex::new(BTreeMap::new());
+    let in_place = bundle.mode == StagingMode::InPlace;
+    let key = (base.map(|base| base.digest), bundle.digest, in_place, bundle.window_len);
     let mut made = MADE.lock().expect("no thread died");
     let make = || {
         let areas = bundle.areas.iter().filter(|area| area.kind != AreaKind::ApplicationOwned);
