@@ -25,6 +25,9 @@ const RECORD_MAGIC: [u8; 2] = *b"BJ";
 const MARK_MAGIC: [u8; 4] = *b"BJMK";
 const VERSION: u8 = 1;
 
+/// Sessions that are skipped to outrun whatever a page that cannot be erased may hold.
+const OUTRUN: u32 = 1024;
+
 /// What a digest field holds when there is no manifest.
 pub(crate) const NO_MANIFEST: Digest = [0; 32];
 
@@ -225,13 +228,15 @@ pub(crate) struct Journal {
     session_max: u32,
     /// Pages that this session erased and has not written since, one bit each.
     blank: u8,
+    /// Pages that this session could not erase, one bit each: left alone, and outrun.
+    stubborn: u8,
     /// Whether the newest record was written in this session.
     ours: bool,
     /// Where the next mark goes.
     next_mark: u32,
 }
 
-const _: () = assert!(JOURNAL_PAGES_MAX <= u8::BITS, "`blank` has a bit for each page");
+const _: () = assert!(JOURNAL_PAGES_MAX <= u8::BITS, "`blank` and `stubborn` have a bit for each page");
 
 impl Journal {
     /// A journal that was not read yet.
@@ -244,6 +249,7 @@ impl Journal {
             record: Record::BLANK,
             session_max: 0,
             blank: 0,
+            stubborn: 0,
             ours: false,
             next_mark: FIRST_MARK,
         }
@@ -304,10 +310,24 @@ impl Journal {
 
     /// Writes `record` to another page than the newest (R1, R3), then erases what is left over (R4).
     ///
+    /// A page that cannot be erased may hold a record that was torn by an earlier session and reads well at a later
+    /// boot. So the record is written once more, with a session that no such record can have reached.
+    ///
     /// # Errors
     /// The hardware failed on every page that could be used; the newest record still stands.
-    pub(crate) fn write<D: NorFlash>(&mut self, die: &mut D, mut record: Record) -> Result<(), FlashError> {
-        record.session = self.session_max.checked_add(1).ok_or(FlashError::HardwareFault)?;
+    pub(crate) fn write<D: NorFlash>(&mut self, die: &mut D, record: Record) -> Result<(), FlashError> {
+        let known = self.stubborn;
+        self.write_next(die, record, 1)?;
+        if self.stubborn == known { Ok(()) } else { self.write_next(die, record, OUTRUN) }
+    }
+
+    fn write_next<D: NorFlash>(
+        &mut self,
+        die: &mut D,
+        mut record: Record,
+        ahead: u32,
+    ) -> Result<(), FlashError> {
+        record.session = self.session_max.checked_add(ahead).ok_or(FlashError::HardwareFault)?;
         let before = self.newest;
         let start = before.map_or(0, |page| page.saturating_add(1));
         for n in 0..self.pages {
@@ -322,7 +342,7 @@ impl Journal {
             self.next_mark = FIRST_MARK;
             for other in 0..self.pages {
                 if Some(other) != before && other != page {
-                    self.erase(die, other)?;
+                    let _ = self.erase(die, other);
                 }
             }
             return Ok(());
@@ -354,8 +374,14 @@ impl Journal {
 
     fn erase<D: NorFlash>(&mut self, die: &mut D, page: u32) -> Result<(), FlashError> {
         let bit = 1u8.checked_shl(page).unwrap_or(0);
+        if self.stubborn & bit != 0 {
+            return Err(FlashError::HardwareFault);
+        }
         if self.blank & bit == 0 {
-            die.erase(self.unit_address(page, 0)?)?;
+            if let Err(error) = die.erase(self.unit_address(page, 0)?) {
+                self.stubborn |= bit;
+                return Err(error);
+            }
             self.blank |= bit;
         }
         Ok(())
