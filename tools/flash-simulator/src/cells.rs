@@ -224,15 +224,20 @@ impl Cells {
 
     /// Programs whole or part grains; bits fall.
     pub(crate) fn program(&mut self, at: usize, bytes: &[u8]) {
-        for (at, byte) in (at..).zip(bytes) {
-            let offset = at % self.block_len;
+        let (mut at, mut left) = (at, bytes);
+        while !left.is_empty() {
+            let start = at % self.block_len;
+            let (here, rest) = left.split_at(left.len().min(self.block_len - start));
             let block = self.block_mut(at);
-            block.bytes[offset] &= byte;
-            block.programmed[offset / GRAIN] = true;
-            if let Some(torn) = block.torn.get_mut(&(offset / GRAIN)) {
-                // Programming over torn cells does not heal them.
-                torn.after[offset % GRAIN] &= byte;
+            for (offset, byte) in (start..).zip(here) {
+                block.bytes[offset] &= byte;
+                block.programmed[offset / GRAIN] = true;
+                if let Some(torn) = block.torn.get_mut(&(offset / GRAIN)) {
+                    // Programming over torn cells does not heal them.
+                    torn.after[offset % GRAIN] &= byte;
+                }
             }
+            (at, left) = (at + here.len(), rest);
         }
     }
 
