@@ -1,5 +1,7 @@
 //! Hardware that is broken from the first power session on.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bulkhead_bundle_format::Medium;
 use bulkhead_flash_simulator::{SimulatedFlash, Wear};
 use bulkhead_nor_flash::FlashAddress;
@@ -34,6 +36,13 @@ impl Damage {
     pub fn of_part(medium: Medium, part: Part, block: u32) -> Vec<Self> {
         let blocks = (part.start.0..part.start.0 + part.length).step_by(block as usize);
         blocks.flat_map(|start| WEARS.map(|how| Self::Worn { medium, at: start + WORN_BYTE, how })).collect()
+    }
+
+    /// A number without pattern: in its order a part of many damages is a sample of them.
+    pub(crate) fn lot(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(crate) fn strike(self, die: &mut SimulatedFlash, external: &mut SimulatedFlash) {

@@ -51,7 +51,8 @@ pub(crate) fn all() -> Vec<Made> {
     ]
 }
 
-fn damaged(claim: Made, damages: Vec<Damage>) -> Made {
+fn damaged(claim: Made, mut damages: Vec<Damage>) -> Made {
+    damages.sort_by_key(Damage::lot);
     let ends_in = claim.known.iter().map(|bundle| bundle.digest).collect();
     Made { damages, ends_in, may_revert: true, depth: 1, ..claim }
 }

@@ -250,7 +250,7 @@ fn payload_of(bundle: &Bundle) -> Vec<u8> {
 }
 
 #[test]
-fn an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
+fn i19_an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
     let whole = bundle(9, &new().areas, |m| m.security_counter = 3);
     let mut truncated = whole.clone();
     truncated.envelope.truncate(100);
@@ -267,7 +267,7 @@ fn an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
 }
 
 #[test]
-fn an_update_that_does_not_fit_is_refused() {
+fn i18_an_update_that_does_not_fit_is_refused() {
     let five = AreaOf::code(&[1; 5]);
     assert_refused(
         &bundle(9, &[five], |m| m.security_counter = 3),

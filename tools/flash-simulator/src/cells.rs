@@ -151,6 +151,13 @@ impl Cells {
         }
     }
 
+    /// The unit that holds `at` loses its charge: unreadable under ECC at every boot until its block is erased.
+    pub fn lose(&mut self, at: usize) {
+        let mut held = ERASED;
+        self.read(at / GRAIN * GRAIN, &mut held);
+        self.tear(at / GRAIN, held, LOST_CHARGE);
+    }
+
     /// The bytes as they were before whatever tore them, for searching and for tampering.
     pub fn raw(&self) -> Vec<u8> {
         self.blocks.iter().flat_map(|block| block.bytes.iter().copied()).collect()
@@ -249,9 +256,7 @@ impl Cells {
             return;
         };
         if ecc {
-            let mut held = ERASED;
-            self.read(grain * GRAIN, &mut held);
-            self.tear(grain, held, LOST_CHARGE);
+            self.lose(grain * GRAIN);
             return;
         }
         let in_block = grain * GRAIN % self.block_len;
