@@ -223,6 +223,8 @@ pub(crate) struct Journal {
     pages: u32,
     /// Page of the newest complete record.
     newest: Option<u32>,
+    /// Page of the newest record that is complete at every boot: the only one that anybody may have acted upon.
+    firm: Option<u32>,
     record: Record,
     /// Highest session number seen on any page, complete or not.
     session_max: u32,
@@ -246,6 +248,7 @@ impl Journal {
             page_bytes: 0,
             pages: 0,
             newest: None,
+            firm: None,
             record: Record::BLANK,
             session_max: 0,
             blank: 0,
@@ -261,6 +264,7 @@ impl Journal {
         let mut journal = Self::unread(part);
         journal.page_bytes = page_bytes;
         journal.pages = part.length.checked_div(page_bytes).unwrap_or(0).min(JOURNAL_PAGES_MAX);
+        let mut firmest: Option<Record> = None;
         for page in 0..journal.pages {
             let first = journal.read_copy(die, page, 0);
             let second = journal.read_copy(die, page, RECORD_UNITS);
@@ -270,10 +274,17 @@ impl Journal {
             // The first copy counts once the second was begun: by then it was whole, so it cannot change its
             // mind at a later boot. A second copy that is whole proves the first.
             let complete = match (first, second) {
-                (Some(record), None) => journal.second_copy_begun(die, page).then_some(record),
+                (Some(record), None) => journal.holds_any(die, page, RECORD_UNITS).then_some(record),
                 (_, second) => second,
             };
             let Some(record) = complete else { continue };
+            // A first unit alone may be torn, and read as erased at the next boot. What lies behind it proves it.
+            if firmest.is_none_or(|firmest| record.beats(&firmest))
+                && journal.holds_any(die, page, RECORD_UNITS.saturating_add(1))
+            {
+                firmest = Some(record);
+                journal.firm = Some(page);
+            }
             if journal.newest.is_none() || record.beats(&journal.record) {
                 journal.newest = Some(page);
                 journal.record = record;
@@ -328,15 +339,18 @@ impl Journal {
         ahead: u32,
     ) -> Result<(), FlashError> {
         record.session = self.session_max.checked_add(ahead).ok_or(FlashError::HardwareFault)?;
-        let before = self.newest;
+        let (before, firm) = (self.newest, self.firm);
         let start = before.map_or(0, |page| page.saturating_add(1));
-        for n in 0..self.pages {
-            let page = start.saturating_add(n).checked_rem(self.pages).unwrap_or(0);
+        let pages = self.pages;
+        let others = (0..pages).map(|n| start.saturating_add(n).checked_rem(pages).unwrap_or(0));
+        // The firm page comes last: it goes only if every other one is worn.
+        for page in others.filter(|page| Some(*page) != firm).chain(firm) {
             if Some(page) == before || self.write_page(die, page, &record).is_err() {
                 continue;
             }
             self.session_max = record.session;
             self.newest = Some(page);
+            self.firm = Some(page);
             self.record = record;
             self.ours = true;
             self.next_mark = FIRST_MARK;
@@ -426,8 +440,9 @@ impl Journal {
         Record::decode(&bytes)
     }
 
-    fn second_copy_begun<D: NorFlash>(&self, die: &mut D, page: u32) -> bool {
-        (RECORD_UNITS..FIRST_MARK).any(|unit| !matches!(self.read_unit(die, page, unit), Unit::Erased))
+    /// Whether a unit of the second copy, from `unit` on, is not erased.
+    fn holds_any<D: NorFlash>(&self, die: &mut D, page: u32, unit: u32) -> bool {
+        (unit..FIRST_MARK).any(|unit| !matches!(self.read_unit(die, page, unit), Unit::Erased))
     }
 
     /// Takes the last mark that reads well. One that does not was being written when power failed: what it would

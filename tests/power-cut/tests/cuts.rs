@@ -39,6 +39,16 @@ fn i1_no_random_walk_leads_to_an_unsafe_start_or_a_brick() {
     }
 }
 
+/// Each cut tears the first unit of a second copy, which proves the record at one boot and not at the next. Found by
+/// `tests/update-model`.
+#[test]
+fn i3_as_many_cuts_in_a_row_as_the_journal_has_pages_do_not_lose_an_apply() {
+    let claim = claims::named("begun").expect("there is such a claim");
+    for id in ["begun:-.2i0/u.2i0/uu.2i0/uuu.2i0/eeee", "begun:-.2i0/u.2i0/uu.2i0/uu.2i0/eee"] {
+        assert_eq!(replay::<Sound>(&claim, id), Ok(None), "{id}");
+    }
+}
+
 #[test]
 fn every_seeded_bug_is_caught_and_its_run_replays() {
     for bug in ALL {
