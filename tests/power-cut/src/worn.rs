@@ -58,7 +58,7 @@ fn damaged(claim: Made, mut damages: Vec<Damage>) -> Made {
 }
 
 fn anywhere(claim: Made) -> Made {
-    let die = [LAYOUT.die_application, LAYOUT.die_journal, LAYOUT.die_manifests];
+    let die = [LAYOUT.die_application, LAYOUT.die_journal, LAYOUT.die_manifests, LAYOUT.die_keys];
     let external = [LAYOUT.external_application, LAYOUT.external_staging];
     let mut damages: Vec<_> =
         die.into_iter().flat_map(|part| Damage::of_part(Medium::Die, part, DIE_PAGE)).collect();

@@ -6,7 +6,7 @@ use bulkhead_flash_simulator::{Cut, Moment, Reading};
 use bulkhead_link_protocol::Digest;
 use bulkhead_power_cut::frames::{begun, new, old, ready, small};
 use bulkhead_power_cut::{
-    Bundle, Claim, DIE_PAGE, Damage, Device, Exploration, LAYOUT, Limits, Outcome, Server, World, claims,
+    Bundle, Claim, Damage, Device, Exploration, LAYOUT, Limits, Outcome, SMALL, Server, World, claims,
     explore,
 };
 use bulkhead_update_engine::seeded_bugs::{HeaderTrusted, NoErase, NoJournal, RetryLimit, SurvivingMarks};
@@ -109,7 +109,7 @@ fn i4_an_ecc_double_error_in_any_unit_of_the_die_is_survived() {
     for (name, world) in
         [("old", Device::with(old())), ("ready", ready(old(), new())), ("begun", begun(old(), new()))]
     {
-        for at in (0..14 * DIE_PAGE as usize).step_by(16) {
+        for at in (0..SMALL.die_size as usize).step_by(16) {
             let mut world = world.clone();
             world.die.lose(at);
             let what = format!("{name}, die byte {at:#x}");
@@ -121,7 +121,7 @@ fn i4_an_ecc_double_error_in_any_unit_of_the_die_is_survived() {
             assert!(healed.running.is_some(), "{what}: {:?}", healed.reason);
         }
     }
-    assert_eq!(unreadable, 3 * 14 * 16, "each unit was unreadable once in each state");
+    assert_eq!(unreadable, 3 * SMALL.die_size / 16, "each unit was unreadable once in each state");
     assert!(without > 10, "an engine that does not look would start: {without}");
 }
 
