@@ -10,7 +10,7 @@ use bulkhead_power_cut::{Limits, claims, explore, replay, wander};
 use bulkhead_update_engine::Sound;
 
 /// Recovered states of one claim in this suite; the whole of each takes `cargo xtask power-cut`.
-const BOOTS: u64 = 5_000;
+const BOOTS: u64 = 3_500;
 
 #[test]
 fn i1_no_cut_in_any_claim_leads_to_an_unsafe_start_or_a_brick() {
