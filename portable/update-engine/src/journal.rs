@@ -27,6 +27,9 @@ const VERSION: u8 = 1;
 /// Bit of the state's byte: the update is made in place.
 const IN_PLACE: u8 = 0x80;
 
+/// Sessions that are skipped to outrun whatever a page that cannot be erased may hold.
+const OUTRUN: u32 = 1024;
+
 /// What a digest field holds when there is no manifest.
 pub(crate) const NO_MANIFEST: Digest = [0; 32];
 
@@ -236,18 +239,22 @@ pub(crate) struct Journal {
     pages: u32,
     /// Page of the newest complete record.
     newest: Option<u32>,
+    /// Page of the newest record that is complete at every boot: the only one that anybody may have acted upon.
+    firm: Option<u32>,
     record: Record,
     /// Highest session number seen on any page, complete or not.
     session_max: u32,
     /// Pages that this session erased and has not written since, one bit each.
     blank: u8,
+    /// Pages that this session could not erase, one bit each: left alone, and outrun.
+    stubborn: u8,
     /// Whether the newest record was written in this session.
     ours: bool,
     /// Where the next mark goes.
     next_mark: u32,
 }
 
-const _: () = assert!(JOURNAL_PAGES_MAX <= u8::BITS, "`blank` has a bit for each page");
+const _: () = assert!(JOURNAL_PAGES_MAX <= u8::BITS, "`blank` and `stubborn` have a bit for each page");
 
 impl Journal {
     /// A journal that was not read yet.
@@ -257,9 +264,11 @@ impl Journal {
             page_bytes: 0,
             pages: 0,
             newest: None,
+            firm: None,
             record: Record::BLANK,
             session_max: 0,
             blank: 0,
+            stubborn: 0,
             ours: false,
             next_mark: FIRST_MARK,
         }
@@ -271,6 +280,7 @@ impl Journal {
         let mut journal = Self::unread(part);
         journal.page_bytes = page_bytes;
         journal.pages = part.length.checked_div(page_bytes).unwrap_or(0).min(JOURNAL_PAGES_MAX);
+        let mut firmest: Option<Record> = None;
         for page in 0..journal.pages {
             let first = journal.read_copy(die, page, 0);
             let second = journal.read_copy(die, page, RECORD_UNITS);
@@ -280,10 +290,17 @@ impl Journal {
             // The first copy counts once the second was begun: by then it was whole, so it cannot change its
             // mind at a later boot. A second copy that is whole proves the first.
             let complete = match (first, second) {
-                (Some(record), None) => journal.second_copy_begun(die, page).then_some(record),
+                (Some(record), None) => journal.holds_any(die, page, RECORD_UNITS).then_some(record),
                 (_, second) => second,
             };
             let Some(record) = complete else { continue };
+            // A first unit alone may be torn, and read as erased at the next boot. What lies behind it proves it.
+            if firmest.is_none_or(|firmest| record.beats(&firmest))
+                && journal.holds_any(die, page, RECORD_UNITS.saturating_add(1))
+            {
+                firmest = Some(record);
+                journal.firm = Some(page);
+            }
             if journal.newest.is_none() || record.beats(&journal.record) {
                 journal.newest = Some(page);
                 journal.record = record;
@@ -320,26 +337,43 @@ impl Journal {
 
     /// Writes `record` to another page than the newest (R1, R3), then erases what is left over (R4).
     ///
+    /// A page that cannot be erased may hold a record that was torn by an earlier session and reads well at a later
+    /// boot. So the record is written once more, with a session that no such record can have reached.
+    ///
     /// # Errors
     /// The hardware failed on every page that could be used; the newest record still stands.
-    pub(crate) fn write<D: NorFlash>(&mut self, die: &mut D, mut record: Record) -> Result<(), FlashError> {
-        record.session = self.session_max.checked_add(1).ok_or(FlashError::HardwareFault)?;
+    pub(crate) fn write<D: NorFlash>(&mut self, die: &mut D, record: Record) -> Result<(), FlashError> {
+        let known = self.stubborn;
+        self.write_next(die, record, 1)?;
+        if self.stubborn == known { Ok(()) } else { self.write_next(die, record, OUTRUN) }
+    }
+
+    fn write_next<D: NorFlash>(
+        &mut self,
+        die: &mut D,
+        mut record: Record,
+        ahead: u32,
+    ) -> Result<(), FlashError> {
+        record.session = self.session_max.checked_add(ahead).ok_or(FlashError::HardwareFault)?;
         record.in_place &= record.state.needs_staging();
-        let before = self.newest;
+        let (before, firm) = (self.newest, self.firm);
         let start = before.map_or(0, |page| page.saturating_add(1));
-        for n in 0..self.pages {
-            let page = start.saturating_add(n).checked_rem(self.pages).unwrap_or(0);
+        let pages = self.pages;
+        let others = (0..pages).map(|n| start.saturating_add(n).checked_rem(pages).unwrap_or(0));
+        // The firm page comes last: it goes only if every other one is worn.
+        for page in others.filter(|page| Some(*page) != firm).chain(firm) {
             if Some(page) == before || self.write_page(die, page, &record).is_err() {
                 continue;
             }
             self.session_max = record.session;
             self.newest = Some(page);
+            self.firm = Some(page);
             self.record = record;
             self.ours = true;
             self.next_mark = FIRST_MARK;
             for other in 0..self.pages {
                 if Some(other) != before && other != page {
-                    self.erase(die, other)?;
+                    let _ = self.erase(die, other);
                 }
             }
             return Ok(());
@@ -371,8 +405,14 @@ impl Journal {
 
     fn erase<D: NorFlash>(&mut self, die: &mut D, page: u32) -> Result<(), FlashError> {
         let bit = 1u8.checked_shl(page).unwrap_or(0);
+        if self.stubborn & bit != 0 {
+            return Err(FlashError::HardwareFault);
+        }
         if self.blank & bit == 0 {
-            die.erase(self.unit_address(page, 0)?)?;
+            if let Err(error) = die.erase(self.unit_address(page, 0)?) {
+                self.stubborn |= bit;
+                return Err(error);
+            }
             self.blank |= bit;
         }
         Ok(())
@@ -417,8 +457,9 @@ impl Journal {
         Record::decode(&bytes)
     }
 
-    fn second_copy_begun<D: NorFlash>(&self, die: &mut D, page: u32) -> bool {
-        (RECORD_UNITS..FIRST_MARK).any(|unit| !matches!(self.read_unit(die, page, unit), Unit::Erased))
+    /// Whether a unit of the second copy, from `unit` on, is not erased.
+    fn holds_any<D: NorFlash>(&self, die: &mut D, page: u32, unit: u32) -> bool {
+        (unit..FIRST_MARK).any(|unit| !matches!(self.read_unit(die, page, unit), Unit::Erased))
     }
 
     /// Takes the last mark that reads well. One that does not was being written when power failed: what it would

@@ -7,6 +7,7 @@ use bulkhead_link_protocol::Digest;
 use bulkhead_update_engine::{Rules, StartCause};
 
 use crate::bundle::Bundle;
+use crate::damage::Damage;
 use crate::device::{Device, Health, Interruption, Outcome, Server, World};
 use crate::replay::format_id;
 
@@ -31,6 +32,10 @@ pub struct Claim<'b> {
     pub health: Health,
     /// What comes in between in the first session, tried before each of its steps.
     pub interruption: Option<Interruption<'b>>,
+    /// What is broken from the first session on: each of these is tried by itself. None: nothing is.
+    pub damages: Vec<Damage>,
+    /// Whether it is right to end online without an application.
+    pub may_be_without: bool,
     /// Whether the hypervisor lets a ready update be applied.
     pub allow_apply: bool,
     /// Whole power sessions after which `ends_in` must hold; usually 1.
@@ -53,6 +58,8 @@ impl<'b> Claim<'b> {
             may_revert: false,
             health: Health::Good,
             interruption: None,
+            damages: Vec::new(),
+            may_be_without: false,
             allow_apply: true,
             sessions: 1,
             depth: 2,
@@ -65,10 +72,11 @@ impl<'b> Claim<'b> {
     }
 
     /// The device in its `session`th power session.
-    pub(crate) fn device(&self, session: u32) -> Device<'b> {
+    pub(crate) fn device(&self, session: u32, damage: Option<Damage>) -> Device<'b> {
         Device {
             server: self.server(session),
             session,
+            damage,
             health: self.health,
             allow_apply: self.allow_apply,
             ..Device::new(&self.known)
@@ -76,13 +84,18 @@ impl<'b> Claim<'b> {
     }
 
     /// Carries on after a session that was not cut until something of `ends_in` runs, or sessions are used up.
-    pub(crate) fn settle<R: Rules>(&self, session: u32, mut outcome: Outcome) -> Outcome {
+    pub(crate) fn settle<R: Rules>(
+        &self,
+        session: u32,
+        damage: Option<Damage>,
+        mut outcome: Outcome,
+    ) -> Outcome {
         for more in 1..self.sessions {
             let settled = outcome.running.is_some_and(|running| self.ends_in.contains(&running));
             if settled || outcome.cut || !outcome.started.iter().all(|started| started.safe) {
                 break;
             }
-            let device = self.device(session + more);
+            let device = self.device(session + more, damage);
             outcome = device.run::<R>(outcome.world, |_| Reading::Before);
         }
         outcome
@@ -184,6 +197,7 @@ impl fmt::Display for Exploration {
 /// One power session on the way to a state.
 #[derive(Clone, Debug)]
 pub(crate) struct PathStep<'b> {
+    pub(crate) damage: Option<Damage>,
     pub(crate) readings: Readings,
     pub(crate) interruption: Option<(u32, Interruption<'b>)>,
     /// `None` in the last session, which is not cut.
@@ -196,7 +210,7 @@ pub(crate) type Readings = Vec<Reading>;
 pub(crate) const NEEDLESS_REVERT: &str = "gave up an apply that was begun";
 
 /// What is wrong with an outcome, if anything is.
-pub(crate) fn verdict(outcome: &Outcome, ends_in: &[Digest], may_revert: bool) -> Option<String> {
+pub(crate) fn verdict(claim: &Claim<'_>, outcome: &Outcome, ends_in: &[Digest]) -> Option<String> {
     if let Some(started) = outcome.started.iter().find(|started| !started.safe) {
         return Some(format!("started an application that is not whole ({:?})", started.cause));
     }
@@ -207,11 +221,12 @@ pub(crate) fn verdict(outcome: &Outcome, ends_in: &[Digest], may_revert: bool) -
         return Some("programmed a unit twice".into());
     }
     let reverted = outcome.started.iter().any(|started| started.cause == StartCause::Reverted);
-    if reverted && !may_revert {
+    if reverted && !claim.may_revert {
         return Some(format!("{NEEDLESS_REVERT} ({:?})", outcome.reason));
     }
     match outcome.running {
         Some(running) if ends_in.contains(&running) => None,
+        None if claim.may_be_without => None,
         Some(_) => Some(format!("ended with the wrong application ({:?})", outcome.reason)),
         None => Some(format!("ended without an application ({:?})", outcome.reason)),
     }
@@ -237,7 +252,7 @@ impl Judge {
             (Some(ends_in), true) => ends_in,
             _ => &claim.ends_in,
         };
-        let what = verdict(outcome, ends_in, claim.may_revert);
+        let what = verdict(claim, outcome, ends_in);
         let mut seen = self.seen.lock().expect("no thread died");
         seen.boots += 1;
         seen.starts += outcome.started.len() as u64;

@@ -1,18 +1,47 @@
 //! What is claimed, by name. Each claim is explored by `tests/cuts.rs` and by `cargo xtask power-cut`.
 
 use crate::claim::Claim;
+use crate::deep;
 use crate::device::{Device, Health, Interruption, Server, World};
 use crate::frames::{
     begun, destroy, destroy_manifests, destroy_staging, half_way, impatient, new, offline, old, on_trial,
-    other, ready, real_new, real_old, small,
+    other, patched, ready, real_new, real_old, small,
 };
 use crate::narrow;
+use crate::worn;
 
 type Made = Claim<'static>;
 
+/// Claims that belong together.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What they are about.
+    pub name: &'static str,
+    /// The claims.
+    pub claims: Vec<Made>,
+}
+
 /// Every claim on the small device.
+pub fn groups() -> Vec<Group> {
+    [
+        ("staging", staging()),
+        ("apply", applying()),
+        ("losses", losses()),
+        ("trial and revert", trials()),
+        ("racing updates", races()),
+        ("interruptions", interruptions()),
+        ("rows of updates", rows()),
+        ("nested", deep::all()),
+        ("narrow staging", narrow::all()),
+        ("worn and dead parts", worn::all()),
+    ]
+    .map(|(name, claims)| Group { name, claims })
+    .into()
+}
+
+/// Every claim on the small device, one after the other.
 pub fn all() -> Vec<Made> {
-    [staging(), applying(), losses(), trials(), races(), interruptions(), nested(), narrow::all()].concat()
+    groups().into_iter().flat_map(|group| group.claims).collect()
 }
 
 /// Claims on the device of real size, and on one whose ring turns.
@@ -52,6 +81,7 @@ pub fn random() -> Vec<Made> {
             servers: vec![Server::OffersInTurn(row)],
             ..Claim::new("random-row", Device::with(old), &[old, new, other])
         }),
+        lenient(Claim::new("random-patches", Device::with(small(1)), &[small(1), patched()])),
         lenient(Claim::new("random-small", Device::with(small(1)), &[small(1), small(2)])),
         lenient(Claim::new("random-redo", Device::with(narrow::old()), &[narrow::old(), narrow::new()])),
         lenient(Claim::new(
@@ -78,12 +108,12 @@ fn alternating(one: &'static crate::Bundle, two: &'static crate::Bundle) -> Vec<
     [one, two].repeat(8).into_iter().map(Server::Offers).collect()
 }
 
-fn offline_claim(name: &'static str, start: World, known: &[&'static crate::Bundle]) -> Made {
+pub(crate) fn offline_claim(name: &'static str, start: World, known: &[&'static crate::Bundle]) -> Made {
     Made { servers: vec![Server::Silent], ..Claim::new(name, start, known) }
 }
 
 /// On trial, `new` crashes: `old` is put back without a server.
-fn going_back(
+pub(crate) fn going_back(
     name: &'static str,
     start: World,
     old: &'static crate::Bundle,
@@ -104,6 +134,12 @@ fn staging() -> Vec<Made> {
         // I1, I2: staging, apply, trial and commit, in one.
         Made { offline_ends_in: either.clone(), ..Claim::new("update", Device::with(old), &[old, new]) },
         Claim::new("first", Device::blank(), &[new]),
+        // The same by patches, which is how most updates go.
+        Made {
+            offline_ends_in: Some(vec![small(1).digest, patched().digest]),
+            ..Claim::new("patches", Device::with(small(1)), &[small(1), patched()])
+        },
+        Claim::new("patches-first", Device::blank(), &[patched()]),
         // The hypervisor postpones: nothing of the application is ever touched.
         Made {
             allow_apply: false,
@@ -258,10 +294,9 @@ fn interruptions() -> Vec<Made> {
     ]
 }
 
-/// So small that three cuts in a row can be tried.
-fn nested() -> Vec<Made> {
+/// Several updates, so that the journal goes round several times.
+fn rows() -> Vec<Made> {
     let (one, two, three) = (small(1), small(2), small(3));
-    let page = small(0);
     let row: &'static [_] = Box::leak(vec![two, three, small(4), small(5)].into_boxed_slice());
     let all = [one, two, three, small(4), small(5)];
     vec![
@@ -272,16 +307,11 @@ fn nested() -> Vec<Made> {
             offline_ends_in: Some(vec![one.digest, two.digest, three.digest]),
             ..Claim::new("alternate", Device::with(one), &[one, two, three])
         },
-        // The journal goes round several times.
         Made {
             servers: vec![Server::OffersInTurn(row)],
             ends_in: vec![small(5).digest],
             depth: 1,
             ..Claim::new("row", Device::with(one), &all)
         },
-        Made { depth: 3, ..offline_claim("deep-begun", begun(page, one), &[page, one]) },
-        Made { depth: 3, ..Claim::new("deep-apply", ready(page, one), &[page, one]) },
-        Made { depth: 3, ..going_back("deep-revert", on_trial(page, one), page, one) },
-        Made { depth: 3, ..Claim::new("deep-trial", on_trial(page, one), &[page, one]) },
     ]
 }

@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use bulkhead_bundle_format::{Medium, Signer};
-use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash, Wear};
+use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::FlashAddress;
 use bulkhead_update_engine::{Changes, DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace};
 
 use crate::bundle::{Bundle, OWNER};
+use crate::damage::Damage;
 use crate::session::Session;
 use crate::shape::{SMALL, Shape};
 
@@ -142,6 +143,8 @@ pub enum Interruption<'b> {
     Cancel,
     /// The link goes down and comes back.
     LoseLink,
+    /// External flash does not answer for the rest of the power session.
+    LoseExternal,
     /// The owner wants something else.
     Offer(&'b Bundle),
     /// The owner insists.
@@ -165,12 +168,8 @@ pub struct Device<'b> {
     pub record: bool,
     /// Whether the hypervisor lets a ready update be applied.
     pub allow_apply: bool,
-    /// Whether external flash answers.
-    pub external_alive: bool,
-    /// A worn block of the die, by an address in it.
-    pub worn_die: Option<(u32, Wear)>,
-    /// A worn sector of external flash, by an address in it.
-    pub worn_external: Option<(u32, Wear)>,
+    /// What is broken.
+    pub damage: Option<Damage>,
     /// What comes in between, and before which step.
     pub interruption: Option<(u32, Interruption<'b>)>,
     /// Whether the server sends wrong bytes for every page.
@@ -191,9 +190,7 @@ impl<'b> Device<'b> {
             cut: None,
             record: false,
             allow_apply: true,
-            external_alive: true,
-            worn_die: None,
-            worn_external: None,
+            damage: None,
             interruption: None,
             lies: false,
             health: Health::Good,
@@ -230,11 +227,8 @@ impl<'b> Device<'b> {
         let (power, shape) = (Power::new(), world.shape);
         let mut die = SimulatedFlash::die(shape.die_size, shape.die_page, &power);
         let mut external = SimulatedFlash::external(shape.external_size, shape.sector, &power);
-        if let Some((at, how)) = self.worn_die {
-            die.wear(FlashAddress(at), how);
-        }
-        if let Some((at, how)) = self.worn_external {
-            external.wear(FlashAddress(at), how);
+        if let Some(damage) = self.damage {
+            damage.strike(&mut die, &mut external);
         }
         die.power_on(world.die, &reading);
         external.power_on(world.external, &reading);
@@ -244,9 +238,6 @@ impl<'b> Device<'b> {
         }
         if self.explain {
             power.trace_operations();
-        }
-        if !self.external_alive {
-            external.kill();
         }
         let mut work = Workspace::new();
         let facts = DeviceFacts {

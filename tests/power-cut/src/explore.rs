@@ -9,17 +9,22 @@ use bulkhead_flash_simulator::{Moment, Reading};
 use bulkhead_update_engine::Rules;
 
 use crate::claim::{Claim, Exploration, Judge, Limits, PathStep, Readings};
+use crate::damage::Damage;
 use crate::device::{Device, Interruption, Outcome, Server, World};
 
 struct State<'b> {
     world: World,
+    damage: Option<Damage>,
     path: Vec<PathStep<'b>>,
 }
+
+/// What makes a state worth exploring once: the same cells of the same hardware before the same server.
+type Key = (u128, usize, Option<Damage>);
 
 struct Search<'c, 'b, R> {
     claim: &'c Claim<'b>,
     limits: Limits,
-    seen: Mutex<HashSet<u128>>,
+    seen: Mutex<HashSet<Key>>,
     judge: Judge,
     rules: PhantomData<fn() -> R>,
 }
@@ -29,11 +34,16 @@ pub fn explore<R: Rules>(claim: &Claim<'_>, limits: Limits) -> Exploration {
     let search = Search::<R> {
         claim,
         limits,
-        seen: Mutex::new(HashSet::from([claim.start.fingerprint()])),
+        seen: Mutex::new(HashSet::new()),
         judge: Judge::default(),
         rules: PhantomData,
     };
-    let mut level = vec![State { world: claim.start.clone(), path: Vec::new() }];
+    let start = |damage| State { world: claim.start.clone(), damage, path: Vec::new() };
+    let mut level = match claim.damages.as_slice() {
+        [] => vec![start(None)],
+        damages => damages.iter().copied().map(Some).map(start).collect(),
+    };
+    search.seen.lock().expect("no thread died").extend(level.iter().map(|state| search.key(state, 0)));
     for _ in 0..limits.cuts {
         level = search.level(&level);
     }
@@ -95,15 +105,15 @@ impl<'b, R: Rules> Search<'_, 'b, R> {
     ) -> u32 {
         let (claim, session) = (self.claim, u32::try_from(state.path.len()).expect("few cuts"));
         let mut path = state.path.clone();
-        path.push(PathStep { readings: readings.clone(), interruption, cut: None });
-        let device = Device { record, interruption, ..claim.device(session) };
+        path.push(PathStep { damage: state.damage, readings: readings.clone(), interruption, cut: None });
+        let device = Device { record, interruption, ..claim.device(session, state.damage) };
         let (mut outcome, steps) = {
             let outcome = run::<R>(&device, &state.world, readings);
             let steps = outcome.steps;
             (outcome, steps)
         };
         let recorded = std::mem::take(&mut outcome.recorded);
-        let outcome = claim.settle::<R>(session, outcome);
+        let outcome = claim.settle::<R>(session, state.damage, outcome);
         self.judge(&path, &outcome, false);
         if claim.offline_ends_in.is_some() {
             let device = Device { server: Server::Silent, record: false, ..device };
@@ -119,10 +129,11 @@ impl<'b, R: Rules> Search<'_, 'b, R> {
             if recorded.cut.moment == Moment::After {
                 world = left.clone();
             }
+            let mut left = State { world: left, damage: state.damage, path: Vec::new() };
             if self.seen.lock().expect("no thread died").insert(self.key(&left, session + 1)) {
-                let mut path = path.clone();
-                path.last_mut().expect("one was pushed").cut = Some(recorded.cut);
-                found.push(State { world: left, path });
+                left.path.clone_from(&path);
+                left.path.last_mut().expect("one was pushed").cut = Some(recorded.cut);
+                found.push(left);
             }
         }
         steps
@@ -133,10 +144,9 @@ impl<'b, R: Rules> Search<'_, 'b, R> {
         self.judge.judge(self.claim, faults, path, outcome, offline);
     }
 
-    /// What makes a state worth exploring once: the same cells before the same server.
-    fn key(&self, world: &World, session: u32) -> u128 {
+    fn key(&self, state: &State<'_>, session: u32) -> Key {
         let server = (session as usize).min(self.claim.servers.len().saturating_sub(1));
-        world.fingerprint().wrapping_add(server as u128)
+        (state.world.fingerprint(), server, state.damage)
     }
 }
 

@@ -43,6 +43,18 @@ pub fn small(n: u8) -> &'static Bundle {
     &ALL[usize::from(n)]
 }
 
+/// As [`small`]`(2)`, with patches that lead to it.
+pub fn patched() -> &'static Bundle {
+    static IT: LazyLock<Bundle> = LazyLock::new(|| small(2).clone().patched());
+    &IT
+}
+
+/// One page of code, with patches that lead to it.
+pub fn patched_code() -> &'static Bundle {
+    static IT: LazyLock<Bundle> = LazyLock::new(|| bundle(2, &[AreaOf::code(&[0x90])], |_| ()).patched());
+    &IT
+}
+
 /// As [`small`]`(1)`, but two unconfirmed starts end its trial.
 pub fn impatient() -> &'static Bundle {
     static IT: LazyLock<Bundle> = LazyLock::new(|| {

@@ -6,18 +6,23 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use bulkhead_power_cut::bugs::{self, SeededBug};
+use bulkhead_power_cut::claims::Group;
 use bulkhead_power_cut::{
     Claim, DIE_PAGE, Exploration, FaultsAre, Limits, claims, explain, explore, narrow, wander,
 };
 use bulkhead_update_engine::Sound;
 
 const USAGE: &str = "usage: power-cut [--states N] [--seed S], or power-cut --replay ID [--bug NAME]";
+/// States of a full run; with fewer it is a sample.
 const STATES: u64 = 1_000_000;
 const SEED: u64 = 1;
 /// Mixtures of torn cells that are tried besides the plain readings, for each state.
 const MIXTURES: u32 = 4;
 /// Recovered states that one claim of the random walks takes in a turn.
 const TURN: u64 = 20_000;
+
+/// Most cuts in a row that a claim explores exhaustively.
+const CUTS_MAX: usize = 3;
 
 struct Arguments {
     states: u64,
@@ -80,36 +85,33 @@ fn seeded(name: &str) -> Result<SeededBug, String> {
     })
 }
 
+/// What was explored of one group of claims, by the cuts in a row.
+#[derive(Default)]
+struct Coverage {
+    all: [u32; CUTS_MAX],
+    stopped: Vec<&'static str>,
+    states: u64,
+}
+
 fn prove(states: u64, seed: u64) -> bool {
     let begun = Instant::now();
     let caught = catch_all();
     let mut total = Exploration::default();
-    let small = claims::all();
-    // A small run leaves a part for the real geometry and for random walks; a large one needs no such limit.
-    let share = (states / 2 / small.len() as u64).max(states.saturating_sub(states / 4) / 8);
-    println!("\nsmall geometry, exhaustively:");
-    for claim in &small {
-        let boots = share.min(states.saturating_sub(total.boots));
-        run(&mut total, claim, |limits| explore::<Sound>(claim, limits), boots);
-    }
-    println!("\nreal geometry, each distinct state:");
-    for claim in &claims::real() {
-        let boots = (states / 20).min(states.saturating_sub(total.boots));
-        run(&mut total, claim, |limits| explore::<Sound>(claim, limits), boots);
+    // A full run explores every claim to its end. A sample takes half its states there, a quarter on real sizes.
+    let full = states >= STATES;
+    let share = |of: u64, claims: usize| if full { u64::MAX } else { states / of / claims as u64 };
+    let groups = claims::groups();
+    let claims = groups.iter().map(|group| group.claims.len()).sum();
+    let real = Group { name: "real geometry", claims: claims::real() };
+    let mut table = Vec::new();
+    for group in groups.iter().chain([&real]) {
+        let boots = if group.name == real.name { share(4, real.claims.len()) } else { share(2, claims) };
+        table.push((group.name, explore_group(&mut total, group, boots)));
     }
     println!("\nrandom walks, seed {seed}:");
-    let random = [claims::random(), vec![narrow::random_turning()]].concat();
-    for turn in 0.. {
-        if total.boots >= states {
-            break;
-        }
-        for claim in &random {
-            // Pages of real size are slow: they get one turn in ten.
-            let slow = claim.start.shape.die_page > DIE_PAGE;
-            let boots = if slow { TURN / 10 } else { TURN }.min(states.saturating_sub(total.boots));
-            run(&mut total, claim, |limits| wander::<Sound>(claim, limits, seed ^ turn << 32), boots);
-        }
-    }
+    let until = states.max(total.boots + states / 4);
+    wander_all(&mut total, until, seed);
+    tell_coverage(&table);
     let seconds = begun.elapsed().as_secs_f64();
     println!("\n{:.0} s, {:.0} states a second", seconds, (total.boots as f64) / seconds);
     let Exploration { boots, states, unsafe_starts, bricks, faults, .. } = &total;
@@ -121,6 +123,46 @@ fn prove(states: u64, seed: u64) -> bool {
         "power-cut: states={boots} distinct={states} unsafe={unsafe_starts} bricks={bricks} seeded={caught}/{all}"
     );
     *unsafe_starts == 0 && *bricks == 0 && faults.is_empty() && caught == all
+}
+
+fn explore_group(total: &mut Exploration, group: &Group, boots: u64) -> Coverage {
+    println!("\n{}, each distinct state:", group.name);
+    let mut coverage = Coverage::default();
+    for claim in &group.claims {
+        let before = total.boots;
+        let stopped = run(total, claim, |limits| explore::<Sound>(claim, limits), boots);
+        coverage.states += total.boots - before;
+        match coverage.all.get_mut((claim.depth as usize).saturating_sub(1)) {
+            Some(all) if !stopped => *all += 1,
+            _ => coverage.stopped.push(claim.name),
+        }
+    }
+    coverage
+}
+
+fn wander_all(total: &mut Exploration, states: u64, seed: u64) {
+    let random = [claims::random(), vec![narrow::random_turning()]].concat();
+    for turn in 0.. {
+        if total.boots >= states {
+            return;
+        }
+        for claim in &random {
+            // Pages of real size are slow: they get one turn in ten.
+            let slow = claim.start.shape.die_page > DIE_PAGE;
+            let boots = if slow { TURN / 10 } else { TURN }.min(states.saturating_sub(total.boots));
+            run(total, claim, |limits| wander::<Sound>(claim, limits, seed ^ turn << 32), boots);
+        }
+    }
+}
+
+/// Claims whose every state was booted from, by the cuts in a row; and those that were sampled.
+fn tell_coverage(table: &[(&str, Coverage)]) {
+    println!("\ncoverage: claims explored to the last state, by the number of cuts in a row");
+    println!("{:<20} {:>8} {:>8} {:>8} {:>12}  up to its share", "", "1 cut", "2 cuts", "3 cuts", "states");
+    for (name, Coverage { all: [one, two, three], stopped, states }) in table {
+        let stopped = if stopped.is_empty() { "-".to_owned() } else { stopped.join(", ") };
+        println!("{name:<20} {one:>8} {two:>8} {three:>8} {states:>12}  {stopped}");
+    }
 }
 
 fn catch_all() -> usize {
@@ -141,17 +183,29 @@ fn catch_all() -> usize {
     caught
 }
 
-fn run(total: &mut Exploration, claim: &Claim<'_>, work: impl FnOnce(Limits) -> Exploration, boots: u64) {
+/// Whether it stopped before everything was tried.
+fn run(
+    total: &mut Exploration,
+    claim: &Claim<'_>,
+    work: impl FnOnce(Limits) -> Exploration,
+    boots: u64,
+) -> bool {
     if boots == 0 {
-        return;
+        return true;
     }
     let begun = Instant::now();
     let (cuts, faults_are) = (claim.depth, FaultsAre::Everything);
     let seen = work(Limits { cuts, mixtures: MIXTURES, faults: 5, faults_are, boots });
-    let how = if seen.stopped { "up to its share" } else { "all" };
-    println!("  {}: {how}, {cuts} cuts, {seen}, {:.1} s", claim.name, begun.elapsed().as_secs_f32());
+    let how = match (claim.name.starts_with("random"), seen.stopped) {
+        (true, _) => "random depth".to_owned(),
+        (false, true) => format!("{cuts} cuts, up to its share"),
+        (false, false) => format!("{cuts} cuts, all"),
+    };
+    println!("  {}: {how}, {seen}, {:.1} s", claim.name, begun.elapsed().as_secs_f32());
     for fault in &seen.faults {
         println!("    {fault}");
     }
+    let stopped = seen.stopped;
     total.add(seen);
+    stopped
 }

@@ -72,22 +72,22 @@ fn walk_once<R: Rules>(
         };
         let cut = Some(Cut { operation: dice.below(range), moment });
         let interruption = draw_interruption(claim, steps, dice);
-        path.push(PathStep { readings: readings.clone(), interruption, cut });
-        let device = Device { cut, interruption, ..claim.device(session) };
+        path.push(PathStep { damage: None, readings: readings.clone(), interruption, cut });
+        let device = Device { cut, interruption, ..claim.device(session, None) };
         let outcome = run::<R>(&device, &world, &readings);
         if !outcome.cut {
             // It came to its end before the cut: a recovered state like any other.
             path.last_mut().expect("one was pushed").cut = None;
-            let outcome = claim.settle::<R>(session, outcome);
+            let outcome = claim.settle::<R>(session, None, outcome);
             return judge.judge(claim, (limits.faults, limits.faults_are), &path, &outcome, false);
         }
         world = outcome.world;
         seen.lock().expect("no thread died").insert(world.fingerprint());
         let readings = draw_readings(&world, dice);
-        let recovered = run::<R>(&claim.device(session + 1), &world, &readings);
+        let recovered = run::<R>(&claim.device(session + 1, None), &world, &readings);
         (operations, steps) = (recovered.operations.max(4), recovered.steps.max(4));
-        let recovered = claim.settle::<R>(session + 1, recovered);
-        path.push(PathStep { readings, interruption: None, cut: None });
+        let recovered = claim.settle::<R>(session + 1, None, recovered);
+        path.push(PathStep { damage: None, readings, interruption: None, cut: None });
         judge.judge(claim, (limits.faults, limits.faults_are), &path, &recovered, false);
         path.pop();
     }
@@ -111,6 +111,7 @@ fn draw_interruption<'b>(claim: &Claim<'b>, steps: u32, dice: &mut Dice) -> Opti
         2 => Interruption::Offer(bundle),
         3 => Interruption::Force(bundle),
         4 => Interruption::WritePage(dice.below(pages)),
+        5 => Interruption::LoseExternal,
         _ => return None,
     };
     Some((at, what))

@@ -6,6 +6,7 @@ use bulkhead_flash_simulator::{Cells, Reading};
 use bulkhead_update_engine::Rules;
 
 use crate::claim::{Claim, PathStep, Readings, verdict};
+use crate::damage::Damage;
 use crate::device::{Device, Interruption, Outcome, Server, World};
 use crate::explore::{reading_of, run};
 
@@ -42,13 +43,14 @@ fn parse_readings(text: &str) -> Option<Readings> {
     Some(readings)
 }
 
-/// `c@5`: a cancel before step 5. `l`: link lost; `o0`, `f0`: offer, forced offer of the claim's bundle 0; `w2`:
+/// `c@5`: a cancel before step 5. `l`: link lost; `x`: external flash lost; `o0`, `f0`: offer, forced offer of the claim's bundle 0; `w2`:
 /// page 2 is overwritten.
 fn format_interruption(claim: &Claim<'_>, (at, what): (u32, Interruption<'_>)) -> String {
     let index = |digest| claim.known.iter().position(|bundle| bundle.digest == digest).unwrap_or(0);
     match what {
         Interruption::Cancel => format!("~c@{at}"),
         Interruption::LoseLink => format!("~l@{at}"),
+        Interruption::LoseExternal => format!("~x@{at}"),
         Interruption::Offer(bundle) => format!("~o{}@{at}", index(bundle.digest)),
         Interruption::Force(bundle) => format!("~f{}@{at}", index(bundle.digest)),
         Interruption::WritePage(page) => format!("~w{page}@{at}"),
@@ -63,6 +65,7 @@ fn parse_interruption<'b>(claim: &Claim<'b>, text: &str) -> Option<(u32, Interru
     let what = match kind {
         'c' => Interruption::Cancel,
         'l' => Interruption::LoseLink,
+        'x' => Interruption::LoseExternal,
         'o' => Interruption::Offer(bundle()?),
         'f' => Interruption::Force(bundle()?),
         'w' => Interruption::WritePage(number()?),
@@ -74,6 +77,9 @@ fn parse_interruption<'b>(claim: &Claim<'b>, text: &str) -> Option<(u32, Interru
 pub(crate) fn format_id(claim: &Claim<'_>, path: &[PathStep<'_>]) -> String {
     let step = |step: &PathStep<'_>| {
         let mut text = format_readings(&step.readings);
+        if let Some(damage) = step.damage {
+            text += &format!("^{}", damage.format());
+        }
         if let Some(interruption) = step.interruption {
             text += &format_interruption(claim, interruption);
         }
@@ -97,7 +103,11 @@ fn parse_id<'b>(claim: &Claim<'b>, id: &str) -> Option<Vec<PathStep<'b>>> {
             Some((readings, what)) => (readings, Some(parse_interruption(claim, what)?)),
             None => (text, None),
         };
-        steps.push(PathStep { readings: parse_readings(readings)?, interruption, cut });
+        let (readings, damage) = match readings.split_once('^') {
+            Some((readings, what)) => (readings, Some(Damage::parse(what)?)),
+            None => (readings, None),
+        };
+        steps.push(PathStep { damage, readings: parse_readings(readings)?, interruption, cut });
     }
     // Every session is cut but the last.
     let (last, before) = steps.split_last()?;
@@ -135,8 +145,8 @@ fn walk<R: Rules>(
     let steps = parse_id(claim, id).ok_or_else(|| format!("`{id}` is no replay id of `{}`", claim.name))?;
     let mut world = claim.start.clone();
     for (session, step) in (0..).zip(&steps) {
-        let device =
-            Device { cut: step.cut, interruption: step.interruption, explain: true, ..claim.device(session) };
+        let device = claim.device(session, step.damage);
+        let device = Device { cut: step.cut, interruption: step.interruption, explain: true, ..device };
         tell_session(claim, session, step, &world, tell);
         let outcome = run::<R>(&device, &world, &step.readings);
         tell_outcome(claim, &outcome, tell);
@@ -144,8 +154,8 @@ fn walk<R: Rules>(
             world = outcome.world;
             continue;
         }
-        let outcome = claim.settle::<R>(session, outcome);
-        if let Some(what) = verdict(&outcome, &claim.ends_in, claim.may_revert) {
+        let outcome = claim.settle::<R>(session, step.damage, outcome);
+        if let Some(what) = verdict(claim, &outcome, &claim.ends_in) {
             return Ok(Some(what));
         }
         if let Some(ends_in) = &claim.offline_ends_in {
@@ -153,7 +163,7 @@ fn walk<R: Rules>(
             let device = Device { server: Server::Silent, ..device };
             let outcome = run::<R>(&device, &world, &step.readings);
             tell_outcome(claim, &outcome, tell);
-            return Ok(verdict(&outcome, ends_in, claim.may_revert).map(|what| format!("offline: {what}")));
+            return Ok(verdict(claim, &outcome, ends_in).map(|what| format!("offline: {what}")));
         }
     }
     Ok(None)
@@ -173,6 +183,9 @@ fn tell_session(
     };
     let cut = step.cut.map_or("not cut".to_owned(), |cut| format!("cut at {cut}"));
     tell(format!("\npower session {session}: {server}, {cut}"));
+    if let Some(damage) = step.damage {
+        tell(format!("  broken: {damage:?}"));
+    }
     if let Some(interruption) = step.interruption {
         tell(format!("  meanwhile {}", format_interruption(claim, interruption)));
     }

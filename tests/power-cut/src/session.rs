@@ -126,6 +126,7 @@ impl<'s, 'b, 'w, R: Rules> Session<'s, 'b, 'w, R> {
         match interruption {
             Interruption::Cancel => self.cancelled = Some(self.engine.cancel()),
             Interruption::LoseLink => self.engine.link_lost(),
+            Interruption::LoseExternal => mem.external.kill(),
             Interruption::Offer(bundle) | Interruption::Force(bundle) => {
                 self.forced = matches!(interruption, Interruption::Force(_));
                 self.next = vec![bundle];

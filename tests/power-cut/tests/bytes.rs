@@ -61,9 +61,8 @@ fn the_journal_holds_the_bytes_of_the_specification() {
     assert_eq!(newest, (4, 2));
 }
 
-/// I10.
 #[test]
-fn the_security_counter_rises_with_the_commit_and_not_before() {
+fn i10_the_security_counter_rises_with_the_commit_and_not_before() {
     let (old, new) = (old(), new());
     let counter_of_newest = |world: &World| {
         let raw = world.die.raw();

@@ -12,7 +12,7 @@ use bulkhead_power_cut::narrow::{
     turning_plain, turning_too_far, turning_world,
 };
 use bulkhead_power_cut::{
-    AreaOf, Bundle, DIE_PAGE, Device, Health, Limits, Outcome, Server, World, bundle, explore, wander,
+    AreaOf, Bundle, DIE_PAGE, Damage, Device, Health, Limits, Outcome, Server, World, bundle, explore, wander,
 };
 use bulkhead_update_engine::Sound;
 
@@ -96,10 +96,10 @@ fn an_update_that_fits_in_no_way_is_refused_with_what_it_needs_and_what_there_is
 #[test]
 fn a_page_that_cannot_be_written_in_place_leaves_a_device_online_and_the_apply_to_be_carried_on() {
     let (old, new) = (turning_old(), turning_new());
-    let worn_die = Some((8 * 8192, Wear::RefusesPrograms));
-    let outcome = run(&Device { worn_die, ..update(old, new) }, turning_world());
+    let damage = Some(Damage::Worn { medium: Medium::Die, at: 8 * 8192, how: Wear::RefusesPrograms });
+    let outcome = run(&Device { damage, ..update(old, new) }, turning_world());
     assert_eq!((outcome.running, outcome.stage), (None, Some(UpdateStage::Failed)), "{:?}", outcome.reason);
-    let again = Device { worn_die, ..Device::new(&[old, new]) };
+    let again = Device { damage, ..Device::new(&[old, new]) };
     assert_eq!(run(&again, outcome.world.clone()).running, None);
     assert_eq!(
         run(&Device::new(&[old, new]), outcome.world).running,
@@ -116,8 +116,8 @@ fn while_the_ring_holds_all_old_pages_a_page_that_cannot_be_written_is_no_end() 
     let (old, mut image) = (code(1, noise(700, 1)), noise(700, 1));
     image.splice(300..300, [7; 100]);
     let new = code(2, image);
-    let worn_die = Some((3 * DIE_PAGE, Wear::RefusesPrograms));
-    let outcome = run(&Device { worn_die, ..update(&old, &new) }, Device::with(&old));
+    let damage = Some(Damage::Worn { medium: Medium::Die, at: 3 * DIE_PAGE, how: Wear::RefusesPrograms });
+    let outcome = run(&Device { damage, ..update(&old, &new) }, Device::with(&old));
     assert_eq!((outcome.running, outcome.stage), (Some(old.digest), Some(UpdateStage::Reverted)));
     assert_eq!(outcome.page_erases[1..3], [2, 2]);
 }

@@ -6,8 +6,8 @@ use bulkhead_bundle_format::{AreaKind, Medium, Revisions, Signer};
 use bulkhead_flash_simulator::{Cut, Moment, Reading, Wear};
 use bulkhead_link_protocol::{FetchFrom, UpdateStage};
 use bulkhead_power_cut::{
-    AreaOf, Bundle, DIE_PAGE, Device, Interruption, LAYOUT, OWNER, Outcome, SECTOR, SMALL, Server, World,
-    bundle,
+    AreaOf, Bundle, DIE_PAGE, Damage, Device, Interruption, LAYOUT, OWNER, Outcome, SECTOR, SMALL, Server,
+    World, bundle,
 };
 use bulkhead_update_engine::{Sound, StartCause};
 
@@ -250,7 +250,7 @@ fn payload_of(bundle: &Bundle) -> Vec<u8> {
 }
 
 #[test]
-fn an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
+fn i19_an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
     let whole = bundle(9, &new().areas, |m| m.security_counter = 3);
     let mut truncated = whole.clone();
     truncated.envelope.truncate(100);
@@ -267,7 +267,7 @@ fn an_envelope_that_is_truncated_oversized_or_of_another_bundle_is_refused() {
 }
 
 #[test]
-fn an_update_that_does_not_fit_is_refused() {
+fn i18_an_update_that_does_not_fit_is_refused() {
     let five = AreaOf::code(&[1; 5]);
     assert_refused(
         &bundle(9, &[five], |m| m.security_counter = 3),
@@ -365,7 +365,11 @@ fn a_link_that_drops_at_any_step_costs_nothing_but_the_span_that_was_asked_for()
 fn i17_a_device_whose_external_flash_is_dead_stays_on_the_old_application() {
     let old = bundle(1, &[AreaOf::code(&[1, 2, 3])], |_| ());
     let new = bundle(2, &[AreaOf::code(&[1, 12, 3])], |_| ());
-    let device = Device { server: Server::Offers(&new), external_alive: false, ..Device::new(&[&old, &new]) };
+    let device = Device {
+        server: Server::Offers(&new),
+        damage: Some(Damage::DeadExternal),
+        ..Device::new(&[&old, &new])
+    };
     let outcome = run(&device, Device::with(&old));
     assert_eq!((outcome.running, outcome.stage), (Some(old.digest), Some(UpdateStage::Failed)));
     assert_eq!(outcome.reason.as_deref(), Some("external flash does not keep what is written to it"));
@@ -459,7 +463,7 @@ fn a_page_that_cannot_hold_the_new_application_is_put_back_and_the_update_is_not
     let start = Device::with(&old);
     let device = Device {
         server: Server::Offers(&new),
-        worn_die: Some((DIE_PAGE + 7, Wear::Holds(4))),
+        damage: Some(Damage::Worn { medium: Medium::Die, at: DIE_PAGE + 7, how: Wear::Holds(4) }),
         ..Device::new(&[&old, &new])
     };
     let outcome = run(&device, start.clone());
@@ -486,7 +490,7 @@ fn a_page_that_holds_neither_application_leaves_the_device_online_without_one() 
     // The cell fails while the update is applied: old 2 and new 12 both need one of these bits.
     let device = Device {
         server: Server::Offers(&new),
-        worn_die: Some((DIE_PAGE + 7, Wear::HoldsFrom(1, 0x0E))),
+        damage: Some(Damage::Worn { medium: Medium::Die, at: DIE_PAGE + 7, how: Wear::HoldsFrom(1, 0x0E) }),
         ..Device::new(&known)
     };
     let outcome = device.run::<Sound>(start, |_| Reading::Before);
@@ -502,15 +506,19 @@ fn a_page_that_holds_neither_application_leaves_the_device_online_without_one() 
 fn a_worn_page_of_the_journal_is_passed_over() {
     let (old, new) = (old(), new());
     for page in 0..4 {
-        for byte in [0, 4, 95, 96, 190] {
-            let worn_die = Some((LAYOUT.die_journal.start.0 + page * DIE_PAGE + byte, Wear::Holds(0xFF)));
-            let device = Device { server: Server::Offers(&new), worn_die, ..Device::new(&[&old, &new]) };
+        let start = LAYOUT.die_journal.start.0 + page * DIE_PAGE;
+        let lies = [0, 4, 95, 96, 190].map(|byte| (start + byte, Wear::Holds(0xFF)));
+        for (at, how) in
+            lies.into_iter().chain([(start, Wear::RefusesPrograms), (start, Wear::RefusesErases)])
+        {
+            let damage = Some(Damage::Worn { medium: Medium::Die, at, how });
+            let device = Device { server: Server::Offers(&new), damage, ..Device::new(&[&old, &new]) };
             let outcome = device.run::<Sound>(Device::with(&old), |_| Reading::Before);
-            assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}: {:?}", outcome.reason);
+            assert_eq!(outcome.running, Some(new.digest), "byte {at:#x} {how:?}: {:?}", outcome.reason);
             assert!(outcome.started.iter().all(|started| started.safe));
-            let again = Device { worn_die, ..Device::new(&[&old, &new]) };
+            let again = Device { damage, ..Device::new(&[&old, &new]) };
             let outcome = again.run::<Sound>(outcome.world, |_| Reading::Before);
-            assert_eq!(outcome.running, Some(new.digest), "page {page}, byte {byte}, next boot");
+            assert_eq!(outcome.running, Some(new.digest), "byte {at:#x} {how:?}, next boot");
         }
     }
 }

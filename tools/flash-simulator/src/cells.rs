@@ -151,6 +151,13 @@ impl Cells {
         }
     }
 
+    /// The unit that holds `at` loses its charge: unreadable under ECC at every boot until its block is erased.
+    pub fn lose(&mut self, at: usize) {
+        let mut held = ERASED;
+        self.read(at / GRAIN * GRAIN, &mut held);
+        self.tear(at / GRAIN, held, LOST_CHARGE);
+    }
+
     /// The bytes as they were before whatever tore them, for searching and for tampering.
     pub fn raw(&self) -> Vec<u8> {
         self.blocks.iter().flat_map(|block| block.bytes.iter().copied()).collect()
@@ -224,15 +231,20 @@ impl Cells {
 
     /// Programs whole or part grains; bits fall.
     pub(crate) fn program(&mut self, at: usize, bytes: &[u8]) {
-        for (at, byte) in (at..).zip(bytes) {
-            let offset = at % self.block_len;
+        let (mut at, mut left) = (at, bytes);
+        while !left.is_empty() {
+            let start = at % self.block_len;
+            let (here, rest) = left.split_at(left.len().min(self.block_len - start));
             let block = self.block_mut(at);
-            block.bytes[offset] &= byte;
-            block.programmed[offset / GRAIN] = true;
-            if let Some(torn) = block.torn.get_mut(&(offset / GRAIN)) {
-                // Programming over torn cells does not heal them.
-                torn.after[offset % GRAIN] &= byte;
+            for (offset, byte) in (start..).zip(here) {
+                block.bytes[offset] &= byte;
+                block.programmed[offset / GRAIN] = true;
+                if let Some(torn) = block.torn.get_mut(&(offset / GRAIN)) {
+                    // Programming over torn cells does not heal them.
+                    torn.after[offset % GRAIN] &= byte;
+                }
             }
+            (at, left) = (at + here.len(), rest);
         }
     }
 
@@ -244,9 +256,7 @@ impl Cells {
             return;
         };
         if ecc {
-            let mut held = ERASED;
-            self.read(grain * GRAIN, &mut held);
-            self.tear(grain, held, LOST_CHARGE);
+            self.lose(grain * GRAIN);
             return;
         }
         let in_block = grain * GRAIN % self.block_len;

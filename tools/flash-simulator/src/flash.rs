@@ -8,7 +8,7 @@ use crate::cells::{Cells, GRAIN, Now, Reading};
 use crate::power::{Moment, Power, Traced, TracedKind};
 
 /// How a worn erase block fails.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Wear {
     /// Erases and programs report success, but the bits of the mask in the byte at the address read as zero.
     Holds(u8),

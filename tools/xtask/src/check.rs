@@ -14,7 +14,8 @@ use crate::{apps, image, process, requirements, tidy};
 const BOARD: &str = "mps2-an505";
 
 /// Suites with a step of their own: they are slow, or need images and QEMU.
-const OWN_STEP: &[&str] = &["bulkhead-power-cut", "bulkhead-world-isolation", "bulkhead-end-to-end"];
+const OWN_STEP: &[&str] =
+    &["bulkhead-power-cut", "bulkhead-update-model", "bulkhead-world-isolation", "bulkhead-end-to-end"];
 
 /// Tests counted over all steps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -38,7 +39,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("clippy, host", || clippy_host(workspace))?;
     step("clippy, chip", || clippy_chip(workspace))?;
     step("unit and integration tests", || unit_tests(workspace, &mut tally))?;
-    step("power cuts", || suite(workspace, "bulkhead-power-cut", &mut tally))?;
+    step("power cuts", || {
+        suite(workspace, "bulkhead-power-cut", &mut tally)?;
+        suite(workspace, "bulkhead-update-model", &mut tally)
+    })?;
     step("image and applications", || {
         image::build(workspace, BOARD)?;
         apps::build_all(workspace).map(|_| ())

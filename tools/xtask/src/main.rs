@@ -1,4 +1,4 @@
-//! Developer commands: doctor, setup, image, apps, test, tidy, demo, bench, soak, fuzz.
+//! Developer commands: doctor, setup, image, apps, test, tidy, demo, bench, power-cut, soak, fuzz.
 //!
 //! It depends on little on purpose: `cargo xtask doctor` must build in seconds on a bare machine. What needs the
 //! whole product (the demo, the soak, the link's figures) lives in `tests/end-to-end` and is started from here.
@@ -12,6 +12,7 @@ mod elf;
 mod fuzz;
 mod image;
 mod kernel;
+mod power_cut;
 mod process;
 mod requirements;
 mod system;
@@ -38,6 +39,9 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   bench footprint|link|device|update
                                 measure, compare, write target/bench/NAME.json
   bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
+  power-cut [--states N] [--seed S]
+                                recover a device from every power cut until N states (1000000) were seen;
+                                fewer are a sample. --replay ID [--bug NAME] tells the story of one run
   soak update [--kills N]       cut the power N times (50) at random moments of an update
   fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler
 ";
@@ -74,6 +78,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["apps", name] => apps::build(&workspace, name).map(|_| ()),
         ["bench", name] => bench::run(&workspace, name),
         ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
+        ["power-cut", rest @ ..] => power_cut::run(&workspace, rest),
         ["soak", "update", rest @ ..] => soak(&workspace, number(rest, "--kills", SOAK_KILLS)?),
         ["fuzz", rest @ ..] => fuzz::run(&workspace, number(rest, "--seconds", FUZZ_SECONDS)?),
         _ => bail!("no such command: `{}`; `cargo xtask help` lists them", words.join(" ")),

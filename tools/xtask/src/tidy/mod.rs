@@ -3,6 +3,7 @@
 //! Each rule is a function of text, so that its tests show a violation being caught.
 
 mod arrows;
+mod claims;
 mod metadata;
 mod sources;
 
@@ -48,15 +49,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         roots.extend(package.roots.iter().cloned());
     }
     let files = sources::files(workspace)?;
+    let mut named = claims::Named::default();
     for file in &files {
         let bytes = std::fs::read(workspace.path(file))?;
         // What is not text (pictures, recorded bytes) has no lines to check.
         let Ok(text) = String::from_utf8(bytes) else { continue };
         found.extend(sources::check_file(file, &text));
+        named.read(file, &text);
         if roots.contains(file) {
             found.extend(sources::check_root(file, &text));
         }
     }
+    found.extend(named.check());
     for violation in &found {
         println!("{violation}");
     }
