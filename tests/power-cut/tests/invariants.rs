@@ -1,6 +1,8 @@
 //! Invariants that show in every run, each with an engine that breaks it. `docs/spec/update.md` lists where each of
 //! them is tested.
 
+#![expect(clippy::expect_used, reason = "a test suite")]
+
 use bulkhead_bundle_format::Medium;
 use bulkhead_flash_simulator::{Cut, Moment, Reading};
 use bulkhead_link_protocol::Digest;
@@ -24,7 +26,7 @@ const READINGS: [Reading; 6] = [
 /// Whether what runs is one whole bundle: each area of it, read from raw cells, and no page of another.
 fn is_mix(outcome: &Outcome, known: &[&Bundle]) -> bool {
     let Some(running) = outcome.running else { return false };
-    let bundle = known.iter().find(|bundle| bundle.digest == running).unwrap();
+    let bundle = known.iter().find(|bundle| bundle.digest == running).expect("a known bundle");
     let (die, external) = (outcome.world.die.raw(), outcome.world.external.raw());
     bundle.areas.iter().any(|area| {
         let (raw, part) = match area.medium {
@@ -76,7 +78,7 @@ fn i2_what_is_started_is_never_a_mix_of_two_versions_across_areas() {
 }
 
 fn explored<R: Rules>(claim: &str, cuts: u32) -> Exploration {
-    let claim: Claim<'_> = claims::named(claim).unwrap();
+    let claim: Claim<'_> = claims::named(claim).expect("there is such a claim");
     explore::<R>(&claim, Limits { cuts, mixtures: 2, ..Limits::TWO_CUTS })
 }
 

@@ -1,12 +1,15 @@
 //! The program behind `cargo xtask power-cut`, at a size that fits.
 
+#![expect(clippy::expect_used, reason = "a test suite")]
+
 use std::process::{Command, Output};
 
 use bulkhead_power_cut::bugs;
 
 fn power_cut(arguments: &[&str]) -> (Output, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_bulkhead-power-cut")).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bulkhead-power-cut")).args(arguments).output().expect("it starts");
+    let text = String::from_utf8(output.stdout.clone()).expect("it prints text");
     (output, text)
 }
 
