@@ -90,7 +90,7 @@ impl Area {
         for piece in buffer.chunks_mut(TRANSFER_LEN_MAX) {
             self.begin_read(offset, piece.len())?;
             wait(|| finish_read(piece), &mut idle)?;
-            offset = offset.saturating_add(piece.len() as u32);
+            offset = offset.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Area {
         for piece in bytes.chunks(TRANSFER_LEN_MAX) {
             self.begin_write(offset, piece)?;
             wait(finish, &mut idle)?;
-            offset = offset.saturating_add(piece.len() as u32);
+            offset = offset.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         }
         Ok(())
     }

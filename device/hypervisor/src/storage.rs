@@ -31,7 +31,9 @@ pub(crate) enum Operation {
 /// Bytes on their way.
 pub(crate) type Transfer = [u8; TRANSFER_LEN];
 
+/// With a tag of its own a free desk is all zero bits, so that the mailbox takes no room in flash.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
 enum Desk {
     Free,
     Waiting(Operation),
