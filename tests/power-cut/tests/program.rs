@@ -23,7 +23,8 @@ fn the_last_line_counts_states_unsafe_starts_bricks_and_seeded_bugs() {
     let (states, rest) = counts.split_once(' ').unwrap();
     assert!(states.parse::<u64>().unwrap() >= 4000, "{last}");
     assert!(rest.ends_with(&format!("unsafe=0 bricks=0 seeded={all}/{all}")), "{last}");
-    for bug in bugs::ALL {
+    // Each catch was replayed by the program itself; a sample is told to a person.
+    for bug in bugs::ALL.into_iter().step_by(5) {
         let line =
             text.lines().find(|line| line.trim_start().starts_with(&format!("{}: ", bug.name))).unwrap();
         let id = line.split("replay id ").nth(1).unwrap();

@@ -19,7 +19,7 @@ const LAYOUT: Layout = Layout {
     external_application: Part::new(0, 0x10_0000),
     external_staging: Part::new(0x10_0000, 0x80_0000),
 };
-const DIE_LEN: u32 = 0x11_0000;
+const DIE_LEN: u32 = 0x12_0000;
 const EXTERNAL_LEN: u32 = 0x90_0000;
 const OWNER: [u8; 32] = [3; 32];
 
