@@ -4,10 +4,11 @@ use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulkhead_armv8m_trustzone as world;
-use bulkhead_chip_mps2_an505::{DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
+use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
+use bulkhead_debug_agent::Agent;
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    DeviceSession, FRAME_LEN_MAX, Facts, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
+    DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
     Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
@@ -21,6 +22,7 @@ use world::interrupts::{InterruptLine, disable, enable, pend};
 use world::memory_check::Intent;
 use world::switch::Interrupted;
 
+use crate::debug::Target;
 use crate::gateway::TheMailbox;
 use crate::{board, console, epitaph, provisioned};
 
@@ -32,6 +34,7 @@ struct Machine {
     die: NvmFlash,
     external: NvmFlash,
     entropy: SeededEntropy,
+    target: Target,
 }
 
 static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
@@ -40,6 +43,7 @@ static SOCKETS: StaticCell<Sockets> = StaticCell::new();
 static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
 static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
+static AGENT: StaticCell<Agent> = StaticCell::new();
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
 static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
@@ -68,6 +72,20 @@ pub(crate) fn start() {
             1,
         )
     };
+    // SAFETY: the table is the die's part of that name, the code is the application's; the driver above writes to neither
+    // while breakpoints stand there.
+    let breakpoints = unsafe {
+        Breakpoints::restore(
+            board::DIE_BASE.wrapping_add(board::DIE_BREAKPOINTS.0) as usize,
+            board::DIE_BREAKPOINTS.1 as usize,
+            board::DIE_BASE.wrapping_add(board::DIE_APPLICATION.0) as usize,
+            board::DIE_APPLICATION.1 as usize,
+        )
+    };
+    let Some(breakpoints) = breakpoints else {
+        epitaph::halt("board.toml has too little room for breakpoints");
+    };
+    die.look_behind(breakpoints);
     let identity = match provisioned::read(&mut die) {
         Ok(identity) => identity,
         Err(reason) => epitaph::halt(reason),
@@ -127,8 +145,19 @@ pub(crate) fn start() {
     let mut memory = Memory { die: &mut die, external: &mut external };
     let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
     let link = (settings, storage);
-    match Hypervisor::start(facts, network, link, engine, &mut memory, &mut entropy) {
-        Ok(hypervisor) => MACHINE.set(|| Machine { hypervisor, die, external, entropy }),
+    match Hypervisor::start(
+        facts,
+        network,
+        link,
+        AGENT.init_with(Agent::new),
+        engine,
+        &mut memory,
+        &mut entropy,
+    ) {
+        Ok(hypervisor) => {
+            let target = Target::new(breakpoints);
+            MACHINE.set(|| Machine { hypervisor, die, external, entropy, target });
+        }
         Err(error) => {
             console::line(format_args!("{error}"));
             epitaph::halt("board.toml and the update engine do not fit");
@@ -196,12 +225,25 @@ extern "C" fn bulkhead_device_interrupt() {
     world::switch::pend_executor();
 }
 
-struct Here;
+/// What the hypervisor reaches beside flash.
+struct Here<'t> {
+    target: &'t mut Target,
+}
 
-impl Outside for Here {
+fn say(line: Arguments<'_>) {
+    let now_ms = world::tick::now_us() / 1000;
+    console::line(format_args!("[{:>5}.{:03}] {line}", now_ms / 1000, now_ms % 1000));
+}
+
+impl Outside for Here<'_> {
+    type Target = Target;
+
+    fn target(&mut self) -> &mut Target {
+        self.target
+    }
+
     fn console(&mut self, line: Arguments<'_>) {
-        let now_ms = world::tick::now_us() / 1000;
-        console::line(format_args!("[{:>5}.{:03}] {line}", now_ms / 1000, now_ms % 1000));
+        say(line);
     }
 
     fn pend(&mut self, line: u8) {
@@ -227,6 +269,7 @@ fn bulkhead_poll(interrupted: Interrupted) -> world::switch::Order {
 fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
     let (health, program_counter) = match interrupted {
         Interrupted::Stopped => (Health::Stopped, 0),
+        Interrupted::Held => (Health::Held, 0),
         Interrupted::Thread => (Health::Sound, 0),
         Interrupted::Handler { program_counter } => (Health::InHandler, program_counter),
         Interrupted::Masked { program_counter } => (Health::Masked, program_counter),
@@ -236,10 +279,12 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
         health,
         program_counter,
         fault: world::faults::take().map(offence),
+        holdable: world::debug::may_hold(),
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };
-    let order = machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut Here);
+    let mut here = Here { target: &mut machine.target };
+    let order = machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut here);
     BUSY.store(machine.hypervisor.is_busy(), Ordering::Relaxed);
     match order {
         Order::Continue => world::switch::Order::Continue,
@@ -249,22 +294,35 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
         }
         Order::Start { offset, length } => {
             // `cargo xtask bench footprint` reads this line.
-            Here.console(format_args!("stack: {} bytes used at most", world::start::stack_used_bytes()));
-            start_order(machine, offset, length).unwrap_or_else(|| {
-                machine.hypervisor.start_refused(now_us, &TheMailbox, &mut Here);
-                world::switch::Order::Continue
-            })
+            say(format_args!("stack: {} bytes used at most", world::start::stack_used_bytes()));
+            match start_order(&mut machine.die, offset, length) {
+                Some(Vectors { vector_table, stack_pointer, entry }) => {
+                    machine.hypervisor.application_started(entry, &mut here);
+                    world::switch::Order::Start { vector_table, stack_pointer, entry }
+                }
+                None => {
+                    machine.hypervisor.start_refused(now_us, &TheMailbox, &mut here);
+                    world::switch::Order::Continue
+                }
+            }
         }
         Order::RestartDevice => world::start::restart(),
     }
 }
 
+/// What a start needs of the application's vector table.
+struct Vectors {
+    vector_table: u32,
+    stack_pointer: u32,
+    entry: u32,
+}
+
 /// Reads and checks the first two vectors: a stack pointer in the application's RAM, an entry in its code.
-fn start_order(machine: &mut Machine, offset: u32, length: u32) -> Option<world::switch::Order> {
+fn start_order(die: &mut NvmFlash, offset: u32, length: u32) -> Option<Vectors> {
     /// Words that the start itself needs on the application's stack.
     const START_FRAME_BYTES: u32 = 64;
     let mut vectors = [0; 8];
-    machine.die.read(FlashAddress(board::DIE_APPLICATION.0.checked_add(offset)?), &mut vectors).ok()?;
+    die.read(FlashAddress(board::DIE_APPLICATION.0.checked_add(offset)?), &mut vectors).ok()?;
     let [s0, s1, s2, s3, e0, e1, e2, e3] = vectors;
     let stack_pointer = u32::from_le_bytes([s0, s1, s2, s3]);
     let entry = u32::from_le_bytes([e0, e1, e2, e3]);
@@ -275,7 +333,7 @@ fn start_order(machine: &mut Machine, offset: u32, length: u32) -> Option<world:
     if stack_pointer % 8 != 0 || entry & 1 == 0 || !in_code || !in_memory {
         return None;
     }
-    Some(world::switch::Order::Start { vector_table, stack_pointer, entry: entry & !1 })
+    Some(Vectors { vector_table, stack_pointer, entry: entry & !1 })
 }
 
 fn offence(fault: world::faults::ApplicationFault) -> Offence {
@@ -290,5 +348,8 @@ fn offence(fault: world::faults::ApplicationFault) -> Offence {
         O::Breakpoint => FaultKind::Breakpoint,
         O::Escalated => FaultKind::Escalated,
     };
-    Offence { kind, program_counter: fault.program_counter, address: fault.address }
+    let registers = fault.registers;
+    let status =
+        FaultStatus { cfsr: registers.cfsr_secure | registers.cfsr_non_secure, sfsr: registers.sfsr };
+    Offence { kind, program_counter: fault.program_counter, address: fault.address, status }
 }

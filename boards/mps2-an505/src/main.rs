@@ -9,6 +9,7 @@
 
 mod board;
 mod console;
+mod debug;
 mod epitaph;
 mod executor;
 mod gateway;

@@ -5,6 +5,7 @@
 //! that they do not know.
 #![forbid(unsafe_code)]
 
+mod debug;
 mod device;
 mod fleet;
 mod id;
@@ -13,6 +14,7 @@ mod problem;
 mod time;
 mod token;
 
+pub use debug::*;
 pub use device::*;
 pub use fleet::*;
 pub use id::{BundleReference, DeviceId, ManifestDigest, TextError, from_hex, to_hex};

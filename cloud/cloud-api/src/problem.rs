@@ -59,6 +59,9 @@ codes! {
     NotClaimed = "not-claimed", 409, "The device belongs to no account yet.";
     DeviceRevoked = "device-revoked", 409, "The device was revoked.";
     DeviceOffline = "device-offline", 409, "The device is not connected.";
+    NoApplication = "no-application", 409, "The device has no application.";
+    DebugHeld = "debug-held", 409, "Somebody else is debugging the device.";
+    DebugGone = "debug-gone", 404, "The debug session is over.";
     BundleMalformed = "bundle-malformed", 422, "The file is not a bundle.";
     BundleTruncated = "bundle-truncated", 422, "The file ends before the bundle does.";
     BundleOversized = "bundle-oversized", 422, "Bytes follow the end of the bundle.";

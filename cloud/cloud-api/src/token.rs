@@ -15,6 +15,8 @@ pub enum Role {
     Developer,
     /// As viewer; deploys, restarts, claims, renames and revokes devices.
     Operator,
+    /// As viewer; debugs devices, where the running bundle names the key.
+    Debugger,
     /// Registers new devices, nothing else.
     Factory,
     /// Everything, tokens and the audit log included.
@@ -36,13 +38,16 @@ pub enum Permission {
     ManageDevices,
     /// Register a device that a factory made.
     RegisterDevice,
+    /// Hold a debug session.
+    Debug,
     /// Create, list and revoke tokens; read the audit log.
     Administer,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: &[Self] = &[Self::Viewer, Self::Developer, Self::Operator, Self::Factory, Self::Admin];
+    pub const ALL: &[Self] =
+        &[Self::Viewer, Self::Developer, Self::Operator, Self::Debugger, Self::Factory, Self::Admin];
 
     /// Whether the role allows `permission`.
     pub fn allows(self, permission: Permission) -> bool {
@@ -51,6 +56,7 @@ impl Role {
             Self::Viewer => matches!(permission, P::Read),
             Self::Developer => matches!(permission, P::Read | P::PushBundle | P::Deploy | P::Command),
             Self::Operator => matches!(permission, P::Read | P::Deploy | P::Command | P::ManageDevices),
+            Self::Debugger => matches!(permission, P::Read | P::Debug),
             Self::Factory => matches!(permission, P::RegisterDevice),
             Self::Admin => true,
         }
@@ -62,6 +68,7 @@ impl Role {
             Self::Viewer => "viewer",
             Self::Developer => "developer",
             Self::Operator => "operator",
+            Self::Debugger => "debugger",
             Self::Factory => "factory",
             Self::Admin => "admin",
         }
@@ -73,7 +80,7 @@ impl std::str::FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().copied().find(|role| role.as_str() == text);
-        found.ok_or_else(|| "roles are viewer, developer, operator, factory, admin".into())
+        found.ok_or_else(|| "roles are viewer, developer, operator, debugger, factory, admin".into())
     }
 }
 
@@ -141,6 +148,7 @@ mod tests {
             assert_eq!(role.allows(Permission::Read), *role != Role::Factory, "{role:?}");
             assert_eq!(role.as_str().parse(), Ok(*role));
         }
+        assert!(Role::Debugger.allows(Permission::Debug) && !Role::Developer.allows(Permission::Debug));
         assert!(!Role::Viewer.allows(Permission::Deploy));
         assert!(!Role::Operator.allows(Permission::PushBundle));
         assert!(!Role::Developer.allows(Permission::ManageDevices));

@@ -35,6 +35,7 @@ permissions! {
     PushBundle = Some(Permission::PushBundle);
     Deploy = Some(Permission::Deploy);
     Command = Some(Permission::Command);
+    Debug = Some(Permission::Debug);
     ManageDevices = Some(Permission::ManageDevices);
     RegisterDevice = Some(Permission::RegisterDevice);
     Administer = Some(Permission::Administer);

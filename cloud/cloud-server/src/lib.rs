@@ -7,6 +7,7 @@
 
 mod caller;
 mod data_directory;
+mod debug_desk;
 mod failure;
 mod follow;
 mod openapi;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use bulkhead_bundle_store::Directory;
 use bulkhead_cloud_api::{CreatedToken, NewToken, Role, Timestamp, to_hex};
 use bulkhead_device_gateway::{Gateway, Limits};
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::data_directory::{DataDirectory, database_below};
+use crate::debug_desk::DebugDesk;
 use crate::state::AppState;
 
 pub use openapi::document as openapi_document;
@@ -141,6 +144,7 @@ impl Server {
             store: store.clone(),
             bundles,
             gateway: gateway.clone(),
+            debug: DebugDesk::default(),
             realm_id: to_hex(&keys.realm_id).into(),
             server_public_keys: [Some(keys.current), keys.next]
                 .iter()
@@ -234,6 +238,8 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 
 async fn serve_api(listener: TcpListener, state: AppState, mut stopping: watch::Receiver<bool>) {
     let router = routes::router(state);
+    // Debug sessions are small messages that somebody waits for.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };

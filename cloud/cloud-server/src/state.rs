@@ -10,6 +10,7 @@ use bulkhead_device_gateway::Gateway;
 use bulkhead_fleet_store::Store;
 use tokio::sync::watch;
 
+use crate::debug_desk::DebugDesk;
 use crate::failure::Failure;
 
 /// Fewest digits of a digest that name a bundle.
@@ -20,6 +21,7 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     pub(crate) bundles: Arc<dyn BundleStore>,
     pub(crate) gateway: Gateway,
+    pub(crate) debug: DebugDesk,
     pub(crate) realm_id: Arc<str>,
     pub(crate) server_public_keys: Vec<String>,
     pub(crate) device_endpoint: Arc<str>,

@@ -10,6 +10,7 @@ use bulkhead_link_protocol::{CommandKind, Digest};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::debug::DebugOrder;
 use crate::limits::{DayBudget, Limits, TokenBucket};
 use crate::planner::{NoPlan, Planned};
 
@@ -28,6 +29,8 @@ pub(crate) enum ToLink {
     Command { kind: CommandKind, reply: oneshot::Sender<bool> },
     /// Say farewell and end.
     GoAway { reconnect_in_s: u32, reason: &'static str },
+    /// Something of a debug session.
+    Debug(DebugOrder),
     /// End at once: the same device has a newer link.
     Replaced,
 }

@@ -46,6 +46,11 @@ impl Link {
                 Ok(())
             }
             DeviceMessage::Wear(wear) => self.wear(&wear).await,
+            DeviceMessage::DebugFrame(frame) => self.debug_frame(&frame),
+            DeviceMessage::DebugClosed(closed) => {
+                self.debug_closed(closed);
+                Ok(())
+            }
             DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
             DeviceMessage::Progress(progress) => self.progress(&progress).await,
             DeviceMessage::PlanRequest(request) => self.plan_request(request).await,

@@ -8,6 +8,7 @@
 
 mod accept;
 mod convert;
+mod debug;
 mod directory;
 mod inbound;
 mod limits;
@@ -34,6 +35,7 @@ use crate::limits::TokenBucket;
 use crate::planner::Planner;
 
 pub use bulkhead_link_session::server::ServerKeys;
+pub use debug::{DebugEnded, DebugEvent, debug_channel};
 pub use limits::Limits;
 
 /// Longest time to wait for a device's answer to a command.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::accept::read_to_end;
+use crate::debug::Relay;
 use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
 use crate::outbox::{Full, Outbox};
@@ -115,6 +116,7 @@ pub(crate) struct Link {
     pub(crate) patches: Option<Patches>,
     /// Bytes handed to the device for its update that are not yet written to the store.
     pub(crate) bytes_sent: u64,
+    pub(crate) debug: Option<Relay>,
     commands: HashMap<u32, oneshot::Sender<bool>>,
     next_command: u32,
     ending: Option<&'static str>,
@@ -164,6 +166,7 @@ pub(crate) async fn run(
         key_set: None,
         patches: None,
         bytes_sent: 0,
+        debug: None,
         commands: HashMap::new(),
         next_command: 1,
         ending: None,
@@ -324,6 +327,7 @@ impl Link {
                 self.ending = Some(reason);
                 Ok(())
             }
+            ToLink::Debug(order) => self.obey_debug(order),
             ToLink::Replaced => Err(End::Replaced),
         }
     }

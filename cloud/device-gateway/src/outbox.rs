@@ -23,10 +23,21 @@ struct Span {
     sent: usize,
 }
 
+/// What goes to a device of a debug session.
+pub(crate) enum ToDebug {
+    /// The session begins.
+    Open(u32, Vec<u8>),
+    /// A sealed message.
+    Frame(u32, Vec<u8>),
+    /// The session is over.
+    Close(u32),
+}
+
 /// Frames and spans of one link.
 #[derive(Default)]
 pub(crate) struct Outbox {
     control: VecDeque<ServerMessage<'static>>,
+    debug: VecDeque<ToDebug>,
     update: VecDeque<ServerMessage<'static>>,
     spans: VecDeque<Span>,
 }
@@ -40,6 +51,15 @@ impl Outbox {
     /// Puts an offer or a refusal last in the update lane, before all waiting chunks.
     pub(crate) fn push_update(&mut self, message: ServerMessage<'static>) -> Result<(), Full> {
         Self::push(&mut self.update, message)
+    }
+
+    /// Puts a debug message last in its lane.
+    pub(crate) fn push_debug(&mut self, message: ToDebug) -> Result<(), Full> {
+        if self.debug.len() >= CONTROL_MAX {
+            return Err(Full);
+        }
+        self.debug.push_back(message);
+        Ok(())
     }
 
     fn push(
@@ -70,7 +90,13 @@ impl Outbox {
 
     /// Hands the message that is next to `seal`; `None` if nothing waits.
     pub(crate) fn pop<T>(&mut self, seal: impl FnOnce(&ServerMessage<'_>) -> T) -> Option<T> {
-        if let Some(message) = self.control.pop_front().or_else(|| self.update.pop_front()) {
+        if let Some(message) = self.control.pop_front() {
+            return Some(seal(&message));
+        }
+        if let Some(message) = self.debug.pop_front() {
+            return Some(seal(&message.message()));
+        }
+        if let Some(message) = self.update.pop_front() {
             return Some(seal(&message));
         }
         let span = self.spans.front_mut()?;

@@ -17,6 +17,7 @@
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 mod arm {
     pub mod critical;
+    pub mod debug;
     pub mod faults;
     pub mod gateways;
     pub mod interrupts;

@@ -5,6 +5,8 @@
 
 use bulkhead_nor_flash::{FlashAddress, FlashError, FlashTimes, Geometry, NorFlash, Rewrite};
 
+use crate::breakpoints::Breakpoints;
+
 /// Which part's laws apply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NvmKind {
@@ -26,6 +28,7 @@ const ERASED: u8 = 0xFF;
 pub struct NvmFlash {
     base: usize,
     geometry: Geometry,
+    breakpoints: Option<Breakpoints>,
 }
 
 impl NvmFlash {
@@ -42,7 +45,12 @@ impl NvmFlash {
         };
         let geometry =
             Geometry { erase_size, program_unit: unit, size: length, erased_byte: ERASED, rewrite };
-        Self { base, geometry }
+        Self { base, geometry, breakpoints: None }
+    }
+
+    /// Reads from now on what the code is, and not the breakpoints that stand in it.
+    pub fn look_behind(&mut self, breakpoints: Breakpoints) {
+        self.breakpoints = Some(breakpoints);
     }
 
     fn byte(&self, at: FlashAddress, offset: usize) -> u8 {
@@ -68,6 +76,9 @@ impl NorFlash for NvmFlash {
         self.geometry.check_read(at, out.len())?;
         for (offset, byte) in out.iter_mut().enumerate() {
             *byte = self.byte(at, offset);
+        }
+        if let Some(breakpoints) = &self.breakpoints {
+            breakpoints.unveil(self.base.wrapping_add(at.0 as usize), out);
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub enum Health {
     InHandler,
     /// Interrupts masked.
     Masked,
+    /// Held, or led step by step, by a developer.
+    Held,
 }
 
 /// A fault as the processor's layer reports it.
@@ -34,6 +36,17 @@ pub struct Offence {
     pub program_counter: u32,
     /// Address that was touched, if known.
     pub address: Option<u32>,
+    /// What the processor says.
+    pub status: FaultStatus,
+}
+
+/// Fault status of the processor, for a debugger.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FaultStatus {
+    /// Configurable fault status of either world.
+    pub cfsr: u32,
+    /// Secure fault status.
+    pub sfsr: u32,
 }
 
 /// What is to be done with the application now.
@@ -154,7 +167,7 @@ impl Application {
         let kind = match health {
             Health::InHandler => FaultKind::InterruptFlood,
             Health::Masked => FaultKind::InterruptsMasked,
-            Health::Stopped | Health::Sound => {
+            Health::Stopped | Health::Sound | Health::Held => {
                 self.stuck_since_ms = None;
                 return None;
             }
@@ -165,7 +178,7 @@ impl Application {
             return None;
         }
         self.stuck_since_ms = None;
-        Some(Offence { kind, program_counter, address: None })
+        Some(Offence { kind, program_counter, address: None, status: FaultStatus::default() })
     }
 
     /// What is to be done, given whether its context exists.
@@ -223,7 +236,12 @@ impl Default for Application {
 mod tests {
     use super::*;
 
-    const WILD: Offence = Offence { kind: FaultKind::SecureAccess, program_counter: 4, address: None };
+    const WILD: Offence = Offence {
+        kind: FaultKind::SecureAccess,
+        program_counter: 4,
+        address: None,
+        status: FaultStatus { cfsr: 0, sfsr: 0 },
+    };
 
     fn running() -> Application {
         let mut app = Application::new();

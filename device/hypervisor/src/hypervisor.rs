@@ -2,6 +2,7 @@
 
 use core::fmt::Arguments;
 
+use bulkhead_debug_agent::{Agent, DebugTarget};
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FaultKind,
@@ -14,8 +15,9 @@ use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_syscall_abi::{ABI_VERSION, NetworkReason, NetworkStatus, NotificationKind, WakeReason};
 use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, Memory, StartCause, Step};
 
-use crate::application::{Application, Due, Health, Offence};
+use crate::application::{Application, Due, FaultStatus, Health, Offence};
 use crate::calls::MailboxAccess;
+use crate::debug::Debug;
 use crate::downtime::FlashSpeeds;
 use crate::ledger::Ledger;
 use crate::lines::{FaultLine, Short};
@@ -68,6 +70,8 @@ pub struct Moments {
     pub program_counter: u32,
     /// A fault since the last slice.
     pub fault: Option<Offence>,
+    /// Whether the application could be held now: it runs, and is not inside a gateway.
+    pub holdable: bool,
 }
 
 /// What the board shall do with the application.
@@ -88,8 +92,12 @@ pub enum Order {
     RestartDevice,
 }
 
-/// Everything outside that the hypervisor reaches beside flash: lines to a person, interrupt lines to the application.
+/// Everything outside that the hypervisor reaches beside flash: lines to a person, and the application.
 pub trait Outside {
+    /// The application as a debugger reaches it.
+    type Target: DebugTarget;
+    /// It.
+    fn target(&mut self) -> &mut Self::Target;
     /// Writes a line to the bench console.
     fn console(&mut self, line: Arguments<'_>);
     /// Pends a line of the application.
@@ -111,6 +119,7 @@ pub struct Hypervisor<'w, E> {
     pub(crate) wear_due: bool,
     pub(crate) stopped_at_ms: Option<u64>,
     trial: TrialWatch,
+    debug: Debug<'w>,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,
@@ -141,6 +150,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         facts: Facts,
         network: Option<NetworkStack<E>>,
         (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
+        agent: &'w mut Agent,
         mut engine: Engine<'w>,
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
@@ -161,6 +171,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             wear_due: false,
             stopped_at_ms: None,
             trial: TrialWatch::default(),
+            debug: Debug::new(settings.private_key, agent),
             on_trial: false,
             welcomed: false,
             claimed: false,
@@ -185,7 +196,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     /// Whether another slice should follow at once.
     pub fn is_busy(&self) -> bool {
-        self.engine_busy || self.link.is_busy()
+        self.engine_busy || self.link.is_busy() || self.debug.is_busy()
     }
 
     /// One slice.
@@ -205,6 +216,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.watch_owner(moment.now_us, mailbox, outside);
         self.tell_outcome(moment.now_us, mailbox, outside);
         self.keep_ledger(memory);
+        self.poll_debug(moment.now_us, mailbox, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
             && self.link.flush(network)
@@ -213,6 +225,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
         self.publish(now_ms, mailbox);
         if self.restart_at_ms.is_some_and(|at| now_ms >= at) {
+            self.debug.ended(outside.target());
             return Order::RestartDevice;
         }
         self.order(&moment, mailbox, outside)
@@ -226,12 +239,37 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) {
         let now_ms = moment.now_us / 1000;
-        let stuck = self.application.sample(moment.health, moment.program_counter, now_ms);
+        let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
+        let stuck = self.application.sample(health, moment.program_counter, now_ms);
         if let Some(offence) = moment.fault.or(stuck) {
+            if moment.holdable && self.debug.is_attached() {
+                self.debug.faulted(&offence, outside.target());
+                return;
+            }
             let fault = self.application.faulted(offence, now_ms);
             self.state_due = true;
             let line = FaultLine(fault);
             self.say(moment.now_us, 0, mailbox, outside, format_args!("{line}"));
+        }
+        if moment.holdable && self.debug.wants_halt() {
+            self.debug.halted(outside.target());
+        }
+    }
+
+    /// Answers the developer, and does what the session asks of others.
+    fn poll_debug(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        if self.debug.is_opening() {
+            let policy = self.engine.policy();
+            let named = policy.as_ref().map(|policy| &policy.debug_keys);
+            self.debug.shake_hands(self.engine.running().zip(named));
+        }
+        self.debug.poll(&mut self.link, outside.target());
+        // Where it is to stop after the restart, the session knows.
+        if self.debug.take_restart() {
+            self.application.restart(WakeReason::Commanded);
+        }
+        if let Some(change) = self.debug.take_change() {
+            self.say(now_us, 1, mailbox, outside, format_args!("{change}"));
         }
     }
 
@@ -269,6 +307,17 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                 Some(Event::Message(ServerMessage::Unavailable(m))) => {
                     self.engine.unavailable(m.manifest);
                     self.engine_busy = true;
+                }
+                Some(Event::Message(ServerMessage::DebugOpen(frame))) => {
+                    let mut ephemeral = [0; 32];
+                    entropy.fill(&mut ephemeral);
+                    self.debug.open(&frame, ephemeral, outside.target());
+                }
+                Some(Event::Message(ServerMessage::DebugFrame(frame))) => {
+                    self.debug.frame(&frame, outside.target());
+                }
+                Some(Event::Message(ServerMessage::DebugClose(close))) => {
+                    self.debug.close(close.session, outside.target());
                 }
                 // The session deals with these itself.
                 Some(Event::Message(
@@ -327,6 +376,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.pending_fetch = None;
         self.pending_plan = None;
         self.engine.link_lost();
+        self.debug.link_lost(outside.target());
         self.link.closed(closed, self.network.as_mut(), now_us / 1000);
         outside.console(format_args!("link down: {closed}"));
     }
@@ -719,6 +769,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         match self.application.due(running, moment.now_us / 1000) {
             Due::Nothing => Order::Continue,
             Due::Stop => {
+                self.debug.ended(outside.target());
                 mailbox.with(|m| m.application_ended());
                 outside.console(format_args!("application stopped"));
                 Order::Stop
@@ -743,10 +794,20 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         }
     }
 
+    /// The board is about to start it; its own first instruction is at `entry`.
+    pub fn application_started(&mut self, entry: u32, outside: &mut impl Outside) {
+        if let Some(manifest) = self.engine.running() {
+            self.debug.started(manifest, entry, outside.target());
+        }
+    }
+
     /// The board could not start it: its vector table is not one.
     pub fn start_refused(&mut self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
         let kind = FaultKind::BadExecution;
-        self.application.faulted(Offence { kind, program_counter: 0, address: None }, now_us / 1000);
+        self.application.faulted(
+            Offence { kind, program_counter: 0, address: None, status: FaultStatus::default() },
+            now_us / 1000,
+        );
         self.state_due = true;
         let text = format_args!(
             "application refused: stack pointer or reset vector outside its memory; check its linker script"

@@ -13,6 +13,7 @@ mod application;
 mod calls;
 mod courtesy;
 mod downtime;
+mod debug;
 mod entropy;
 mod hypervisor;
 mod ledger;
@@ -25,7 +26,7 @@ mod trial_watch;
 mod update_policy;
 mod wear;
 
-pub use application::{Application, Due, Health, Offence, Start};
+pub use application::{Application, Due, FaultStatus, Health, Offence, Start};
 pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use downtime::FlashSpeeds;

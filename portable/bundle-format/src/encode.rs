@@ -12,7 +12,7 @@ use crate::cose::{
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
 use crate::manifest::{
-    AreaKind, Confirm, Manifest, Medium, POLICY_GIVES_UP_OWNED, Policy, Revisions, page_digest,
+    AreaKind, Confirm, Manifest, Medium, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED, Policy, Revisions, page_digest,
 };
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};
@@ -103,11 +103,17 @@ fn encode_policy(w: &mut Writer, policy: &Policy) {
         (4, policy.trial_boots),
         (POLICY_GIVES_UP_OWNED, gives_up),
     ];
-    w.head(Major::Map, values.iter().filter(|(_, value)| value.is_some()).count() as u64);
+    let debug_keys = policy.debug_keys.as_slice();
+    let count = values.iter().filter(|(_, value)| value.is_some()).count() as u64;
+    w.head(Major::Map, count + u64::from(!debug_keys.is_empty()));
     for (key, value) in values {
         if let Some(value) = value {
             w.pair(key, value.into());
         }
+    }
+    if !debug_keys.is_empty() {
+        w.unsigned(POLICY_DEBUG_KEYS);
+        w.bytes(debug_keys.as_flattened());
     }
 }
 

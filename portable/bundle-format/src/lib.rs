@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod cbor;
 mod cose;
+mod debug_keys;
 mod difference;
 #[cfg(feature = "encode")]
 mod encode;
@@ -31,6 +32,7 @@ mod room;
 
 pub use cbor::{CborError, CborFault};
 pub use cose::{KEY_ID_LEN, KeyId, PublicKey, key_id};
+pub use debug_keys::{DEBUG_KEYS_MAX, DebugKeys};
 pub use difference::{Difference, PageChange, difference, differing_len};
 #[cfg(feature = "encode")]
 pub use encode::{AreaImage, ManifestFields, Signer, encode_manifest, write_bundle};

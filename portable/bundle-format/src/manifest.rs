@@ -5,6 +5,7 @@ use core::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use crate::cbor::{CborError, CborFault, Major, Reader};
+use crate::debug_keys::DebugKeys;
 use crate::refused::{ManifestFault, Mismatch, Refused};
 use crate::{
     AREAS_MAX, DEVICE_CLASS_LEN_MAX, FORMAT_VERSION, NAME_LEN_MAX, PAGE_SIZES, SEQUENCE_MAX, UPDATE_ID_LEN,
@@ -33,6 +34,8 @@ const POLICY_TRIAL_WINDOW_S: u64 = 3;
 const POLICY_TRIAL_BOOTS: u64 = 4;
 /// Policy key: whether areas that the running application owns may be given up; 1 yes, anything else no.
 pub(crate) const POLICY_GIVES_UP_OWNED: u64 = 8;
+/// Policy key: the developers who may debug the application, as their keys one after the other.
+pub(crate) const POLICY_DEBUG_KEYS: u64 = 16;
 
 /// Which memory an area lies in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -88,6 +91,8 @@ pub struct Policy {
     pub trial_boots: Option<u32>,
     /// Areas that the running application owns may be moved, shrunk or dropped: what is in them is given up.
     pub gives_up_owned: bool,
+    /// Developers who may debug the application; with none, nobody can.
+    pub debug_keys: DebugKeys,
 }
 
 /// Who says, at the device, that a new version works.
@@ -442,6 +447,10 @@ fn policy(r: &mut Reader<'_>) -> Result<Policy, Refused> {
             POLICY_TRIAL_WINDOW_S => policy.trial_window_s = Some(r.u32()?),
             POLICY_TRIAL_BOOTS => policy.trial_boots = Some(r.u32()?),
             POLICY_GIVES_UP_OWNED => policy.gives_up_owned = r.u32()? == 1,
+            POLICY_DEBUG_KEYS => {
+                let at = r.position();
+                policy.debug_keys = DebugKeys::from_bytes(r.bytes()?).ok_or_else(|| out_of_range(at))?;
+            }
             _ => r.skip()?,
         }
     }

@@ -436,6 +436,7 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             trial_window_s: Some(5),
             trial_boots: Some(7),
             gives_up_owned: true,
+            debug_keys: DebugKeys::new(&[[1; 32], [2; 32]]).unwrap(),
         },
         Policy { gives_up_owned: true, ..Policy::default() },
     ];

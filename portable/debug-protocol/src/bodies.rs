@@ -311,6 +311,9 @@ pub enum RefusalReason {
     /// This device cannot do it.
     #[n(7)]
     Unsupported,
+    /// The application does not run: there is none, or it waits to be started.
+    #[n(8)]
+    NoApplication,
 }
 
 /// An operation was not carried out, nor those behind it.

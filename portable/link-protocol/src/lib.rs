@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+mod debug;
 mod frame;
 mod limits;
 mod message;
@@ -14,6 +15,7 @@ mod plan;
 mod reason_code;
 mod wear;
 
+pub use debug::{DEBUG_BYTES_MAX, DebugClose, DebugClosed, DebugEnd, DebugFrame};
 pub use frame::{Frame, FrameError, Lane, decode, encode};
 pub use limits::*;
 pub use message::*;

@@ -5,6 +5,7 @@ use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+use crate::debug::{DebugClose, DebugClosed, DebugFrame};
 use crate::frame::Lane;
 use crate::plan::{Plan, PlanRequest, StagingMode};
 use crate::reason_code::ReasonCode;
@@ -63,6 +64,8 @@ messages! {
         Pong(Ping) = Control / 0x04, "Answer to a keepalive.";
         CommandDone(CommandDone) = Control / 0x05, "Outcome of a command.";
         Wear(Wear) = Control / 0x06, "What the flash went through; after each `Welcome` and each update.";
+        DebugFrame(DebugFrame<'b>) = Debug / 0x01, "A piece of a debug session.";
+        DebugClosed(DebugClosed) = Debug / 0x02, "A debug session is over.";
         Fetch(Fetch) = Update / 0x01, "Asks for a span of a manifest or of an area.";
         Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
         PlanRequest(PlanRequest) = Update / 0x03, "Asks how to stage an update.";
@@ -79,6 +82,9 @@ messages! {
         GoAway(GoAway) = Control / 0x42, "The server closes the link; come back later.";
         Command(Command) = Control / 0x43, "Asks the device to do something now.";
         Acknowledge(Acknowledge) = Control / 0x44, "The server saw this manifest run.";
+        DebugOpen(DebugFrame<'b>) = Debug / 0x41, "Begins a debug session with the first message of its handshake.";
+        DebugFrame(DebugFrame<'b>) = Debug / 0x42, "A piece of a debug session.";
+        DebugClose(DebugClose) = Debug / 0x43, "Ends a debug session.";
         Offer(Offer) = Update / 0x41, "The bundle that this device shall run.";
         Chunk(Chunk<'b>) = Update / 0x42, "A piece of what was asked for.";
         Unavailable(Unavailable) = Update / 0x43, "What was asked for does not exist here.";

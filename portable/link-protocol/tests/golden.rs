@@ -154,6 +154,8 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         ("progress-postponed", M::Progress(Progress { stage: UpdateStage::Ready, ..postponed })),
         ("progress-tried", M::Progress(Progress { trial: Some(tried), ..progress })),
         ("wear", M::Wear(wear)),
+        ("debug-frame", M::DebugFrame(debug_frame())),
+        ("debug-closed", M::DebugClosed(DebugClosed { session: 9, end: DebugEnd::OtherKey })),
         ("plan-request-first", M::PlanRequest(PlanRequest { base: None, patch_version: 0, ..request })),
     ]
 }
@@ -194,8 +196,15 @@ fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
             "plan-refused",
             M::Plan(Plan { base: None, mode: StagingMode::Refused, patches: PatchOffers::default(), ..plan }),
         ),
+        ("debug-open", M::DebugOpen(debug_frame())),
+        ("server-debug-frame", M::DebugFrame(debug_frame())),
+        ("debug-close", M::DebugClose(DebugClose { session: 9 })),
         ("key-set-offer", M::KeySetOffer(KeySetOffer { version: 2, len: 300 })),
     ]
+}
+
+fn debug_frame() -> DebugFrame<'static> {
+    DebugFrame { session: 9, bytes: (&[0xEE_u8; 3][..]).into() }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -283,6 +292,13 @@ fn the_largest_chunk_fits_a_frame() {
     let chunk =
         Chunk { from: FetchFrom::Envelope, area: u32::MAX, offset: u32::MAX, bytes: (&bytes[..]).into() };
     assert!(encoded(&ServerMessage::Chunk(chunk)).len() <= PLAINTEXT_LEN_MAX);
+}
+
+#[test]
+fn the_largest_piece_of_a_debug_session_fits_a_frame() {
+    let bytes = [0xEE; DEBUG_BYTES_MAX];
+    let frame = DebugFrame { session: u32::MAX, bytes: (&bytes[..]).into() };
+    assert!(encoded(&DeviceMessage::DebugFrame(frame)).len() <= PLAINTEXT_LEN_MAX);
 }
 
 #[test]

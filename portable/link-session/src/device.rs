@@ -12,8 +12,8 @@ use crate::handshake::{Handshake, HandshakeDone, HandshakeJob, LinkKeys, Outcome
 use crate::keepalive::Keepalive;
 use crate::lane_queue::LaneQueue;
 use crate::{
-    CONTROL_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS,
-    UPDATE_QUEUE_LEN,
+    CONTROL_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN,
+    PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
 };
 
 /// Shortest ciphertext of a frame: lane, kind and tag.
@@ -66,6 +66,7 @@ pub struct DeviceSession {
     receiving: Receiving,
     sending: Sending,
     control: LaneQueue<CONTROL_QUEUE_LEN>,
+    debug: LaneQueue<DEBUG_QUEUE_LEN>,
     update: LaneQueue<UPDATE_QUEUE_LEN>,
     log: LaneQueue<LOG_QUEUE_LEN>,
     keepalive: Keepalive,
@@ -115,6 +116,7 @@ impl DeviceSession {
             receiving: Receiving { bytes: [0; FRAME_LEN_MAX], have: 0 },
             sending: Sending { bytes: [0; FRAME_LEN_MAX], len: 0, gone: 0 },
             control: LaneQueue::new(),
+            debug: LaneQueue::new(),
             update: LaneQueue::new(),
             log: LaneQueue::new(),
             keepalive,
@@ -248,10 +250,11 @@ impl DeviceSession {
         let (lane, _) = message.lane_and_kind();
         let queued = match lane {
             Lane::Control => self.control.push(plaintext),
+            Lane::Debug => self.debug.push(plaintext),
             Lane::Update => self.update.push(plaintext),
             Lane::Log => self.log.push(plaintext),
             // No message of this version travels there.
-            Lane::Debug | Lane::Application | Lane::Crash => return Err(SendError::TooLong),
+            Lane::Application | Lane::Crash => return Err(SendError::TooLong),
         };
         if queued { Ok(()) } else { Err(SendError::LaneFull) }
     }
@@ -271,7 +274,8 @@ impl DeviceSession {
 
     /// Whether [`Self::poll_transmit`] would write something.
     pub fn wants_to_transmit(&self) -> bool {
-        let queued = !(self.control.is_empty() && self.update.is_empty() && self.log.is_empty());
+        let above = self.control.is_empty() && self.debug.is_empty();
+        let queued = !(above && self.update.is_empty() && self.log.is_empty());
         !self.sending.is_empty() || (self.is_established() && queued)
     }
 
@@ -316,6 +320,11 @@ impl DeviceSession {
     /// The connection beneath ended or failed.
     pub fn connection_lost(&mut self) {
         self.close(Closed::ConnectionLost { established: self.is_established() });
+    }
+
+    /// Whether the debug lane is free for a message of any length.
+    pub fn has_room_for_debug(&self) -> bool {
+        self.is_established() && self.debug.is_empty()
     }
 
     /// Whether frames flow.
@@ -432,6 +441,9 @@ impl DeviceSession {
             | ServerMessage::Unavailable(_)
             | ServerMessage::Plan(_)
             | ServerMessage::KeySetOffer(_)
+            | ServerMessage::DebugOpen(_)
+            | ServerMessage::DebugFrame(_)
+            | ServerMessage::DebugClose(_)
             | ServerMessage::Acknowledge(_) => true,
         }
     }
@@ -441,7 +453,8 @@ impl DeviceSession {
         let State::Established { send, .. } = &mut self.state else { return false };
         let Some(room) = self.sending.bytes.get_mut(LENGTH_PREFIX_LEN..) else { return false };
         let plaintext = room.get_mut(..PLAINTEXT_LEN_MAX).unwrap_or_default();
-        let popped = self.control.pop(plaintext).or_else(|| self.update.pop(plaintext));
+        let popped = self.control.pop(plaintext).or_else(|| self.debug.pop(plaintext));
+        let popped = popped.or_else(|| self.update.pop(plaintext));
         let Some(len) = popped.or_else(|| self.log.pop(plaintext)) else { return false };
         let sealed = send.encrypt_with_ad_in_place(&[], room, len);
         self.frames_sent += 1;

@@ -12,7 +12,8 @@ use clatter::transportstate::TransportState;
 use clatter::{KeyPair, NqHandshakeCore};
 use rand_core::{CryptoRng, Error, RngCore};
 
-type Noise = NqHandshakeCore<X25519, ChaChaPoly, Sha256, NoRandomness>;
+/// A handshake of the one suite that devices speak, and whose ephemeral key has to be handed in.
+pub type Noise = NqHandshakeCore<X25519, ChaChaPoly, Sha256, NoRandomness>;
 type PrivateKey = <X25519 as Dh>::PrivateKey;
 
 /// Keys of one link, seen from the device.
@@ -29,7 +30,7 @@ pub struct LinkKeys {
 /// Stands where `clatter` wants a random source. The ephemeral key is handed in, so none is ever drawn; that this is
 /// so is checked after each first message.
 #[derive(Clone, Default)]
-struct NoRandomness;
+pub struct NoRandomness;
 
 impl RngCore for NoRandomness {
     fn next_u32(&mut self) -> u32 {
@@ -87,7 +88,8 @@ impl HandshakeJob {
     }
 }
 
-fn key_pair(private: &[u8; 32]) -> KeyPair<[u8; 32], PrivateKey> {
+/// The key pair of a private key, for [`Noise`].
+pub fn key_pair(private: &[u8; 32]) -> KeyPair<[u8; 32], PrivateKey> {
     let secret = PrivateKey::from_slice(private);
     KeyPair::new(X25519::pubkey(&secret), secret)
 }

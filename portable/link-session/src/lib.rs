@@ -28,7 +28,7 @@ pub mod server;
 
 pub use closed::{Closed, REFUSAL_RETRY_MAX_S, RefusalReason};
 pub use device::{DeviceSession, Event, SendError};
-pub use handshake::{HandshakeDone, HandshakeJob, LinkKeys};
+pub use handshake::{HandshakeDone, HandshakeJob, LinkKeys, Noise, key_pair};
 pub use keepalive::Keepalive;
 pub use reconnect::{Reconnect, ServerKey};
 
@@ -39,6 +39,9 @@ pub const FRAME_LEN_MAX: usize = LENGTH_PREFIX_LEN + CIPHERTEXT_LEN_MAX;
 
 /// Room for unsent control messages in bytes.
 pub const CONTROL_QUEUE_LEN: usize = 1280;
+
+/// Room for unsent debug messages in bytes: one of the greatest length.
+pub const DEBUG_QUEUE_LEN: usize = 1026;
 
 /// Room for unsent update messages in bytes.
 pub const UPDATE_QUEUE_LEN: usize = 640;

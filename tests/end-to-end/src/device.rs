@@ -1,13 +1,14 @@
 //! A virtual device: provisioned, under power, and without.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use bulkhead_virtual_device::{Qemu, Running, Serial};
+use bulkhead_virtual_device::{Gdb, Qemu, Running, Serial};
 
 /// A device and its file.
 #[derive(Debug)]
@@ -72,6 +73,21 @@ impl Device {
         }
         self.power = Some(qemu.start()?);
         Ok(())
+    }
+
+    /// Power on, with QEMU's own GDB stub on a port of this machine, which is returned.
+    ///
+    /// # Errors
+    /// QEMU cannot be started.
+    pub fn power_on_with_stub(&mut self) -> Result<u16> {
+        // Free a moment ago: nobody else asks for ports here.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let qemu = Qemu::new(&self.image, &self.memory)
+            .console(Serial::File(self.console.clone()))
+            .application_console(Serial::Pipe(self.pipe.clone()))
+            .gdb(Gdb::Port(port));
+        self.power = Some(qemu.start()?);
+        Ok(port)
     }
 
     /// SIGKILL, at once.

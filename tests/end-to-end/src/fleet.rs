@@ -87,6 +87,21 @@ impl Fleet {
         Ok(bundle)
     }
 
+    /// As [`Self::push`]; the bundle names the tool's debug key, which is made at the first call.
+    ///
+    /// # Errors
+    /// It was not built, or the tool or the server refused.
+    pub fn push_debuggable(&mut self, app: &str, name: &str, version: &str) -> Result<Bundle> {
+        let key = self.tool.home().join("keys").join("debug.key");
+        if !key.exists() {
+            self.tool.run(&["key", "generate", "--debug"])?;
+        }
+        let program = self.programs.app(app)?;
+        let bundle = self.owner.sign(&program, name, version, &["--debug-key", &key.to_string_lossy()])?;
+        self.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
+        Ok(bundle)
+    }
+
     /// Kills the server and starts it again on the same ports and data.
     ///
     /// # Errors

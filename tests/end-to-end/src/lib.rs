@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod child;
+pub mod debugger;
+pub mod developer;
 pub mod device;
 pub mod flash;
 pub mod fleet;
@@ -12,6 +14,7 @@ pub mod folder;
 pub mod meter;
 pub mod owner;
 pub mod programs;
+pub mod recorder;
 pub mod scenes;
 pub mod server;
 pub mod story;

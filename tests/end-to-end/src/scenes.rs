@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::{FaultKind, Timestamp};
 
+use crate::debugger::Debugging;
 use crate::device::Device;
 use crate::flash::{Image, Memory};
 use crate::fleet::{Fleet, UPDATED_WITHIN, runs};
@@ -123,7 +124,7 @@ pub fn play(story: &mut Story) -> Result<(Fleet, Device)> {
 
     story.scene("Still reachable");
     story.claim("the device is given version 2 back over the same link", || {
-        let v2_again = fleet.push("hello-c-v2", "hello", "2.1")?;
+        let v2_again = fleet.push_debuggable("hello-c-v2", "hello", "2.1")?;
         let link = fleet.look(&device)?.link.map(|link| link.since);
         fleet.order(&device, &v2_again)?;
         let seen = fleet.wait_running(&device, &v2_again)?;
@@ -132,7 +133,34 @@ pub fn play(story: &mut Story) -> Result<(Fleet, Device)> {
         }
         Ok(())
     })?;
+    story.scene("A debugger");
+    debug(story, &fleet, &device)?;
     Ok((fleet, device))
+}
+
+/// Stock GDB stops the application in a function, looks around, steps, and lets go.
+fn debug(story: &mut Story, fleet: &Fleet, device: &Device) -> Result<()> {
+    let program = fleet.programs.app("hello-c-v2")?.to_string_lossy().into_owned();
+    let debugging = story
+        .claim("`bulkhead debug` shakes hands with the device, through the server", || {
+            Debugging::start(&fleet.tool, &device.id, &["--elf", &program])
+        })?;
+    let commands = ["break bh_text_append_number", "continue", "backtrace", "print ticks", "next", "detach"];
+    let text = story.claim("gdb-multiarch stops in a function, shows a variable and steps", || {
+        let text = debugging.gdb(&program, &commands)?;
+        for wanted in ["Breakpoint 1, bh_text_append_number", "in main ()", "$1 = "] {
+            if !text.contains(wanted) {
+                bail!("GDB did not say `{wanted}`:\n{text}");
+            }
+        }
+        Ok(text)
+    })?;
+    for line in text.lines().filter(|line| line.starts_with(['#', '$'])) {
+        story.note(line);
+    }
+    story.claim("the application runs on, and the device was never away", || {
+        log_line(fleet, device, "the debugger is gone").map(drop)
+    })
 }
 
 fn update_under_cuts(story: &mut Story, fleet: &Fleet, device: &mut Device, v2: &Bundle) -> Result<()> {

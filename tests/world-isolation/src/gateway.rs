@@ -272,7 +272,10 @@ impl Link<'_> {
             }
             DeviceMessage::Ping(ping) => self.session.seal(&ServerMessage::Pong(ping), &mut self.out)?,
             DeviceMessage::Pong(_) => self.host.tell(Witness::Pong),
-            DeviceMessage::CommandDone(_) | DeviceMessage::Wear(_) => {}
+            DeviceMessage::CommandDone(_)
+            | DeviceMessage::Wear(_)
+            | DeviceMessage::DebugFrame(_)
+            | DeviceMessage::DebugClosed(_) => {}
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
             DeviceMessage::PlanRequest(request) => {
                 // No patches: the device chooses the mode and fetches pages as they are.

@@ -148,6 +148,8 @@ pub struct Die {
     pub keys: Part,
     /// Two pages for what is counted across power cuts: erases, postponements.
     pub ledger: Part,
+    /// Stands for the processor's breakpoint comparators: which half-words of code a debugger has replaced.
+    pub breakpoints: Part,
 }
 
 /// Flash beside the chip.
@@ -221,6 +223,7 @@ impl Board {
             ("die.entropy", self.non_volatile.die.entropy),
             ("die.keys", self.non_volatile.die.keys),
             ("die.ledger", self.non_volatile.die.ledger),
+            ("die.breakpoints", self.non_volatile.die.breakpoints),
             ("external.application", self.non_volatile.external.application),
             ("external.staging", self.non_volatile.external.staging),
         ];

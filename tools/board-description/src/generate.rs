@@ -189,6 +189,7 @@ pub fn rust_constants(board: &Board) -> String {
         ("DIE_ENTROPY", nv.die.entropy, 0),
         ("DIE_KEYS", nv.die.keys, 0),
         ("DIE_LEDGER", nv.die.ledger, 0),
+        ("DIE_BREAKPOINTS", nv.die.breakpoints, 0),
         ("EXTERNAL_APPLICATION", nv.external.application, external_start),
         ("EXTERNAL_STAGING", nv.external.staging, external_start),
     ] {

@@ -1,7 +1,8 @@
-//! Files that hold an owner's signing key.
+//! Files that hold an owner's signing key, or a developer's debug key.
 //!
 //! One line of text: a private key is `bulkhead-signing-key-1` and 64 hex digits, a public one
-//! `bulkhead-signing-public-1` and 64 hex digits. No passphrase yet: whoever reads the file can sign.
+//! `bulkhead-signing-public-1` and 64 hex digits; of debug keys `bulkhead-debug-key-1` and `bulkhead-debug-public-1`. No
+//! passphrase yet: whoever reads the file can sign, or debug.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -16,6 +17,10 @@ const PRIVATE: &str = "bulkhead-signing-key-1";
 /// First word of a public key.
 const PUBLIC: &str = "bulkhead-signing-public-1";
 
+/// First words of a developer's private and public debug key.
+const DEBUG_PRIVATE: &str = "bulkhead-debug-key-1";
+const DEBUG_PUBLIC: &str = "bulkhead-debug-public-1";
+
 /// Longest key file in bytes.
 const KEY_FILE_LEN_MAX: u64 = 1024;
 
@@ -23,10 +28,10 @@ const KEY_FILE_LEN_MAX: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file is there already.
-    #[error("{0} exists already; a signing key cannot be had back once it is overwritten")]
+    #[error("{0} exists already; a key cannot be had back once it is overwritten")]
     Exists(PathBuf),
     /// Others may read the private key.
-    #[error("others may read the signing key {0}: run `chmod 600` on it")]
+    #[error("others may read the private key {0}: run `chmod 600` on it")]
     Readable(PathBuf),
     /// The file is no key of the wanted kind.
     #[error("{path} is no {wanted}")]
@@ -56,14 +61,26 @@ pub enum KeyError {
 /// # Errors
 /// [`KeyError::Exists`], [`KeyError::NoRandomness`], [`KeyError::Io`].
 pub fn generate_key(path: &Path) -> Result<Signer, KeyError> {
+    generate(path, PRIVATE).map(|secret| Signer::from_secret(&secret))
+}
+
+/// As [`generate_key`], a developer's private X25519 key.
+///
+/// # Errors
+/// As [`generate_key`].
+pub fn generate_debug_key(path: &Path) -> Result<[u8; 32], KeyError> {
+    generate(path, DEBUG_PRIVATE)
+}
+
+fn generate(path: &Path, word: &str) -> Result<[u8; 32], KeyError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|e| KeyError::NoRandomness(e.to_string()))?;
     let failed = |source| KeyError::Io { doing: "could not write", path: path.to_path_buf(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
         if e.kind() == ErrorKind::AlreadyExists { KeyError::Exists(path.to_path_buf()) } else { failed(e) }
     })?;
-    writeln!(file, "{PRIVATE} {}", hex(&secret)).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(Signer::from_secret(&secret))
+    writeln!(file, "{word} {}", hex(&secret)).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(secret)
 }
 
 /// Loads a signing key that [`generate_key`] wrote.
@@ -71,12 +88,24 @@ pub fn generate_key(path: &Path) -> Result<Signer, KeyError> {
 /// # Errors
 /// [`KeyError::Readable`], [`KeyError::NotAKey`], [`KeyError::Io`].
 pub fn load_key(path: &Path) -> Result<Signer, KeyError> {
+    load(path, PRIVATE, "signing key").map(|secret| Signer::from_secret(&secret))
+}
+
+/// Loads a debug key that [`generate_debug_key`] wrote.
+///
+/// # Errors
+/// As [`load_key`].
+pub fn load_debug_key(path: &Path) -> Result<[u8; 32], KeyError> {
+    load(path, DEBUG_PRIVATE, "debug key")
+}
+
+fn load(path: &Path, word: &str, wanted: &'static str) -> Result<[u8; 32], KeyError> {
     let failed = |source| KeyError::Io { doing: "could not read", path: path.to_path_buf(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(KeyError::Readable(path.to_path_buf()));
     }
-    let not_a_key = || KeyError::NotAKey { path: path.to_path_buf(), wanted: "signing key" };
+    let not_a_key = || KeyError::NotAKey { path: path.to_path_buf(), wanted };
     if metadata.len() > KEY_FILE_LEN_MAX {
         return Err(not_a_key());
     }
@@ -84,7 +113,17 @@ pub fn load_key(path: &Path) -> Result<Signer, KeyError> {
         ErrorKind::InvalidData => not_a_key(),
         _ => failed(e),
     })?;
-    key_in(&text, PRIVATE).map(|secret| Signer::from_secret(&secret)).ok_or_else(not_a_key)
+    key_in(&text, word).ok_or_else(not_a_key)
+}
+
+/// A public debug key as one line of text, without a line's end.
+pub fn write_public_debug_key(key: &[u8; 32]) -> String {
+    format!("{DEBUG_PUBLIC} {}", hex(key))
+}
+
+/// Reads a line that [`write_public_debug_key`] wrote.
+pub fn parse_public_debug_key(text: &str) -> Option<[u8; 32]> {
+    key_in(text, DEBUG_PUBLIC)
 }
 
 /// A public key as one line of text, without a line's end.

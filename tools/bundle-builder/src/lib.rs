@@ -14,12 +14,15 @@ mod hex;
 mod image;
 mod key;
 
-pub use bulkhead_bundle_format::{Confirm, Medium, Policy, Revisions, Signer};
+pub use bulkhead_bundle_format::{Confirm, DEBUG_KEYS_MAX, DebugKeys, Medium, Policy, Revisions, Signer};
 pub use bundle::{Bundle, FIRST_RESERVED, Purpose, Release, Reserved, build};
 pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};
-pub use key::{KeyError, generate_key, load_key, parse_public_key, write_public_key};
+pub use key::{
+    KeyError, generate_debug_key, generate_key, load_debug_key, load_key, parse_public_debug_key,
+    parse_public_key, write_public_debug_key, write_public_key,
+};
 
 use bulkhead_bundle_format::Refused;
 

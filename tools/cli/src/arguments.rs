@@ -44,6 +44,8 @@ pub(crate) enum Command {
     App(App),
     /// Set what a device shall run, and watch it get there.
     Deploy(Deploy),
+    /// Serve GDB on this machine for a device anywhere, sealed between the two.
+    Debug(Debug),
     /// Show updates.
     #[command(subcommand)]
     Update(Update),
@@ -225,6 +227,9 @@ pub(crate) struct MakeBundle {
     /// Starts of the device that a new version survives without being confirmed.
     #[arg(long, value_name = "N")]
     pub(crate) trial_boots: Option<u32>,
+    /// Public key (text or file) of a developer who may debug it; up to four. Without any, nobody can.
+    #[arg(long = "debug-key", value_name = "KEY")]
+    pub(crate) debug_keys: Vec<String>,
     /// Description of the board; by default that of the virtual board.
     #[arg(long, value_name = "BOARD.TOML")]
     pub(crate) board: Option<PathBuf>,
@@ -373,6 +378,27 @@ pub(crate) struct Deploy {
     pub(crate) timeout: u64,
 }
 
+#[derive(Args)]
+pub(crate) struct Debug {
+    /// Id or name of the device.
+    pub(crate) device: String,
+    /// Port of this machine for GDB; 0 takes a free one.
+    #[arg(long, default_value_t = 3333, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Start GDB on this terminal, and end with it.
+    #[arg(long)]
+    pub(crate) gdb: bool,
+    /// The program that the bundle was made from: what is proved equal is not fetched from the device.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) elf: Option<PathBuf>,
+    /// End the session of whoever debugs the device now.
+    #[arg(long)]
+    pub(crate) takeover: bool,
+    /// Your debug key; by default the one in the configuration folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Update {
     /// Show updates of a device, newest first, with the stages they reached.
@@ -470,7 +496,7 @@ pub(crate) enum Token {
         /// Account that acts with it; your own if absent.
         #[arg(long)]
         account: Option<String>,
-        /// viewer, developer, operator, factory or admin; may be given more than once.
+        /// viewer, developer, operator, debugger, factory or admin; may be given more than once.
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
         /// Days until it stops working; never if absent.

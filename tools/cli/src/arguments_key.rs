@@ -11,12 +11,18 @@ pub(crate) enum Key {
         /// Where to write it; by default in the configuration folder.
         #[arg(short, long)]
         output: Option<PathBuf>,
+        /// Make the key by which you debug devices instead.
+        #[arg(long)]
+        debug: bool,
     },
     /// Show the public half of a key.
     Show {
         /// The key file; by default the one in the configuration folder.
         #[arg(long)]
         key: Option<PathBuf>,
+        /// Of the key by which you debug devices.
+        #[arg(long)]
+        debug: bool,
     },
     /// Make, sign, push and show sets of keys: who may sign bundles for your devices.
     #[command(subcommand)]

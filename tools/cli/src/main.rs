@@ -43,6 +43,7 @@ fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Device(command) => commands::device::run(&session, command),
         Command::App(command) => commands::app::run(&session, command),
         Command::Deploy(deploy) => commands::deploy::run(&session, deploy),
+        Command::Debug(debug) => commands::debug::run(&session, debug),
         Command::Update(command) => commands::update::run(&session, command),
         Command::Logs(logs) => commands::logs::logs(&session, logs),
         Command::Events(events) => commands::logs::events(&session, events),

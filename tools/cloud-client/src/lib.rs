@@ -4,6 +4,7 @@
 //! stream of server-sent events and comes back by itself, with the last id it saw, when the connection breaks.
 #![forbid(unsafe_code)]
 
+mod debug;
 mod error;
 mod follow;
 mod routes;
@@ -17,6 +18,7 @@ use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+pub use debug::{DebugRecord, DebugRecords};
 pub use error::ClientError;
 pub use follow::Follow;
 pub use routes::{ClaimAnswer, LogQuery};

@@ -256,6 +256,6 @@ impl LogQuery {
     }
 }
 
-fn device_path(device: &str, rest: &str) -> String {
+pub(crate) fn device_path(device: &str, rest: &str) -> String {
     format!("/api/v1/devices/{}{rest}", escaped(device))
 }

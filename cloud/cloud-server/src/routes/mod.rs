@@ -1,6 +1,7 @@
 //! The routes. What each demands of its caller stands in its signature.
 
 mod bundles;
+mod debug;
 mod devices;
 mod owner;
 mod records;
@@ -30,6 +31,8 @@ pub(crate) fn open_api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(devices::show, devices::change))
         .routes(routes!(devices::claim))
         .routes(routes!(devices::command))
+        .routes(routes!(debug::open))
+        .routes(routes!(debug::frames, debug::send))
         .routes(routes!(updates::set_target))
         .routes(routes!(updates::list))
         .routes(routes!(bundles::list, bundles::push))

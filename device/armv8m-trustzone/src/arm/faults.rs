@@ -34,6 +34,8 @@ pub struct ApplicationFault {
     pub program_counter: u32,
     /// Address that was touched, if the processor told.
     pub address: Option<u32>,
+    /// The status registers behind it.
+    pub registers: FaultRegisters,
 }
 
 /// A fault of the hypervisor.
@@ -100,7 +102,7 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
     let (program_counter, registers) = with_frame(exc_return, registers);
     let (offence, address) = classify(&registers);
     PENDING.with(|p| {
-        p.get_or_insert(ApplicationFault { offence, program_counter, address });
+        p.get_or_insert(ApplicationFault { offence, program_counter, address, registers });
     });
     super::switch::pend_executor();
 }
@@ -160,7 +162,7 @@ pub(super) fn was_asleep(exc_return: u32) -> bool {
 }
 
 /// Stack pointer of the application, behind the frame that the exception pushed.
-fn application_stack(exc_return: u32) -> u32 {
+pub(super) fn application_stack(exc_return: u32) -> u32 {
     let (msp_ns, psp_ns, control_ns): (u32, u32, u32);
     // SAFETY: reads the non-secure stack pointers.
     unsafe {

@@ -104,6 +104,11 @@ fn test_target(address: u32, unprivileged: bool) -> u32 {
     answer
 }
 
+/// Whether `address` is not the application's: secure, or a gateway.
+pub(super) fn is_secure(address: u32) -> bool {
+    test_target(address, false) & SECURE != 0
+}
+
 /// Copies `[address, address + out.len())` of the application's memory, if it may read it.
 pub fn copy_in(address: u32, out: &mut [u8]) -> bool {
     let Ok(len) = u32::try_from(out.len()) else { return false };

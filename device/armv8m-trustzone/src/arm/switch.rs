@@ -8,14 +8,15 @@ use super::registers::{
     MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
     SHPR2, SHPR3, SYST_CSR, VTOR,
 };
-use super::{faults, partition};
+use super::{debug, faults, partition};
 use core::cell::UnsafeCell;
 
 // Order and offsets are known to the assembly below.
+#[derive(Clone, Copy)]
 #[repr(C)]
-struct Context {
-    r4_r11: [u32; 8],
-    exc_return: u32,
+pub(super) struct Context {
+    pub(super) r4_r11: [u32; 8],
+    pub(super) exc_return: u32,
     psp: u32,
     psplim: u32,
     basepri: u32,
@@ -153,6 +154,8 @@ static bulkhead_next: ExecutorOnly<Next> =
 pub enum Interrupted {
     /// Not running: the idle thread was.
     Stopped,
+    /// Held for a debugger: see [`debug`].
+    Held,
     /// In its thread, interrupts open; or asleep with nothing to wake it.
     Thread,
     /// In one of its interrupt handlers, or about to enter one.
@@ -220,9 +223,27 @@ pub fn enter_idle() -> ! {
 
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_execute(exc_return: u32) {
-    let running = current() == APPLICATION.get();
-    let order = bulkhead_poll(if running { interrupted(exc_return) } else { Interrupted::Stopped });
-    let unwind_msp = match order {
+    let mut unwind_msp = slice(exc_return);
+    // Held for a debugger, the application does not go on, and everything else does.
+    while unwind_msp == 0 && debug::is_held() {
+        // SAFETY: waits; the tick wakes it at the latest.
+        unsafe { core::arch::asm!("wfi", options(nomem, nostack, preserves_flags)) };
+        unwind_msp = slice(exc_return);
+    }
+    let next = Next { context: current(), unwind_msp };
+    // SAFETY: executor only.
+    unsafe { *bulkhead_next.get() = next };
+}
+
+/// Lets the board work, and does what it orders. Returns the MSP of the unwinding chain, 0 if none is needed.
+fn slice(exc_return: u32) -> u32 {
+    let running = application_is_current();
+    let interrupted = match (running, debug::is_held()) {
+        (false, _) => Interrupted::Stopped,
+        (true, true) => Interrupted::Held,
+        (true, false) => interrupted(exc_return),
+    };
+    match bulkhead_poll(interrupted) {
         Order::Continue => 0,
         Order::Stop => abandon(running),
         // Its handlers may still be active: the chain has to run first.
@@ -232,10 +253,24 @@ extern "C" fn bulkhead_execute(exc_return: u32) {
             prepare_application(vector_table, stack_pointer, entry);
             0
         }
-    };
-    let next = Next { context: current(), unwind_msp };
+    }
+}
+
+/// Whether the application, and not the idle thread, goes on after the executor.
+pub(super) fn application_is_current() -> bool {
+    current() == APPLICATION.get()
+}
+
+/// The application's context as the executor found it.
+pub(super) fn application_context() -> Context {
     // SAFETY: executor only.
-    unsafe { *bulkhead_next.get() = next };
+    unsafe { *APPLICATION.get() }
+}
+
+/// Changes r4 to r11 of the application.
+pub(super) fn set_application_registers(r4_r11: [u32; 8]) {
+    // SAFETY: executor only; the assembly reads it when the executor is done.
+    unsafe { (*APPLICATION.get()).r4_r11 = r4_r11 };
 }
 
 fn current() -> *mut Context {
@@ -275,6 +310,7 @@ fn handler_is_due() -> bool {
 /// Silences the application for good and makes the idle thread current. Returns the MSP of the unwinding chain, 0 if
 /// none is needed.
 fn abandon(running: bool) -> u32 {
+    debug::forget();
     let n_active = silence();
     if !running {
         return 0;

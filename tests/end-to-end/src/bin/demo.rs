@@ -40,6 +40,9 @@ fn stay(fleet: &Fleet, mut device: Device) {
     println!("  bulkhead logs -f demo                          its log, live");
     println!("  bulkhead app bundle target/apps/hello-c-v1.elf --name hello --version 3 -o hello-3.bundle");
     println!("  bulkhead deploy -d demo ./hello-3.bundle       sign and deploy version 1 as a new release");
+    println!(
+        "  bulkhead debug demo --elf target/apps/hello-c-v2.elf --gdb   GDB at the device, through the server"
+    );
     println!("  bulkhead device restart demo --hypervisor      all of the device");
     println!("  curl -s {}/api/v1/info", fleet.server.url);
     println!("\nserver   {}", fleet.server.url);

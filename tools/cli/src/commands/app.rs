@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
-    AreaDifference, BuildError, Confirm, Format, Policy, Purpose, Release, Reserved, Revisions, build,
+    AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugKeys, Format, Policy, Purpose, Release, Reserved, Revisions, build,
     compare, read_image,
 };
 use bulkhead_cloud_api::{
@@ -100,6 +100,7 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
             trial_window_s: make.trial_window,
             trial_boots: make.trial_boots,
             gives_up_owned: make.give_up_owned,
+            debug_keys: debug_keys(&make.debug_keys)?,
         },
         reserved: &reserved,
     };
@@ -115,6 +116,14 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         vec![format!("{} ({} B) {name} {} {manifest}", output.display(), made.file.len(), make.version)]
     });
     Ok(())
+}
+
+fn debug_keys(texts: &[String]) -> Result<DebugKeys, Failure> {
+    let keys = texts.iter().map(|text| super::key::public_debug(text)).collect::<Result<Vec<_>, _>>()?;
+    DebugKeys::new(&keys).ok_or_else(|| {
+        let what = format!("{} debug keys are more than a bundle can name", keys.len());
+        Failure::new(ExitCode::File, what, format!("name at most {DEBUG_KEYS_MAX} developers"))
+    })
 }
 
 fn reserve(purpose: Purpose, spans: &[Span]) -> impl Iterator<Item = Reserved> {

@@ -1,8 +1,12 @@
-//! The key that signs an owner's bundles. It never leaves this machine.
+//! The key that signs an owner's bundles, and the one by which a developer debugs. Neither leaves this machine.
 
 use std::path::{Path, PathBuf};
 
-use bulkhead_bundle_builder::{KeyError, Signer, generate_key, load_key, parse_public_key, write_public_key};
+use bulkhead_bundle_builder::{
+    KeyError, Signer, generate_debug_key, generate_key, load_debug_key, load_key, parse_public_debug_key,
+    parse_public_key, write_public_debug_key, write_public_key,
+};
+use bulkhead_device_identity::public_key;
 use serde_json::json;
 
 use super::Session;
@@ -12,8 +16,14 @@ use crate::failure::{ExitCode, Failure};
 
 pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
     match command {
-        Key::Generate { output } => generate(session, output),
-        Key::Show { key } => {
+        Key::Generate { output, debug: true } => generate_debug(session, output),
+        Key::Show { key, debug: true } => {
+            let path = debug_path_or_default(key.as_deref())?;
+            show_debug(session, &path, &load_debug(Some(&path))?);
+            Ok(())
+        }
+        Key::Generate { output, debug: false } => generate(session, output),
+        Key::Show { key, debug: false } => {
             let path = path_or_default(key.as_deref())?;
             show(session, &path, &load(Some(&path))?);
             Ok(())
@@ -70,6 +80,54 @@ pub(crate) fn path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
     match path {
         Some(path) => Ok(path.to_owned()),
         None => Ok(home()?.join("keys").join("signing.key")),
+    }
+}
+
+fn generate_debug(session: &Session<'_>, output: Option<PathBuf>) -> Result<(), Failure> {
+    let path = debug_path_or_default(output.as_deref())?;
+    if output.is_none() {
+        make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
+    }
+    let key = generate_debug_key(&path).map_err(failed)?;
+    let text = "whoever has it can debug every device whose running bundle names it";
+    session.output.note(&format!("debug key written to {}; {text}", path.display()));
+    show_debug(session, &path, &key);
+    Ok(())
+}
+
+fn show_debug(session: &Session<'_>, path: &Path, key: &[u8; 32]) {
+    let public = write_public_debug_key(&public_key(key));
+    session.output.data(&json!({ "file": path, "public_key": public }), || vec![public.clone()]);
+}
+
+/// The developer's debug key in `path`, or in its usual place.
+pub(crate) fn load_debug(path: Option<&Path>) -> Result<[u8; 32], Failure> {
+    let chosen = debug_path_or_default(path)?;
+    if path.is_none() && !chosen.exists() {
+        let what = format!("there is no debug key at {}", chosen.display());
+        let next = "make one with `bulkhead key generate --debug`, and have bundles name it (--debug-key)";
+        return Err(Failure::new(ExitCode::File, what, next));
+    }
+    load_debug_key(&chosen).map_err(failed)
+}
+
+/// A developer's public debug key, given as text or as a file that holds it; a private key file will do as well.
+pub(crate) fn public_debug(text: &str) -> Result<[u8; 32], Failure> {
+    if let Some(key) = parse_public_debug_key(text) {
+        return Ok(key);
+    }
+    let path = Path::new(text);
+    let held = std::fs::read_to_string(path).ok();
+    if let Some(key) = held.and_then(|held| parse_public_debug_key(&held)) {
+        return Ok(key);
+    }
+    load_debug_key(path).map(|key| public_key(&key)).map_err(failed)
+}
+
+fn debug_path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
+    match path {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(home()?.join("keys").join("debug.key")),
     }
 }
 

@@ -37,7 +37,11 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
             }
             system::run_delta_bench(workspace, &[])
         }
-        _ => bail!("no bench `{name}`; there are: footprint, link, device, update"),
+        "debug" => {
+            system::prepare(workspace)?;
+            system::run(workspace, "bench-debug", &[])
+        }
+        _ => bail!("no bench `{name}`; there are: footprint, link, device, update, debug"),
     }
 }
 

@@ -1,0 +1,142 @@
+//! The application as the debug agent reaches it on this board.
+
+use bulkhead_armv8m_trustzone as world;
+use bulkhead_chip_mps2_an505::Breakpoints;
+use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
+use bulkhead_debug_protocol::{Region, RegionKind, Register, RegisterFile, Words};
+use world::debug::RegisterRefused;
+use world::memory_check::{copy_in, copy_out};
+
+use crate::board;
+
+/// Longest access of an exact width in bytes.
+const WORD: usize = 4;
+
+/// The application; for the executor alone.
+pub(crate) struct Target {
+    breakpoints: Breakpoints,
+}
+
+impl Target {
+    pub(crate) fn new(breakpoints: Breakpoints) -> Self {
+        Self { breakpoints }
+    }
+}
+
+fn width_bytes(width: Width) -> usize {
+    match width {
+        Width::Any | Width::Word => WORD,
+        Width::Half => 2,
+        Width::Byte => 1,
+    }
+}
+
+/// Whether a range can be touched with accesses of exactly this width.
+fn is_aligned(address: u32, len: usize, width: Width) -> bool {
+    let bytes = width_bytes(width);
+    address as usize % bytes == 0 && len % bytes == 0
+}
+
+/// Whether the range lies in memory that the application may write to. All of the rest is flash.
+fn is_writable(address: u32, len: u32) -> bool {
+    board::APPLICATION_REGIONS.iter().any(|(base, length, writable)| {
+        let end = address.checked_sub(*base).and_then(|offset| offset.checked_add(len));
+        *writable && end.is_some_and(|end| end <= *length)
+    })
+}
+
+impl Memory for Target {
+    fn read(&mut self, address: u32, out: &mut [u8]) -> Result<(), AccessRefused> {
+        // The check is made for each piece, so that its time is bounded.
+        for (index, piece) in out.chunks_mut(256).enumerate() {
+            let offset = u32::try_from(index * 256).map_err(|_| AccessRefused::Forbidden)?;
+            let address = address.checked_add(offset).ok_or(AccessRefused::Forbidden)?;
+            if !copy_in(address, piece) {
+                return Err(AccessRefused::Forbidden);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_secure(&self, address: u32) -> bool {
+        world::debug::is_secure(address)
+    }
+
+    fn vector_table(&self) -> u32 {
+        world::debug::vector_table()
+    }
+}
+
+impl DebugTarget for Target {
+    fn hold(&mut self) {
+        world::debug::hold();
+    }
+
+    fn run(&mut self, interrupts: Interrupts) {
+        world::debug::release(interrupts == Interrupts::Held);
+    }
+
+    fn registers(&mut self) -> RegisterFile {
+        let registers = world::debug::registers();
+        let (core, system) = (Words(registers.core), Words(registers.system));
+        RegisterFile { core, system, float: None }
+    }
+
+    fn write_register(&mut self, register: Register, value: u32) -> Result<(), AccessRefused> {
+        let written = match usize::from(register.0) {
+            number @ 0..=15 => world::debug::write_core(number, value),
+            25 => world::debug::write_core(16, value),
+            number @ 26..=33 => world::debug::write_system(number - 26, value),
+            _ => Err(RegisterRefused::Unknown),
+        };
+        written.map_err(|refused| match refused {
+            RegisterRefused::Unknown => AccessRefused::Unsupported,
+            RegisterRefused::OutsideMemory => AccessRefused::Forbidden,
+        })
+    }
+
+    fn read_exact(&mut self, address: u32, out: &mut [u8], width: Width) -> Result<(), AccessRefused> {
+        if !is_aligned(address, out.len(), width) {
+            return Err(AccessRefused::Unsupported);
+        }
+        // All that can be read here is memory, where the width makes no difference.
+        self.read(address, out)
+    }
+
+    fn write(&mut self, address: u32, bytes: &[u8], width: Width) -> Result<(), AccessRefused> {
+        if width != Width::Any && !is_aligned(address, bytes.len(), width) {
+            return Err(AccessRefused::Unsupported);
+        }
+        if copy_out(address, bytes) { Ok(()) } else { Err(AccessRefused::Forbidden) }
+    }
+
+    fn patch(&mut self, address: u32, half: u16) -> Result<u16, AccessRefused> {
+        let mut stood = [0; 2];
+        if address & 1 != 0 || !copy_in(address, &mut stood) {
+            return Err(AccessRefused::Forbidden);
+        }
+        if is_writable(address, 2) {
+            if !copy_out(address, &half.to_le_bytes()) {
+                return Err(AccessRefused::Forbidden);
+            }
+        } else if self.breakpoints.patch(address as usize, half).is_none() {
+            return Err(AccessRefused::Forbidden);
+        }
+        world::debug::code_changed();
+        Ok(u16::from_le_bytes(stood))
+    }
+
+    fn now_us(&self) -> u64 {
+        world::tick::now_us()
+    }
+
+    fn build(&self) -> &'static [u8] {
+        env!("CARGO_PKG_VERSION").as_bytes()
+    }
+
+    fn region(&self, index: usize) -> Option<Region> {
+        let (address, len, writable) = *board::APPLICATION_REGIONS.get(index)?;
+        let kind = if writable { RegionKind::Ram } else { RegionKind::Code };
+        Some(Region { address, len, kind })
+    }
+}

@@ -1,0 +1,276 @@
+//! The application as a debugger sees it: held by the executor, its registers gathered from where they lie.
+//!
+//! Held means that the executor (PendSV_S) does not return: the frame that the processor pushed for it stays on the
+//! application's stack, every interrupt of the application waits beneath the executor's priority, and the executor goes
+//! on polling. All functions are for the executor alone, while [`may_hold`] is true.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::faults::application_stack;
+use super::memory_check::{copy_in, copy_out, is_secure as attributed_secure};
+use super::registers::{self as scs, NON_SECURE_ALIAS, VTOR};
+use super::switch::{application_context, application_is_current};
+
+/// r0 to r12, sp, lr, pc, xpsr.
+pub const CORE_REGISTERS: usize = 17;
+/// msp, psp, primask, basepri, faultmask, control, msplim, psplim.
+pub const SYSTEM_REGISTERS: usize = 8;
+
+// DDI 0553, B3.19.
+const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
+const EXC_RETURN_NO_FLOAT: u32 = 1 << 4;
+const EXC_RETURN_THREAD: u32 = 1 << 3;
+const CONTROL_PROCESS_STACK: u32 = 1 << 1;
+
+const FRAME_BYTES: usize = 32;
+/// A frame with floating-point state, or with room for it.
+const FLOAT_FRAME_BYTES: usize = 104;
+/// RETPSR bit 9: a word lies between frame and stack, so that the frame is aligned to 8 bytes.
+const XPSR_ALIGNED: u32 = 1 << 9;
+/// What of xPSR the processor wants back as it was: the exception's number, the alignment, and Thumb state.
+const XPSR_KEPT: u32 = 0x1FF | XPSR_ALIGNED | 1 << 24;
+
+macro_rules! write_banked {
+    ($name:literal, $value:expr) => {{
+        let value: u32 = $value;
+        // SAFETY: writes a banked register of the application; none is used by this image.
+        unsafe {
+            core::arch::asm!(concat!("msr ", $name, ", {0}"), in(reg) value, options(nomem, nostack))
+        };
+    }};
+}
+
+/// Stands in [`MASK_TO_RESTORE`] for "nothing".
+const NOTHING: u32 = u32::MAX;
+
+static HELD: AtomicBool = AtomicBool::new(false);
+/// The application's own PRIMASK while it runs with its interrupts held back.
+static MASK_TO_RESTORE: AtomicU32 = AtomicU32::new(NOTHING);
+
+/// Registers of the application.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Registers {
+    /// r0 to r12, sp, lr, pc, xpsr.
+    pub core: [u32; CORE_REGISTERS],
+    /// msp, psp, primask, basepri, faultmask, control, msplim, psplim.
+    pub system: [u32; SYSTEM_REGISTERS],
+}
+
+/// Where a register was not written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RegisterRefused {
+    /// There is none of that number, or it must not be written.
+    Unknown,
+    /// A stack pointer outside the application's memory.
+    OutsideMemory,
+}
+
+/// Whether the application can be held now: it runs, and is not inside a gateway.
+pub fn may_hold() -> bool {
+    application_is_current() && exc_return() & EXC_RETURN_SECURE_STACK == 0
+}
+
+/// Keeps the application where it stands when the slice ends.
+pub fn hold() {
+    HELD.store(true, Ordering::Relaxed);
+    restore_mask();
+}
+
+fn restore_mask() {
+    let mask = MASK_TO_RESTORE.swap(NOTHING, Ordering::Relaxed);
+    if mask != NOTHING {
+        write_primask(mask);
+    }
+}
+
+/// Lets it go on when the slice ends. `interrupts_held`: its interrupts wait until the next [`hold`].
+pub fn release(interrupts_held: bool) {
+    HELD.store(false, Ordering::Relaxed);
+    // It may be let go in the middle of a step: its developer is gone.
+    restore_mask();
+    if interrupts_held {
+        MASK_TO_RESTORE.store(system_registers()[2], Ordering::Relaxed);
+        write_primask(1);
+    }
+}
+
+/// Whether the executor is to stay.
+pub(super) fn is_held() -> bool {
+    HELD.load(Ordering::Relaxed) && may_hold()
+}
+
+/// The application's context was thrown away.
+pub(super) fn forget() {
+    HELD.store(false, Ordering::Relaxed);
+    MASK_TO_RESTORE.store(NOTHING, Ordering::Relaxed);
+}
+
+/// The application's registers; those in a frame that cannot be read are 0.
+pub fn registers() -> Registers {
+    let context = application_context();
+    let frame_at = frame_address();
+    let frame = frame(frame_at);
+    let [r0, r1, r2, r3, r12, lr, pc, xpsr] = frame;
+    let [r4, r5, r6, r7, r8, r9, r10, r11] = context.r4_r11;
+    let sp = unstacked(frame_at, xpsr);
+    let mut system = system_registers();
+    if let Some(running) = system.get_mut(usize::from(on_process_stack())) {
+        *running = sp;
+    }
+    let mask = MASK_TO_RESTORE.load(Ordering::Relaxed);
+    if mask != NOTHING {
+        system[2] = mask;
+    }
+    let core = [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, sp, lr, pc & !1, xpsr & !XPSR_ALIGNED];
+    Registers { core, system }
+}
+
+/// Writes core register `number` (0 to 15, 16 for xpsr).
+///
+/// # Errors
+/// [`RegisterRefused`]; nothing was written.
+pub fn write_core(number: usize, value: u32) -> Result<(), RegisterRefused> {
+    let in_frame = match number {
+        0..=3 => number,
+        4..=11 => {
+            let mut context = application_context();
+            if let Some(place) = context.r4_r11.get_mut(number - 4) {
+                *place = value;
+            }
+            super::switch::set_application_registers(context.r4_r11);
+            return Ok(());
+        }
+        12 => 4,
+        13 => return move_frame(value),
+        14 => 5,
+        15 => 6,
+        16 => 7,
+        _ => return Err(RegisterRefused::Unknown),
+    };
+    let frame_at = frame_address();
+    let value = match in_frame {
+        6 => value & !1,
+        7 => value & !XPSR_KEPT | frame(frame_at)[7] & XPSR_KEPT,
+        _ => value,
+    };
+    let at = frame_at.wrapping_add(u32::try_from(in_frame * 4).unwrap_or_default());
+    if copy_out(at, &value.to_le_bytes()) { Ok(()) } else { Err(RegisterRefused::OutsideMemory) }
+}
+
+/// Writes system register `number`, counted as in [`Registers::system`].
+///
+/// # Errors
+/// [`RegisterRefused`]; nothing was written.
+pub fn write_system(number: usize, value: u32) -> Result<(), RegisterRefused> {
+    if number == usize::from(on_process_stack()) {
+        return move_frame(value);
+    }
+    match number {
+        0 => write_banked!("msp_ns", value & !3),
+        1 => write_banked!("psp_ns", value & !3),
+        2 => write_primask(value & 1),
+        3 => write_banked!("basepri_ns", value & 0xFF),
+        4 => write_banked!("faultmask_ns", value & 1),
+        6 => write_banked!("msplim_ns", value & !7),
+        7 => write_banked!("psplim_ns", value & !7),
+        _ => return Err(RegisterRefused::Unknown),
+    }
+    Ok(())
+}
+
+/// Whether a branch to `address` leaves the application's world.
+pub fn is_secure(address: u32) -> bool {
+    attributed_secure(address)
+}
+
+/// Address of the application's vector table.
+pub fn vector_table() -> u32 {
+    scs::read(VTOR + NON_SECURE_ALIAS)
+}
+
+/// Makes sure that code which was written is what is executed next.
+pub fn code_changed() {
+    scs::barrier();
+}
+
+fn exc_return() -> u32 {
+    application_context().exc_return
+}
+
+fn frame_address() -> u32 {
+    application_stack(exc_return())
+}
+
+fn frame_bytes() -> usize {
+    if exc_return() & EXC_RETURN_NO_FLOAT == 0 { FLOAT_FRAME_BYTES } else { FRAME_BYTES }
+}
+
+/// r0 to r3, r12, lr, pc, xpsr.
+fn frame(at: u32) -> [u32; 8] {
+    let mut bytes = [0; FRAME_BYTES];
+    let mut words = [0; 8];
+    if copy_in(at, &mut bytes) {
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+    }
+    words
+}
+
+/// The stack pointer behind a frame.
+fn unstacked(frame_at: u32, xpsr: u32) -> u32 {
+    let padding = if xpsr & XPSR_ALIGNED == 0 { 0 } else { 4 };
+    frame_at.wrapping_add(u32::try_from(frame_bytes()).unwrap_or_default()).wrapping_add(padding)
+}
+
+fn on_process_stack() -> bool {
+    exc_return() & EXC_RETURN_THREAD != 0 && system_registers()[5] & CONTROL_PROCESS_STACK != 0
+}
+
+/// Moves the frame so that the stack pointer behind it becomes `sp`.
+fn move_frame(sp: u32) -> Result<(), RegisterRefused> {
+    let len = frame_bytes();
+    let padding = sp & 4;
+    let to = (sp & !3).wrapping_sub(padding).wrapping_sub(u32::try_from(len).unwrap_or_default());
+    let mut bytes = [0; FLOAT_FRAME_BYTES];
+    let Some(frame) = bytes.get_mut(..len) else { return Err(RegisterRefused::Unknown) };
+    if !copy_in(frame_address(), frame) {
+        return Err(RegisterRefused::OutsideMemory);
+    }
+    // The byte of RETPSR that holds bit 9.
+    if let Some(byte) = frame.get_mut(29) {
+        *byte = *byte & !2 | if padding == 0 { 0 } else { 2 };
+    }
+    let system = system_registers();
+    let limit = if on_process_stack() { system[7] } else { system[6] };
+    if to < limit || !copy_out(to, frame) {
+        return Err(RegisterRefused::OutsideMemory);
+    }
+    if on_process_stack() {
+        write_banked!("psp_ns", to);
+    } else {
+        write_banked!("msp_ns", to);
+    }
+    Ok(())
+}
+
+fn system_registers() -> [u32; SYSTEM_REGISTERS] {
+    let (msp, psp, primask, basepri, faultmask, control, msplim, psplim);
+    // SAFETY: reads the application's banked registers.
+    unsafe {
+        core::arch::asm!("mrs {0}, msp_ns", "mrs {1}, psp_ns", "mrs {2}, primask_ns", "mrs {3}, basepri_ns",
+            out(reg) msp, out(reg) psp, out(reg) primask, out(reg) basepri,
+            options(nomem, nostack, preserves_flags));
+    }
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("mrs {0}, faultmask_ns", "mrs {1}, control_ns", "mrs {2}, msplim_ns", "mrs {3}, psplim_ns",
+            out(reg) faultmask, out(reg) control, out(reg) msplim, out(reg) psplim,
+            options(nomem, nostack, preserves_flags));
+    }
+    [msp, psp, primask, basepri, faultmask, control, msplim, psplim]
+}
+
+fn write_primask(value: u32) {
+    write_banked!("primask_ns", value);
+}

@@ -1,0 +1,291 @@
+//! A developer's debug session: its tunnel, its agent, and what the rest of the hypervisor has to know of it.
+//!
+//! A session needs two: the server, which opens it over its own authenticated link, and a developer whose key the
+//! running bundle names. The first handshake message can be replayed, so nothing happens to the application before the
+//! first sealed message was opened.
+
+use bulkhead_bundle_format::DebugKeys;
+use bulkhead_debug_agent::{Agent, DebugTarget, StopCause};
+use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
+use bulkhead_developer_seal::{
+    ANSWER_LEN, Binding, DeviceKeys, DeviceTunnel, FIRST_LEN, Refused, SEAL_LEN, answer,
+};
+use bulkhead_device_identity::{device_id, public_key};
+use bulkhead_link_protocol::{DebugClosed, DebugEnd, DebugFrame, DeviceMessage, FaultKind};
+
+use crate::application::Offence;
+use crate::link::Link;
+
+/// Room for the longest sealed message.
+const SEALED_LEN_MAX: usize = MESSAGE_LEN_MAX + SEAL_LEN;
+
+struct Session {
+    number: u32,
+    manifest: [u8; 32],
+    tunnel: DeviceTunnel,
+    /// The answer of the handshake, until it is sent.
+    answer: Option<[u8; ANSWER_LEN]>,
+}
+
+/// A session that waits for its handshake.
+#[derive(Clone, Copy)]
+struct Opening {
+    number: u32,
+    first: [u8; FIRST_LEN],
+    ephemeral: [u8; 32],
+}
+
+/// What became of a session, for the device's log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    /// A developer proved to be one whom the running bundle names.
+    Attached,
+    /// The session is over, and the application runs.
+    Detached,
+    /// A session was not begun.
+    Refused(DebugEnd),
+}
+
+impl core::fmt::Display for Change {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Attached => write!(f, "a debugger is attached"),
+            Self::Detached => write!(f, "the debugger is gone"),
+            Self::Refused(end) => write!(f, "a debugger was refused: {end:?}"),
+        }
+    }
+}
+
+/// The session, if there is one, and the agent.
+pub(crate) struct Debug<'w> {
+    private: [u8; 32],
+    device: [u8; 16],
+    agent: &'w mut Agent,
+    session: Option<Session>,
+    opening: Option<Opening>,
+    closed: Option<DebugClosed>,
+    attached: bool,
+    refused: Option<DebugEnd>,
+}
+
+impl<'w> Debug<'w> {
+    /// `private` is the device's static key.
+    pub(crate) fn new(private: [u8; 32], agent: &'w mut Agent) -> Self {
+        Self {
+            private,
+            device: *device_id(&public_key(&private)).as_bytes(),
+            agent,
+            session: None,
+            opening: None,
+            closed: None,
+            attached: false,
+            refused: None,
+        }
+    }
+
+    /// Whether the next slice should follow soon.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.session.is_some() || self.opening.is_some() || self.closed.is_some()
+    }
+
+    /// Whether faults and breakpoints are a developer's to see.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.agent.is_attached()
+    }
+
+    /// Whether the application stands still, or moves by steps, by a developer's order.
+    pub(crate) fn is_moving_it(&self) -> bool {
+        self.agent.is_moving_it()
+    }
+
+    pub(crate) fn wants_halt(&self) -> bool {
+        self.agent.wants_halt()
+    }
+
+    /// The server opens a session, in place of one that is there. `ephemeral` is 32 fresh random bytes.
+    pub(crate) fn open(
+        &mut self,
+        frame: &DebugFrame<'_>,
+        ephemeral: [u8; 32],
+        target: &mut impl DebugTarget,
+    ) {
+        self.leave(target);
+        match <[u8; FIRST_LEN]>::try_from(&**frame.bytes) {
+            Ok(first) => self.opening = Some(Opening { number: frame.session, first, ephemeral }),
+            Err(_) => self.refuse(frame.session, DebugEnd::Handshake),
+        }
+    }
+
+    /// Whether somebody waits for [`Self::shake_hands`].
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// Shakes hands with who waits. Out of line and not where a frame arrives: a handshake takes much stack.
+    #[inline(never)]
+    pub(crate) fn shake_hands(&mut self, running: Option<([u8; 32], &DebugKeys)>) {
+        let Some(opening) = self.opening.take() else { return };
+        match self.answer(&opening, running) {
+            Ok(session) => self.session = Some(session),
+            Err(end) => self.refuse(opening.number, end),
+        }
+    }
+
+    fn refuse(&mut self, session: u32, end: DebugEnd) {
+        self.refused = Some(end);
+        self.closed = Some(DebugClosed { session, end });
+    }
+
+    fn answer(
+        &self,
+        opening: &Opening,
+        running: Option<([u8; 32], &DebugKeys)>,
+    ) -> Result<Session, DebugEnd> {
+        let Some((manifest, named)) = running.filter(|(_, named)| !named.is_empty()) else {
+            return Err(DebugEnd::NoKey);
+        };
+        let keys = DeviceKeys { private: self.private, ephemeral: opening.ephemeral };
+        let binding = Binding { device: self.device, manifest, session: opening.number };
+        match answer(&keys, &binding, &opening.first, |key| named.names(key)) {
+            Ok((answer, tunnel)) => {
+                Ok(Session { number: opening.number, manifest, tunnel, answer: Some(answer) })
+            }
+            Err(Refused::Handshake) => Err(DebugEnd::Handshake),
+            Err(Refused::OtherKey) => Err(DebugEnd::OtherKey),
+        }
+    }
+
+    /// A sealed message came.
+    pub(crate) fn frame(&mut self, frame: &DebugFrame<'_>, target: &mut impl DebugTarget) {
+        let Some(session) = self.session.as_mut().filter(|session| session.number == frame.session) else {
+            return;
+        };
+        let mut bytes = [0; SEALED_LEN_MAX];
+        let opened = bytes.get_mut(..frame.bytes.len()).and_then(|room| {
+            room.copy_from_slice(frame.bytes);
+            session.tunnel.open(room)
+        });
+        let request = opened.and_then(|len| bytes.get(..len));
+        if !request.is_some_and(|request| self.agent.request(request)) {
+            self.end(DebugEnd::Broken, target);
+        }
+    }
+
+    /// The server ends a session.
+    pub(crate) fn close(&mut self, number: u32, target: &mut impl DebugTarget) {
+        let opening = self.opening.is_some_and(|opening| opening.number == number);
+        if opening || self.session.as_ref().is_some_and(|session| session.number == number) {
+            self.leave(target);
+        }
+    }
+
+    /// The link is gone, and with it who looked.
+    pub(crate) fn link_lost(&mut self, target: &mut impl DebugTarget) {
+        self.closed = None;
+        self.leave(target);
+    }
+
+    fn end(&mut self, end: DebugEnd, target: &mut impl DebugTarget) {
+        if let Some(session) = &self.session {
+            self.closed = Some(DebugClosed { session: session.number, end });
+        }
+        self.leave(target);
+    }
+
+    fn leave(&mut self, target: &mut impl DebugTarget) {
+        self.opening = None;
+        if self.session.take().is_some() {
+            self.agent.detach(target);
+        }
+    }
+
+    /// The application came to a stand by a fault or a breakpoint.
+    pub(crate) fn faulted(&mut self, offence: &Offence, target: &mut impl DebugTarget) {
+        let cause = match offence.kind {
+            FaultKind::Breakpoint => StopCause::Breakpoint,
+            FaultKind::SecureAccess
+            | FaultKind::BadExecution
+            | FaultKind::StackOverflow
+            | FaultKind::InterruptFlood
+            | FaultKind::InterruptsMasked
+            | FaultKind::BusError
+            | FaultKind::UsageFault
+            | FaultKind::Escalated
+            | FaultKind::MemoryProtection => StopCause::Fault(Faults {
+                cfsr: offence.status.cfsr,
+                hfsr: 0,
+                sfsr: offence.status.sfsr,
+                mmfar: offence.address.unwrap_or_default(),
+                bfar: offence.address.unwrap_or_default(),
+            }),
+        };
+        self.agent.stopped(cause, target);
+    }
+
+    /// The application stands still because [`Self::wants_halt`].
+    pub(crate) fn halted(&mut self, target: &mut impl DebugTarget) {
+        self.agent.stopped(StopCause::HaltRequested, target);
+    }
+
+    /// The application is about to be thrown away.
+    pub(crate) fn ended(&mut self, target: &mut impl DebugTarget) {
+        self.agent.ended(target);
+    }
+
+    /// An application was started, its first own instruction at `entry`.
+    pub(crate) fn started(&mut self, manifest: [u8; 32], entry: u32, target: &mut impl DebugTarget) {
+        if self.session.as_ref().is_some_and(|session| session.manifest != manifest) {
+            // Its developer may be none of the new bundle's.
+            self.end(DebugEnd::OtherManifest, target);
+        }
+        self.agent.started(manifest, entry, target);
+    }
+
+    /// Whether a developer ordered the application to be restarted.
+    pub(crate) fn take_restart(&mut self) -> bool {
+        self.agent.take_restart()
+    }
+
+    /// What the device's log should say.
+    pub(crate) fn take_change(&mut self) -> Option<Change> {
+        if let Some(end) = self.refused.take() {
+            return Some(Change::Refused(end));
+        }
+        let attached = self.is_attached();
+        if attached == self.attached {
+            return None;
+        }
+        self.attached = attached;
+        Some(if attached { Change::Attached } else { Change::Detached })
+    }
+
+    /// Sends what is due, one message at a time. Returns whether it sent one.
+    #[inline(never)]
+    pub(crate) fn poll(&mut self, link: &mut Link<'_>, target: &mut impl DebugTarget) -> bool {
+        if !link.has_room_for_debug() {
+            return false;
+        }
+        if let Some(closed) = self.closed.take() {
+            return link.send(&DeviceMessage::DebugClosed(closed));
+        }
+        let Some(session) = &mut self.session else { return false };
+        let number = session.number;
+        let mut send = |bytes: &[u8]| {
+            link.send(&DeviceMessage::DebugFrame(DebugFrame { session: number, bytes: bytes.into() }))
+        };
+        if let Some(answer) = session.answer.take() {
+            return send(&answer);
+        }
+        let mut message = [0; SEALED_LEN_MAX];
+        let room = message.get_mut(..MESSAGE_LEN_MAX).unwrap_or_default();
+        let Some(len) = self.agent.poll(target, room) else { return false };
+        let sealed = session.tunnel.seal(&mut message, len).and_then(|len| message.get(..len));
+        match sealed {
+            Some(sealed) => send(sealed),
+            None => {
+                self.end(DebugEnd::Broken, target);
+                false
+            }
+        }
+    }
+}

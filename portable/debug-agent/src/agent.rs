@@ -1,0 +1,478 @@
+//! Requests in, replies and events out.
+
+use bulkhead_debug_protocol::{
+    Action, Answer, ApplicationReset, Checksum, Crc, Event, Hello, MEMORY_PIECE_LEN_MAX, MESSAGE_LEN_MAX,
+    Memory, MoreFollows, Nothing, Operation, PROTOCOL_VERSION, READ_LEN_MAX, REGIONS_MAX, ReadMemory,
+    RefusalReason, Refused, Region, Register, Registers, STACK_ABOVE, STACK_BELOW, STACK_LEN_MAX, SetProbe,
+    Stopped, Welcome, WriteMemory, Writer, encode_event, parse_request,
+};
+
+use crate::crc::crc;
+use crate::motion::{Motion, Stop, refusal};
+use crate::probes::{PROBES_MAX, Unpatched};
+use crate::target::{DebugTarget, Memory as _, StopCause, Width};
+
+/// Room that an answer without memory and registers takes at most, in bytes.
+const ANSWER_ROOM: usize = 96;
+/// Room for the registers of a processor with floating point.
+const REGISTERS_ROOM: usize = 288;
+/// Bytes of an answer with memory around the memory.
+const MEMORY_OVERHEAD: usize = 16;
+/// Shortest piece of memory worth an answer; less waits for the next message.
+const PIECE_LEN_MIN: usize = 64;
+/// Bytes that go into a checksum in one slice.
+const CRC_SLICE: usize = 2048;
+
+/// The request that is being answered.
+#[derive(Debug)]
+struct Inbox {
+    bytes: [u8; MESSAGE_LEN_MAX],
+    len: usize,
+    sequence: u32,
+    /// Where the operation begins that is next, and its place in the request.
+    position: usize,
+    index: u32,
+    /// What is done of it: bytes of memory or checksum, or regions.
+    done: u32,
+    crc: u32,
+}
+
+/// What the developer has to hear, beside replies.
+#[derive(Clone, Copy, Debug, Default)]
+struct News {
+    reset: bool,
+    stop: Option<Stop>,
+}
+
+/// What is behind the operations.
+#[derive(Debug)]
+struct Core {
+    motion: Motion,
+    open: bool,
+    news: News,
+    restart: bool,
+    halt_at_entry: bool,
+    manifest: [u8; 32],
+}
+
+/// How far an operation came.
+enum Outcome<'o> {
+    /// It is done; this is its answer.
+    Done(Answer<'o>),
+    /// This is a part of its answer; the same operation goes on.
+    Part(Answer<'o>),
+    /// There is no room for its answer in this message.
+    NoRoom,
+    /// It needs another slice.
+    Later,
+}
+
+/// The device's end of a debug session, behind the tunnel.
+#[derive(Debug)]
+pub struct Agent {
+    inbox: Inbox,
+    core: Core,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Agent {
+    /// No session, no application.
+    #[must_use]
+    pub const fn new() -> Self {
+        let inbox = Inbox {
+            bytes: [0; MESSAGE_LEN_MAX],
+            len: 0,
+            sequence: 0,
+            position: 0,
+            index: 0,
+            done: 0,
+            crc: 0,
+        };
+        let news = News { reset: false, stop: None };
+        let core = Core {
+            motion: Motion::new(),
+            open: false,
+            news,
+            restart: false,
+            halt_at_entry: false,
+            manifest: [0; 32],
+        };
+        Self { inbox, core }
+    }
+
+    /// Takes a request; [`Self::poll`] answers it. `false` if it is none, or the one before is not answered yet: the
+    /// developer's side broke the protocol, and the session is to be ended.
+    #[must_use]
+    pub fn request(&mut self, bytes: &[u8]) -> bool {
+        if self.inbox.len != 0 {
+            return false;
+        }
+        let Ok(request) = parse_request(bytes) else { return false };
+        let (sequence, position) = (request.sequence, request.operations.position());
+        let Some(room) = self.inbox.bytes.get_mut(..bytes.len()) else { return false };
+        room.copy_from_slice(bytes);
+        (self.inbox.len, self.inbox.sequence, self.inbox.position) = (bytes.len(), sequence, position);
+        (self.inbox.index, self.inbox.done) = (0, 0);
+        true
+    }
+
+    /// Writes the next message to the developer into `out`, which has room for `MESSAGE_LEN_MAX` bytes, and returns
+    /// its length; `None` if there is none now.
+    pub fn poll(&mut self, target: &mut impl DebugTarget, out: &mut [u8]) -> Option<usize> {
+        if self.inbox.len != 0 {
+            return self.answer(target, out);
+        }
+        if core::mem::take(&mut self.core.news.reset) {
+            let manifest = &self.core.manifest;
+            return encode_event(out, &Event::ApplicationReset(ApplicationReset { manifest }));
+        }
+        let stop = self.core.news.stop.take().filter(|_| self.core.motion.is_halted())?;
+        tell_stop(stop, target, out)
+    }
+
+    /// Whether [`Self::poll`] has something to do.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.inbox.len != 0 || self.core.open && (self.core.news.reset || self.core.news.stop.is_some())
+    }
+
+    /// Whether a session has begun: faults are the developer's to see.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.core.open
+    }
+
+    /// Whether the application stands still, or runs one step at a time, by the developer's order.
+    #[must_use]
+    pub fn is_moving_it(&self) -> bool {
+        !self.core.motion.is_free()
+    }
+
+    /// Whether [`Self::stopped`] is to be called as soon as the application is not inside a gateway.
+    #[must_use]
+    pub fn wants_halt(&self) -> bool {
+        self.core.open && self.core.motion.wants_halt()
+    }
+
+    /// Whether the developer ordered the application to be restarted since the last call.
+    #[must_use]
+    pub fn take_restart(&mut self) -> bool {
+        core::mem::take(&mut self.core.restart)
+    }
+
+    /// The application came to a stand. The agent holds it there, or lets it go on.
+    pub fn stopped(&mut self, cause: StopCause, target: &mut impl DebugTarget) {
+        if let Some(stop) = self.core.motion.stopped(cause, target) {
+            self.core.news.stop = Some(stop);
+        }
+    }
+
+    /// The application is about to be thrown away: its code is as it was.
+    pub fn ended(&mut self, target: &mut impl DebugTarget) {
+        self.core.motion.ended(target);
+        self.core.news.stop = None;
+    }
+
+    /// An application was started: probes are in place before its first instruction, which is at `entry`.
+    pub fn started(&mut self, manifest: [u8; 32], entry: u32, target: &mut impl DebugTarget) {
+        self.core.manifest = manifest;
+        self.core.news.reset = self.core.open;
+        let halt = core::mem::take(&mut self.core.halt_at_entry) && self.core.open;
+        self.core.motion.started(halt.then_some(entry), target);
+    }
+
+    /// The session is over: everything is taken away and the application runs.
+    pub fn detach(&mut self, target: &mut impl DebugTarget) {
+        self.core.detach(target);
+        self.inbox.len = 0;
+    }
+
+    fn answer(&mut self, target: &mut impl DebugTarget, out: &mut [u8]) -> Option<usize> {
+        let Self { inbox, core } = self;
+        let len_max = out.len().min(MESSAGE_LEN_MAX);
+        let mut writer = Writer::reply(out, inbox.sequence)?;
+        let mut scratch = [0; MEMORY_PIECE_LEN_MAX];
+        // Every pass ends an operation, fills the message, or returns.
+        loop {
+            let bytes = inbox.bytes.get(..inbox.len).unwrap_or_default();
+            let Ok(request) = parse_request(bytes) else { break };
+            let mut operations = request.operations;
+            operations.set_position(inbox.position);
+            let room = len_max.saturating_sub(writer.len());
+            let outcome = match operations.next_pair::<Operation<'_>>() {
+                Ok(None) => break,
+                Ok(Some(Some(operation))) => {
+                    core.carry_out(&operation, (&mut inbox.done, &mut inbox.crc), room, &mut scratch, target)
+                }
+                Ok(Some(None)) => Err(RefusalReason::Unknown),
+                Err(_) => Err(RefusalReason::Malformed),
+            };
+            match outcome {
+                Ok(Outcome::Done(answer)) if writer.push(&answer) => {
+                    inbox.position = operations.position();
+                    inbox.index = inbox.index.saturating_add(1);
+                    inbox.done = 0;
+                }
+                Ok(Outcome::Part(answer)) if writer.push(&answer) => {}
+                Err(reason) if room >= ANSWER_ROOM => {
+                    // The room was looked at: it fits.
+                    let _ = writer.push(&Answer::Refused(Refused { index: inbox.index, reason }));
+                    break;
+                }
+                Ok(Outcome::Later) => return None,
+                Ok(Outcome::NoRoom | Outcome::Done(_) | Outcome::Part(_)) | Err(_) => {
+                    return Some(writer.finish(MoreFollows::Yes));
+                }
+            }
+        }
+        inbox.len = 0;
+        Some(writer.finish(MoreFollows::No))
+    }
+}
+
+impl Core {
+    fn detach(&mut self, target: &mut impl DebugTarget) {
+        self.motion.detach(target);
+        self.open = false;
+        self.halt_at_entry = false;
+        self.news = News::default();
+    }
+
+    fn carry_out<'o>(
+        &'o mut self,
+        operation: &Operation<'_>,
+        (done, crc_so_far): (&mut u32, &mut u32),
+        room: usize,
+        scratch: &'o mut [u8; MEMORY_PIECE_LEN_MAX],
+        target: &mut impl DebugTarget,
+    ) -> Result<Outcome<'o>, RefusalReason> {
+        if room < ANSWER_ROOM {
+            return Ok(Outcome::NoRoom);
+        }
+        if !self.open && !matches!(operation, Operation::Hello(_)) {
+            return Err(RefusalReason::NoSession);
+        }
+        match operation {
+            Operation::Hello(hello) => return self.hello(hello, done, target),
+            Operation::ReadMemory(order) => return self.read(order, done, room, scratch, target),
+            Operation::Crc(order) => return self.checksum(order, (done, crc_so_far), scratch, target),
+            Operation::ReadRegisters(Nothing {}) => {
+                if room < REGISTERS_ROOM {
+                    return Ok(Outcome::NoRoom);
+                }
+                self.needs_halt()?;
+                let registers = target.registers();
+                let (core, system, float) = (registers.core, registers.system, registers.float);
+                return Ok(Outcome::Done(Answer::Registers(Registers { core, system, float })));
+            }
+            Operation::Halt(Nothing {}) if self.motion.is_absent() => {
+                return Err(RefusalReason::NoApplication);
+            }
+            Operation::Halt(Nothing {}) => self.motion.halt(),
+            Operation::Resume(order) => {
+                self.news.stop = None;
+                self.news.stop = self.motion.resume(order, target)?;
+            }
+            Operation::WriteMemory(order) => self.write(order, target)?,
+            Operation::WriteRegister(order) => {
+                self.needs_halt()?;
+                target.write_register(Register(order.register), order.value).map_err(refusal)?;
+            }
+            Operation::SetProbe(order) => self.set_probe(order, target)?,
+            Operation::ClearProbe(order) => self.motion.probes.remove(order.address, target),
+            Operation::SetWatch(_) | Operation::ClearWatch(_) => return Err(RefusalReason::Unsupported),
+            Operation::Reset(order) => {
+                self.halt_at_entry = order.halt;
+                self.restart = true;
+            }
+            Operation::Detach(Nothing {}) => self.detach(target),
+        }
+        Ok(Outcome::Done(Answer::Done(Nothing {})))
+    }
+
+    fn needs_halt(&self) -> Result<(), RefusalReason> {
+        match (self.motion.is_halted(), self.motion.is_absent()) {
+            (true, _) => Ok(()),
+            (false, true) => Err(RefusalReason::NoApplication),
+            (false, false) => Err(RefusalReason::Running),
+        }
+    }
+
+    fn hello(
+        &mut self,
+        hello: &Hello,
+        done: &mut u32,
+        target: &mut impl DebugTarget,
+    ) -> Result<Outcome<'_>, RefusalReason> {
+        if hello.version == 0 {
+            return Err(RefusalReason::Malformed);
+        }
+        self.open = true;
+        // The first part is the welcome; the regions follow it, and `Done` ends the list.
+        let Some(index) = done.checked_sub(1) else {
+            *done = 1;
+            return Ok(Outcome::Part(Answer::Welcome(Welcome {
+                version: PROTOCOL_VERSION.min(hello.version),
+                halted: self.motion.is_halted(),
+                probes_max: u32::try_from(PROBES_MAX).unwrap_or_default(),
+                watches_max: 0,
+                manifest: &self.manifest,
+                build: target.build(),
+            })));
+        };
+        let index = usize::try_from(index).unwrap_or(REGIONS_MAX);
+        *done = done.saturating_add(1);
+        Ok(match target.region(index).filter(|_| index < REGIONS_MAX) {
+            Some(region) => Outcome::Part(Answer::Region(region)),
+            None => Outcome::Done(Answer::Done(Nothing {})),
+        })
+    }
+
+    fn read<'o>(
+        &self,
+        order: &ReadMemory,
+        done: &mut u32,
+        room: usize,
+        scratch: &'o mut [u8; MEMORY_PIECE_LEN_MAX],
+        target: &mut impl DebugTarget,
+    ) -> Result<Outcome<'o>, RefusalReason> {
+        if order.len == 0 || order.len > READ_LEN_MAX {
+            return Err(RefusalReason::Malformed);
+        }
+        let width = width(order.width)?;
+        let left = usize::try_from(order.len.saturating_sub(*done)).unwrap_or(usize::MAX);
+        // Whole words, so that no piece splits an access of an exact width.
+        let fits = room.saturating_sub(MEMORY_OVERHEAD).min(MEMORY_PIECE_LEN_MAX) & !3;
+        if fits < left.min(PIECE_LEN_MIN) {
+            return Ok(Outcome::NoRoom);
+        }
+        let address = order.address.checked_add(*done).ok_or(RefusalReason::Forbidden)?;
+        let piece = scratch.get_mut(..left.min(fits)).unwrap_or_default();
+        if width == Width::Any {
+            Unpatched { target, probes: &self.motion.probes }.read(address, piece).map_err(refusal)?;
+        } else {
+            target.read_exact(address, piece, width).map_err(refusal)?;
+            self.motion.probes.unveil(address, piece);
+        }
+        *done = done.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+        let answer = Answer::Memory(Memory { address, bytes: piece });
+        Ok(if *done >= order.len { Outcome::Done(answer) } else { Outcome::Part(answer) })
+    }
+
+    fn checksum<'o>(
+        &self,
+        order: &Crc,
+        (done, crc_so_far): (&mut u32, &mut u32),
+        scratch: &mut [u8; MEMORY_PIECE_LEN_MAX],
+        target: &mut impl DebugTarget,
+    ) -> Result<Outcome<'o>, RefusalReason> {
+        if *done == 0 {
+            *crc_so_far = u32::MAX;
+        }
+        let mut in_slice = 0;
+        while in_slice < CRC_SLICE && *done < order.len {
+            let left = usize::try_from(order.len.saturating_sub(*done)).unwrap_or(usize::MAX);
+            let piece = scratch.get_mut(..left.min(MEMORY_PIECE_LEN_MAX)).unwrap_or_default();
+            let address = order.address.checked_add(*done).ok_or(RefusalReason::Forbidden)?;
+            Unpatched { target, probes: &self.motion.probes }.read(address, piece).map_err(refusal)?;
+            *crc_so_far = crc(*crc_so_far, piece);
+            *done = done.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+            in_slice += piece.len();
+        }
+        let is_done = *done >= order.len;
+        Ok(if is_done {
+            Outcome::Done(Answer::Checksum(Checksum { crc: *crc_so_far }))
+        } else {
+            Outcome::Later
+        })
+    }
+
+    fn write(&mut self, order: &WriteMemory<'_>, target: &mut impl DebugTarget) -> Result<(), RefusalReason> {
+        let width = width(order.width)?;
+        let touched = self.motion.probes.touches(order.address, order.bytes.len());
+        if touched {
+            self.motion.probes.lift(target);
+        }
+        let written = target.write(order.address, order.bytes, width);
+        if touched {
+            let _ = self.motion.probes.plant(None, target);
+        }
+        written.map_err(refusal)
+    }
+
+    fn set_probe(
+        &mut self,
+        order: &SetProbe<'_>,
+        target: &mut impl DebugTarget,
+    ) -> Result<(), RefusalReason> {
+        let plain = order.condition.is_none() && order.command.is_none() && order.actions_max.is_none();
+        if order.action != Action::Stop || !plain {
+            return Err(RefusalReason::Unsupported);
+        }
+        if order.address & 1 != 0 {
+            return Err(RefusalReason::Malformed);
+        }
+        if !self.motion.probes.add(order.address) {
+            return Err(RefusalReason::Full);
+        }
+        if self.motion.is_absent() {
+            return Ok(());
+        }
+        // Planted at once, so that a place without code is refused now and not when the application runs.
+        let planted = self.motion.probes.plant(None, target);
+        if let Err(refused) = planted {
+            self.motion.probes.remove(order.address, target);
+            return Err(refusal(refused));
+        }
+        Ok(())
+    }
+}
+
+fn width(width: Option<u8>) -> Result<Width, RefusalReason> {
+    Ok(match width {
+        None => Width::Any,
+        Some(1) => Width::Byte,
+        Some(2) => Width::Half,
+        Some(4) => Width::Word,
+        Some(_) => return Err(RefusalReason::Malformed),
+    })
+}
+
+/// Writes the event of a stop, with registers and the stack around its pointer.
+fn tell_stop(stop: Stop, target: &mut impl DebugTarget, out: &mut [u8]) -> Option<usize> {
+    let registers = target.registers();
+    let mut stack = [0; STACK_LEN_MAX];
+    let (stack_address, len) = stack_window(registers.sp(), target);
+    let window = stack.get_mut(..len).unwrap_or_default();
+    let read = target.read(stack_address, window);
+    let stack = if read.is_ok() { window } else { &mut [] };
+    encode_event(
+        out,
+        &Event::Stopped(Stopped {
+            reason: stop.reason,
+            core: registers.core,
+            system: registers.system,
+            float: registers.float,
+            stack_address,
+            stack,
+            watch: None,
+            faults: stop.faults,
+            time_us: target.now_us(),
+        }),
+    )
+}
+
+/// First address and length of what is read around a stack pointer: inside one region.
+fn stack_window(sp: u32, target: &impl DebugTarget) -> (u32, usize) {
+    let holds = |region: &Region| sp.wrapping_sub(region.address) <= region.len;
+    let region = (0..REGIONS_MAX).filter_map(|index| target.region(index)).find(holds);
+    let Some(region) = region else { return (sp, 0) };
+    let low = sp.saturating_sub(STACK_BELOW).max(region.address);
+    let end = region.address.saturating_add(region.len).min(sp.saturating_add(STACK_ABOVE));
+    (low, usize::try_from(end.saturating_sub(low)).unwrap_or_default().min(STACK_LEN_MAX))
+}

@@ -1,0 +1,338 @@
+//! How the application moves: runs, steps, comes to a stand.
+
+use bulkhead_debug_protocol::{Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason};
+
+use crate::next::{Masks, Next, PLACES_MAX, Place, next};
+use crate::probes::{Probes, Unpatched};
+use crate::target::{AccessRefused, DebugTarget, Interrupts, Memory as _, StopCause};
+
+/// Most instructions of a range, if the developer does not say.
+const RANGE_STEPS_MAX: u32 = 4096;
+
+/// What the developer asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    Continue,
+    Step,
+    Range {
+        low: u32,
+        high: u32,
+        left: u32,
+    },
+    /// To the entry of an application that was just started.
+    Entry,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// There is no application, or it is not started.
+    Absent,
+    Running,
+    /// Runs to one of `places`.
+    Stepping,
+    Halted,
+}
+
+/// What follows from the end of a step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Then {
+    Stop(StopReason),
+    Runs,
+    StepsOn,
+}
+
+/// Instructions in a row that are gone past without running anything; then the developer is asked again.
+const SKIPS_MAX: usize = 16;
+
+type Places = [Option<Place>; PLACES_MAX];
+
+/// A stop that the developer has to hear of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stop {
+    pub(crate) reason: StopReason,
+    pub(crate) faults: Option<Faults>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Motion {
+    pub(crate) probes: Probes,
+    state: State,
+    goal: Goal,
+    interrupts: Interrupts,
+    places: Places,
+    /// Where the step leads in the end, while an interrupt handler that came across its places is led over them.
+    detour: Option<Places>,
+    halt_wanted: bool,
+}
+
+impl Motion {
+    pub(crate) const fn new() -> Self {
+        Self {
+            probes: Probes::new(),
+            state: State::Absent,
+            goal: Goal::Continue,
+            interrupts: Interrupts::Held,
+            places: [None; PLACES_MAX],
+            detour: None,
+            halt_wanted: false,
+        }
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.state == State::Halted
+    }
+
+    /// Whether the application runs as it would without a debugger.
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self.state, State::Running | State::Absent)
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.state == State::Absent
+    }
+
+    pub(crate) fn halt(&mut self) {
+        self.halt_wanted = !self.is_halted();
+    }
+
+    pub(crate) fn wants_halt(&self) -> bool {
+        self.halt_wanted && matches!(self.state, State::Running | State::Stepping)
+    }
+
+    /// The application's context is gone, or about to be thrown away.
+    pub(crate) fn ended(&mut self, target: &mut impl DebugTarget) {
+        self.probes.lift(target);
+        self.state = State::Absent;
+        self.detour = None;
+    }
+
+    /// An application was started and has not executed an instruction; with `entry` it is to stop there.
+    pub(crate) fn started(&mut self, entry: Option<u32>, target: &mut impl DebugTarget) {
+        // What is no longer code is told when the developer looks for it.
+        let _ = self.probes.plant(None, target);
+        self.state = State::Running;
+        if let Some(entry) = entry {
+            self.goal = Goal::Entry;
+            self.places = [Some(Place { address: entry, exception: 0 }), None, None, None];
+            self.go(Interrupts::Allowed, target);
+        }
+    }
+
+    /// Everything is taken away and the application runs.
+    pub(crate) fn detach(&mut self, target: &mut impl DebugTarget) {
+        self.probes.clear(target);
+        if self.is_halted() {
+            let mut registers = target.registers();
+            if self.is_breakpoint_at(registers.pc(), target) {
+                registers.skip(2);
+                let _ = write_program_counter(&registers, target);
+            }
+        }
+        if self.state != State::Absent {
+            self.state = State::Running;
+            target.run(Interrupts::Allowed);
+        }
+        self.detour = None;
+        self.halt_wanted = false;
+    }
+
+    /// Lets the application run as ordered; `Some` if that came to an end without running it.
+    pub(crate) fn resume(
+        &mut self,
+        order: &Resume,
+        target: &mut impl DebugTarget,
+    ) -> Result<Option<Stop>, RefusalReason> {
+        if !self.is_halted() {
+            return Err(if self.is_absent() { RefusalReason::NoApplication } else { RefusalReason::Running });
+        }
+        self.goal = match (order.run, order.low, order.high) {
+            (Run::Continue, ..) => Goal::Continue,
+            (Run::Step, ..) => Goal::Step,
+            (Run::Range, Some(low), Some(high)) if low < high => {
+                Goal::Range { low, high, left: order.steps_max.unwrap_or(RANGE_STEPS_MAX) }
+            }
+            (Run::Range, ..) => return Err(RefusalReason::Malformed),
+        };
+        let allowed = order.interrupts == Some(true);
+        self.interrupts = if allowed { Interrupts::Allowed } else { Interrupts::Held };
+        self.probes.plant(None, target).map_err(refusal)?;
+        self.halt_wanted = false;
+        let pc = target.registers().pc();
+        let breaks = self.probes.has(pc) || self.is_breakpoint_at(pc, target);
+        if self.goal == Goal::Continue && !breaks {
+            self.run_free(target);
+            return Ok(None);
+        }
+        let stop = self.step(target);
+        if stop.is_some() {
+            self.stay(target);
+        }
+        Ok(stop)
+    }
+
+    /// The application came to a stand. Returns what the developer has to hear; `None`: it runs on.
+    pub(crate) fn stopped(&mut self, cause: StopCause, target: &mut impl DebugTarget) -> Option<Stop> {
+        target.hold();
+        self.probes.lift_temporaries(target);
+        let stop = match cause {
+            StopCause::HaltRequested => Some(Stop { reason: StopReason::Halted, faults: None }),
+            StopCause::Fault(faults) => Some(Stop { reason: StopReason::Fault, faults: Some(faults) }),
+            StopCause::Breakpoint => self.came_across(target),
+        };
+        if stop.is_some() {
+            self.stay(target);
+        }
+        stop
+    }
+
+    fn stay(&mut self, target: &mut impl DebugTarget) {
+        target.hold();
+        self.state = State::Halted;
+        self.halt_wanted = false;
+        self.detour = None;
+    }
+
+    /// A `BKPT` was executed: ours at the end of a step, a probe's, or the application's own.
+    fn came_across(&mut self, target: &mut impl DebugTarget) -> Option<Stop> {
+        let registers = target.registers();
+        let here = Place { address: registers.pc(), exception: registers.exception() };
+        if self.state == State::Stepping {
+            if self.places.contains(&Some(here)) {
+                return match self.arrived(here.address, target) {
+                    Then::Stop(reason) => Some(Stop { reason, faults: None }),
+                    Then::Runs => None,
+                    Then::StepsOn => self.step(target),
+                };
+            }
+            if self.places.iter().flatten().any(|place| place.address == here.address) {
+                // Another context runs the same code: it is led over this place, then the step goes on.
+                self.detour = self.detour.or(Some(self.places));
+                self.interrupts = Interrupts::Held;
+                return self.step(target);
+            }
+        }
+        if self.probes.has(here.address) {
+            return Some(Stop { reason: StopReason::Breakpoint, faults: None });
+        }
+        if self.is_breakpoint_at(here.address, target) {
+            return Some(Stop { reason: StopReason::OwnBreakpoint, faults: None });
+        }
+        // It was taken away in the meantime.
+        self.run_free(target);
+        None
+    }
+
+    /// A step ended where it should.
+    fn arrived(&mut self, pc: u32, target: &mut impl DebugTarget) -> Then {
+        if let Some(places) = self.detour.take() {
+            self.places = places;
+            self.go(Interrupts::Allowed, target);
+            return Then::Runs;
+        }
+        if self.halt_wanted {
+            return Then::Stop(StopReason::Halted);
+        }
+        let probed = self.probes.has(pc);
+        match self.goal {
+            Goal::Continue | Goal::Range { .. } if probed => Then::Stop(StopReason::Breakpoint),
+            Goal::Step => Then::Stop(StopReason::Stepped),
+            Goal::Entry => Then::Stop(StopReason::Reset),
+            Goal::Continue => {
+                self.run_free(target);
+                Then::Runs
+            }
+            Goal::Range { low, high, left } if (low..high).contains(&pc) && left > 1 => {
+                self.goal = Goal::Range { low, high, left: left - 1 };
+                Then::StepsOn
+            }
+            Goal::Range { .. } => Then::Stop(StopReason::Stepped),
+        }
+    }
+
+    /// Whether the application's own code breaks here.
+    fn is_breakpoint_at(&self, address: u32, target: &mut impl DebugTarget) -> bool {
+        let half = Unpatched { target, probes: &self.probes }.half(address);
+        half.is_ok_and(|half| half & 0xFF00 == 0xBE00)
+    }
+
+    fn run_free(&mut self, target: &mut impl DebugTarget) {
+        // A probe that cannot be planted any more was told when it was set.
+        let _ = self.probes.plant(None, target);
+        self.state = State::Running;
+        target.run(Interrupts::Allowed);
+    }
+
+    /// Begins one step, and goes past what does not have to be run; `Some` if that already leads to a stop.
+    fn step(&mut self, target: &mut impl DebugTarget) -> Option<Stop> {
+        let mut reason = StopReason::Stepped;
+        for _ in 0..SKIPS_MAX {
+            let pc = self.leave(target)?;
+            match self.arrived(pc, target) {
+                Then::Stop(found) => {
+                    reason = found;
+                    break;
+                }
+                Then::Runs => return None,
+                Then::StepsOn => {}
+            }
+        }
+        Some(Stop { reason, faults: None })
+    }
+
+    /// Runs the instruction at the program counter; `Some` with the new one if it was gone past instead.
+    fn leave(&mut self, target: &mut impl DebugTarget) -> Option<u32> {
+        let mut registers = target.registers();
+        let skipped = match next(&registers, &mut Unpatched { target, probes: &self.probes }) {
+            Ok(Next::Places(places, masks)) => {
+                self.places = places;
+                let touched = masks == Masks::Touched;
+                let interrupts = if touched { Interrupts::Allowed } else { self.interrupts };
+                self.go_from(registers.pc(), interrupts, target);
+                return None;
+            }
+            // It goes where no patch can be: to a secure caller, or into a fault.
+            Ok(Next::Free) | Err(_) => {
+                self.places = [None; PLACES_MAX];
+                self.go_from(registers.pc(), self.interrupts, target);
+                return None;
+            }
+            Ok(Next::Skip(len)) => len,
+            Ok(Next::Breakpoint) => 2,
+        };
+        registers.skip(skipped);
+        // The stack was read a moment ago: if it cannot be written, the instruction is where it was.
+        let _ = write_program_counter(&registers, target);
+        Some(registers.pc())
+    }
+
+    fn go_from(&mut self, pc: u32, interrupts: Interrupts, target: &mut impl DebugTarget) {
+        let _ = self.probes.plant(Some(pc), target);
+        self.go(interrupts, target);
+    }
+
+    /// Runs to `places`.
+    fn go(&mut self, interrupts: Interrupts, target: &mut impl DebugTarget) {
+        for place in self.places.into_iter().flatten() {
+            self.probes.plant_temporary(place.address, target);
+        }
+        self.state = State::Stepping;
+        target.run(interrupts);
+    }
+}
+
+fn write_program_counter(
+    registers: &RegisterFile,
+    target: &mut impl DebugTarget,
+) -> Result<(), AccessRefused> {
+    target.write_register(Register::XPSR, registers.xpsr())?;
+    target.write_register(Register::PC, registers.pc())
+}
+
+/// The refusal that an access ends in.
+pub(crate) fn refusal(refused: AccessRefused) -> RefusalReason {
+    match refused {
+        AccessRefused::Forbidden => RefusalReason::Forbidden,
+        AccessRefused::Failed => RefusalReason::AccessFailed,
+        AccessRefused::Unsupported => RefusalReason::Unsupported,
+    }
+}

@@ -1,0 +1,124 @@
+//! `cargo xtask bench debug`: what a session of stock GDB costs in round trips and seconds.
+//!
+//! The same 25 commands are given to a GDB behind `bulkhead debug`, with a delay between laptop and server, and to a GDB
+//! at QEMU's own stub, where each of its packets is a round trip.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a command-line tool: standard output is its result")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bulkhead_end_to_end::debugger::{Debugging, gdb};
+use bulkhead_end_to_end::device::Device;
+use bulkhead_end_to_end::fleet::Fleet;
+use bulkhead_end_to_end::recorder::Recorder;
+use bulkhead_figures::{Row, publish, target_folder};
+
+/// A session as a person has it: stop, look around, step, go on.
+const SESSION: &[&str] = &[
+    "break bh_text_append_number",
+    "continue",
+    "backtrace",
+    "info args",
+    "print ticks",
+    "print/x table[5]",
+    "info registers",
+    "up",
+    "info locals",
+    "down",
+    "stepi",
+    "nexti",
+    "next",
+    "next",
+    "step",
+    "finish",
+    "next",
+    "x/8xw $sp",
+    "x/4i $pc",
+    "print table[100]",
+    "set var ticks = ticks",
+    "delete",
+    "tbreak systick_handler",
+    "continue",
+    "backtrace",
+];
+const PROGRAM: &str = "hello-c-v1";
+/// Added each way between laptop and server.
+const DELAYS_MS: &[u64] = &[0, 100, 300];
+
+fn main() -> Result<()> {
+    let mut fleet = Fleet::start()?;
+    let mut device = fleet.new_device("bench")?;
+    fleet.power_on(&mut device)?;
+    let bundle = fleet.push_debuggable(PROGRAM, "hello", "1")?;
+    fleet.order(&device, &bundle)?;
+    fleet.wait_running(&device, &bundle)?;
+    let program = fleet.programs.app(PROGRAM)?.to_string_lossy().into_owned();
+
+    let mut rows = Vec::new();
+    let mut ours = 0;
+    for delay_ms in DELAYS_MS {
+        let (round_trips, took) =
+            behind_bulkhead(&fleet, &device, &program, Duration::from_millis(*delay_ms))?;
+        println!(
+            "bulkhead debug, {delay_ms} ms each way: {round_trips} round trips, {:.1} s",
+            took.as_secs_f32()
+        );
+        ours = round_trips;
+    }
+    let stub = at_stub(&fleet, &mut device, &program, &[])?;
+    let none = at_stub(&fleet, &mut device, &program, &["set osabi none"])?;
+    for (name, peer, peer_value) in [
+        ("session of 25 commands", "GDB 13.1 at QEMU's own stub", stub),
+        ("the same", "the same stub, `set osabi none`", none),
+    ] {
+        rows.push(Row::count(name, ours, "round trips", peer, Some(peer_value)));
+    }
+    print!("{}", publish(&target_folder(), "debug", &rows)?);
+    println!(
+        "bench debug: round_trips={ours} vs_stub={:.1} vs_osabi_none={:.1}",
+        ratio(stub, ours),
+        ratio(none, ours)
+    );
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]
+fn ratio(theirs: u64, ours: u64) -> f64 {
+    theirs as f64 / ours.max(1) as f64
+}
+
+/// Round trips and duration of the session behind a server that is `delay` away.
+fn behind_bulkhead(
+    fleet: &Fleet,
+    device: &Device,
+    program: &str,
+    delay: Duration,
+) -> Result<(u64, Duration)> {
+    let relay = Recorder::start_delayed(&fleet.server.url, delay)?;
+    fleet.tool.run(&["login", &relay.url(), "--token", &fleet.server.token])?;
+    let debugging = Debugging::start(&fleet.tool, &device.id, &["--elf", program])?;
+    let started = Instant::now();
+    let commands: Vec<&str> = SESSION.iter().copied().chain(["monitor status", "detach"]).collect();
+    let text = debugging.gdb(program, &commands)?;
+    let took = started.elapsed();
+    let line = text.lines().find(|line| line.contains("round trips")).context(text.clone())?;
+    let count = line.split_whitespace().next().and_then(|word| word.parse().ok());
+    Ok((count.with_context(|| format!("no count in `{line}`"))?, took))
+}
+
+/// Packets that GDB sends to QEMU's own stub for the session.
+fn at_stub(fleet: &Fleet, device: &mut Device, program: &str, first: &[&str]) -> Result<u64> {
+    device.cut_power();
+    let port = device.power_on_with_stub()?;
+    fleet.wait(device, "the device to be online", Duration::from_secs(60), |seen| seen.online)?;
+    let relay = Recorder::start(&format!("http://127.0.0.1:{port}"))?;
+    let mut commands: Vec<&str> = first.to_vec();
+    let target = format!("target remote :{}", relay.port());
+    commands.push(&target);
+    commands.extend(SESSION);
+    commands.push("detach");
+    gdb(program, &commands)?;
+    // What GDB sends begins with a `$`; what it is answered is counted apart.
+    Ok(u64::try_from(relay.sent().iter().filter(|byte| **byte == b'$').count())?)
+}

@@ -1,0 +1,80 @@
+//! A stock GDB, driven by a script, behind `bulkhead debug`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::child::Running;
+use crate::tool::Tool;
+
+/// The GDB that knows Arm.
+const GDB: &str = "gdb-multiarch";
+/// Longest time that GDB may take.
+const GDB_SECONDS_MAX: &str = "120";
+/// Longest time until the tool serves: key agreement on an emulated processor takes most of it.
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs `commands` in GDB, with the symbols of `program`; returns what it printed.
+///
+/// # Errors
+/// GDB failed, or did not end in time.
+pub fn gdb(program: &str, commands: &[&str]) -> Result<String> {
+    let mut gdb = Command::new("timeout");
+    gdb.args([GDB_SECONDS_MAX, GDB, "-nx", "-batch", program, "-ex", "set pagination off"]);
+    for command in commands {
+        gdb.args(["-ex", command]);
+    }
+    let output = gdb.output().with_context(|| format!("failed to start {GDB}"))?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    if !output.status.success() {
+        bail!("{GDB} ended with {}:\n{text}", output.status);
+    }
+    Ok(text)
+}
+
+/// `bulkhead debug`, serving.
+#[derive(Debug)]
+pub struct Debugging {
+    running: Running,
+    /// Port of this machine where GDB attaches.
+    pub port: u16,
+}
+
+impl Debugging {
+    /// Starts the tool; `more` are further options of `debug`.
+    ///
+    /// # Errors
+    /// It did not come to serve; the text says why.
+    pub fn start(tool: &Tool, device: &str, more: &[&str]) -> Result<Self> {
+        let mut arguments = vec!["debug", device, "--port", "0"];
+        arguments.extend(more);
+        let mut running = tool.follow(&arguments)?;
+        let port = running.wait_for("the port for GDB", SERVED_WITHIN, |line| {
+            let rest = line.split_once("on 127.0.0.1:")?.1;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        })?;
+        Ok(Self { running, port })
+    }
+
+    /// Runs `commands` in GDB behind this server, with the symbols of `program`; returns what it printed.
+    ///
+    /// # Errors
+    /// GDB failed, or did not end in time.
+    pub fn gdb(&self, program: &str, commands: &[&str]) -> Result<String> {
+        let target = format!("target remote :{}", self.port);
+        let commands: Vec<&str> = [target.as_str()].into_iter().chain(commands.iter().copied()).collect();
+        gdb(program, &commands).with_context(|| format!("bulkhead debug said:\n{}", self.said()))
+    }
+
+    /// What the tool wrote.
+    pub fn said(&self) -> String {
+        self.running.lines().join("\n")
+    }
+
+    /// The tool itself.
+    pub fn running(&mut self) -> &mut Running {
+        &mut self.running
+    }
+}

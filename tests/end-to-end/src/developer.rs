@@ -1,0 +1,129 @@
+//! A developer without the tool's manners: sends a device what no GDB would.
+
+use anyhow::{Context, Result, bail};
+use bulkhead_cloud_api::{DebugStreamEnd, OpenDebug, from_hex};
+use bulkhead_cloud_client::{Client, DebugRecord, DebugRecords};
+use bulkhead_debug_protocol::{
+    Answer, Event, MESSAGE_LEN_MAX, MessageType, MoreFollows, Operation, StopReason, Writer, message_type,
+    parse_event, parse_reply,
+};
+use bulkhead_developer_seal::Binding;
+use bulkhead_developer_seal::developer::{Tunnel, open};
+use bulkhead_device_identity::device_id;
+
+/// A developer with a session.
+pub struct Developer {
+    client: Client,
+    session: u32,
+    records: DebugRecords,
+    tunnel: Tunnel,
+    sequence: u32,
+    last: Vec<u8>,
+    stops: Vec<StopReason>,
+}
+
+impl Developer {
+    /// Opens a session at `device` with the private key `key`.
+    ///
+    /// # Errors
+    /// The server or the device refused.
+    pub fn open(client: &Client, device: &str, key: &[u8; 32]) -> Result<Self> {
+        let granted = client.open_debug(device, &OpenDebug { takeover: false })?;
+        let public: [u8; 32] = from_hex(&granted.public_key).context("no key")?;
+        let binding = Binding {
+            device: *device_id(&public).as_bytes(),
+            manifest: granted.manifest.0,
+            session: granted.session,
+        };
+        let (first, opening) = open(key, &public, &binding)?;
+        let mut records = client.debug_records(granted.session)?;
+        client.send_debug(granted.session, &first)?;
+        let Some(DebugRecord::Message(answer)) = records.next() else { bail!("the device refused") };
+        let answer = answer.as_slice().try_into().context("the answer has another length")?;
+        let tunnel = opening.finish(answer)?;
+        Ok(Self {
+            client: client.clone(),
+            session: granted.session,
+            records,
+            tunnel,
+            sequence: 0,
+            last: Vec::new(),
+            stops: Vec::new(),
+        })
+    }
+
+    fn send(&mut self, operations: &[Operation<'_>]) -> Result<()> {
+        self.sequence += 1;
+        let mut room = [0; MESSAGE_LEN_MAX];
+        let mut writer = Writer::request(&mut room, self.sequence).context("no room")?;
+        if !operations.iter().all(|operation| writer.push(operation)) {
+            bail!("too many operations for a request");
+        }
+        let len = writer.finish(MoreFollows::No);
+        self.last = self.tunnel.seal(room.get(..len).unwrap_or_default())?;
+        Ok(self.client.send_debug(self.session, &self.last)?)
+    }
+
+    /// Sends the last message once more, as somebody in between could.
+    ///
+    /// # Errors
+    /// The server refused.
+    pub fn repeat(&mut self) -> Result<()> {
+        Ok(self.client.send_debug(self.session, &self.last)?)
+    }
+
+    /// Asks, and returns the answers, printed.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub fn ask(&mut self, operations: &[Operation<'_>]) -> Result<Vec<String>> {
+        self.send(operations)?;
+        let mut answers = Vec::new();
+        loop {
+            let message = self.receive()?;
+            if message_type(&message) != Some(MessageType::Reply) {
+                continue;
+            }
+            let mut reply = parse_reply(&message).map_err(|_| anyhow::anyhow!("an unreadable reply"))?;
+            while let Ok(Some(Some(answer))) = reply.answers.next_pair::<Answer<'_>>() {
+                answers.push(format!("{answer:?}"));
+            }
+            if !reply.more {
+                return Ok(answers);
+            }
+        }
+    }
+
+    /// Waits for the application to stop.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub fn stop(&mut self) -> Result<StopReason> {
+        while self.stops.is_empty() {
+            self.receive()?;
+        }
+        Ok(self.stops.remove(0))
+    }
+
+    fn receive(&mut self) -> Result<Vec<u8>> {
+        match self.records.next() {
+            Some(DebugRecord::Message(sealed)) => {
+                let message = self.tunnel.open(&sealed)?;
+                if let Ok(Some(Event::Stopped(stopped))) = parse_event(&message) {
+                    self.stops.push(stopped.reason);
+                }
+                Ok(message)
+            }
+            Some(DebugRecord::Ended(why)) => bail!("the session ended: {why:?}"),
+            None => bail!("the stream broke"),
+        }
+    }
+
+    /// Waits for the end of the session.
+    pub fn end(mut self) -> Option<DebugStreamEnd> {
+        self.records.find_map(|record| match record {
+            DebugRecord::Ended(why) => Some(why),
+            DebugRecord::Message(_) => None,
+        })
+    }
+}

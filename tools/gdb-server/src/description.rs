@@ -1,0 +1,98 @@
+//! What GDB is told of the processor and its memory, as XML.
+
+use std::fmt::Write as _;
+
+use bulkhead_debug_protocol::{Region, RegionKind};
+
+/// A register: its name, its number for GDB and for the device, its type for GDB.
+pub(crate) struct Named {
+    pub(crate) name: &'static str,
+    pub(crate) number: u8,
+    kind: &'static str,
+}
+
+const fn named(name: &'static str, number: u8, kind: &'static str) -> Named {
+    Named { name, number, kind }
+}
+
+/// What every Cortex-M has.
+pub(crate) const CORE: &[Named] = &[
+    named("r0", 0, "int"),
+    named("r1", 1, "int"),
+    named("r2", 2, "int"),
+    named("r3", 3, "int"),
+    named("r4", 4, "int"),
+    named("r5", 5, "int"),
+    named("r6", 6, "int"),
+    named("r7", 7, "int"),
+    named("r8", 8, "int"),
+    named("r9", 9, "int"),
+    named("r10", 10, "int"),
+    named("r11", 11, "int"),
+    named("r12", 12, "int"),
+    named("sp", 13, "data_ptr"),
+    named("lr", 14, "int"),
+    named("pc", 15, "code_ptr"),
+    named("xpsr", 25, "int"),
+];
+
+/// The stack pointers, without which GDB guesses how to unwind a handler.
+const STACKS: &[Named] = &[named("msp", 26, "data_ptr"), named("psp", 27, "data_ptr")];
+
+/// Masks and limits.
+const SYSTEM: &[Named] = &[
+    named("primask", 28, "int"),
+    named("basepri", 29, "int"),
+    named("faultmask", 30, "int"),
+    named("control", 31, "int"),
+    named("msplim", 32, "data_ptr"),
+    named("psplim", 33, "data_ptr"),
+];
+
+/// Every register in order of its number.
+pub(crate) fn registers() -> impl Iterator<Item = &'static Named> {
+    CORE.iter().chain(STACKS).chain(SYSTEM)
+}
+
+/// The target description.
+///
+/// The security extension is left out on purpose: with it GDB wants the secure world's stack pointers and tries to
+/// unwind into that world. `osabi` is `none`: a GDB of a Linux distribution takes a program for bare metal for one of
+/// Linux, and asks the device for a dynamic linker's state at every stop.
+pub(crate) fn target() -> String {
+    let mut out = String::from(
+        "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">\
+         <architecture>armv8-m.main</architecture><osabi>none</osabi>",
+    );
+    let features = [
+        ("org.gnu.gdb.arm.m-profile", CORE),
+        ("org.gnu.gdb.arm.m-system", STACKS),
+        ("org.bulkhead.system", SYSTEM),
+    ];
+    for (feature, registers) in features {
+        let _ = write!(out, "<feature name=\"{feature}\">");
+        for Named { name, number, kind } in registers {
+            let _ = write!(out, "<reg name=\"{name}\" bitsize=\"32\" regnum=\"{number}\" type=\"{kind}\"/>");
+        }
+        out.push_str("</feature>");
+    }
+    out.push_str("</target>");
+    out
+}
+
+/// The memory map. Code is `rom` for GDB: it then uses no software breakpoints of its own there.
+pub(crate) fn memory_map(regions: &[Region]) -> String {
+    let mut out = String::from(
+        "<?xml version=\"1.0\"?><!DOCTYPE memory-map PUBLIC \"+//IDN gnu.org//DTD GDB Memory Map V1.0//EN\" \
+         \"http://sourceware.org/gdb/gdb-memory-map.dtd\"><memory-map>",
+    );
+    for Region { address, len, kind } in regions {
+        let kind = match kind {
+            RegionKind::Code => "rom",
+            RegionKind::Ram | RegionKind::Device => "ram",
+        };
+        let _ = write!(out, "<memory type=\"{kind}\" start=\"{address:#x}\" length=\"{len:#x}\"/>");
+    }
+    out.push_str("</memory-map>");
+    out
+}

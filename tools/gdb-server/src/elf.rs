@@ -1,0 +1,62 @@
+//! The program's file, from which code is read that the device was proved to hold.
+
+use object::elf::PT_LOAD;
+use object::read::elf::{ElfFile32, ProgramHeader as _};
+use object::{LittleEndian, Object as _};
+
+/// Why a file is no program for the device.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ElfError {
+    /// It cannot be read.
+    #[error("not an ELF file of a 32-bit processor: {0}")]
+    NotElf(String),
+    /// It is for another processor.
+    #[error("a program for another processor than an Arm")]
+    OtherProcessor,
+}
+
+/// A span of code.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    pub(crate) address: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What of a program lies in the device's memory before it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Elf {
+    pub(crate) spans: Vec<Span>,
+}
+
+impl Elf {
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// [`ElfError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
+        let wrong = |error: object::Error| ElfError::NotElf(error.to_string());
+        let file = ElfFile32::<LittleEndian>::parse(bytes).map_err(wrong)?;
+        if file.architecture() != object::Architecture::Arm {
+            return Err(ElfError::OtherProcessor);
+        }
+        let endian = file.endian();
+        let mut spans = Vec::new();
+        for header in file.elf_program_headers() {
+            let loaded = header.data(endian, bytes).unwrap_or_default();
+            if header.p_type(endian) == PT_LOAD && !loaded.is_empty() {
+                // Where it is loaded is where it stays: initial values of variables lie there too.
+                spans.push(Span { address: header.p_paddr(endian), bytes: loaded.to_vec() });
+            }
+        }
+        Ok(Self { spans })
+    }
+}
+
+/// The checksum that a device makes of its memory.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ (u32::from(*byte) << 24), |crc, _| {
+            if crc >> 31 == 1 { (crc << 1) ^ 0x04C1_1DB7 } else { crc << 1 }
+        })
+    })
+}

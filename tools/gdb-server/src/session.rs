@@ -1,0 +1,592 @@
+//! GDB's packets, answered.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use bulkhead_debug_protocol::{
+    Event, Faults, MessageType, RefusalReason, Register, RegisterFile, Resume, Run, StopReason,
+    WRITE_LEN_MAX, message_type, parse_event,
+};
+
+use crate::breakpoints::Breakpoints;
+use crate::description;
+use crate::device::{Answered, Device, DeviceError, Order, read_reply};
+use crate::elf::{Elf, crc};
+use crate::memory::{Memory, Range};
+use crate::packet::PACKET_LEN_MAX;
+use crate::serve::Arrived;
+use crate::transfer::{hex, number, pair, piece, unhex};
+
+/// How long the device has for an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Questions that one read of memory may take.
+const QUESTIONS_MAX: usize = 64;
+/// Writes that wait for the next request at most.
+const PENDING_MAX: usize = 64;
+
+/// What GDB is to be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reaction {
+    /// This packet.
+    Answer(Vec<u8>),
+    /// Nothing now: the application runs, and its next stop is the answer.
+    Runs,
+    /// This packet, and then GDB leaves.
+    Leaves(Vec<u8>),
+}
+
+/// What the application did last.
+#[derive(Clone, Debug)]
+struct Stop {
+    reason: StopReason,
+    registers: RegisterFile,
+    faults: Option<Faults>,
+}
+
+/// One GDB at one device.
+pub struct Session {
+    device: Device,
+    arrived: Receiver<Arrived>,
+    /// What arrived while an answer of the device was awaited.
+    later: VecDeque<Arrived>,
+    memory: Memory,
+    breakpoints: Breakpoints,
+    probes_max: usize,
+    stop: Option<Stop>,
+    interrupted: bool,
+    /// Writes that the device has not been told of yet.
+    pending: Vec<Order>,
+}
+
+impl Session {
+    /// A session that is not attached yet.
+    pub fn new(device: Device, arrived: Receiver<Arrived>) -> Self {
+        Self {
+            device,
+            arrived,
+            later: VecDeque::new(),
+            memory: Memory::default(),
+            breakpoints: Breakpoints::default(),
+            probes_max: 0,
+            stop: None,
+            interrupted: false,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Takes in what the device said meanwhile, without waiting.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn settle(&mut self) -> Result<(), DeviceError> {
+        self.later.extend(self.arrived.try_iter());
+        let (said, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.later)
+            .into_iter()
+            .partition(|arrived| matches!(arrived, Arrived::Device(_)));
+        self.later = others;
+        said.into_iter().try_for_each(|arrived| match arrived {
+            Arrived::Device(message) => self.hear(&message),
+            _ => Ok(()),
+        })
+    }
+
+    /// What arrives next.
+    pub(crate) fn next(&mut self) -> Option<Arrived> {
+        self.later.pop_front().or_else(|| self.arrived.recv().ok())
+    }
+
+    /// Round trips so far.
+    pub fn round_trips(&self) -> u64 {
+        self.device.round_trips
+    }
+
+    /// Bytes of all requests so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.device.bytes_sent
+    }
+
+    /// Begins the session on the device and stops the application.
+    ///
+    /// Returns whether the device holds what `elf` says, if there is one.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
+        let mut halted = false;
+        let mut regions = Vec::new();
+        for answer in self.ask(&[Order::Hello, Order::Halt])? {
+            match answer {
+                Answered::Welcome { halted: stands, probes_max } => {
+                    (halted, self.probes_max) = (stands, probes_max);
+                }
+                Answered::Region(region) => regions.push(region),
+                _ => {}
+            }
+        }
+        self.memory = Memory::new(regions);
+        self.breakpoints = Breakpoints::default();
+        if halted {
+            self.read_registers()?;
+        } else {
+            self.stop = None;
+            self.await_stop()?;
+        }
+        elf.map(|elf| self.compare(elf)).transpose()
+    }
+
+    /// Compares the device's memory with a program, once, by checksums; what is equal is never asked for again.
+    fn compare(&mut self, elf: &Elf) -> Result<bool, DeviceError> {
+        let span = |address, bytes: &Vec<u8>| {
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            Range { address, len }
+        };
+        let orders: Vec<_> =
+            elf.spans.iter().map(|part| Order::Crc(span(part.address, &part.bytes))).collect();
+        let answers = self.ask(&orders)?;
+        let mut all_equal = true;
+        for (part, answer) in elf.spans.iter().zip(answers) {
+            if answer == Answered::Checksum(crc(&part.bytes)) {
+                self.memory.proved(part.clone());
+            } else {
+                all_equal = false;
+            }
+        }
+        Ok(all_equal)
+    }
+
+    fn read_registers(&mut self) -> Result<(), DeviceError> {
+        for answer in self.ask(&[Order::ReadRegisters])? {
+            if let Answered::Registers(registers) = answer {
+                self.stop = Some(Stop { reason: StopReason::Halted, registers: *registers, faults: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends orders behind the writes that wait, and waits for all answers to the orders.
+    fn ask(&mut self, orders: &[Order]) -> Result<Vec<Answered>, DeviceError> {
+        let waiting = std::mem::take(&mut self.pending);
+        let n_waiting = waiting.len();
+        let all: Vec<Order> = waiting.into_iter().chain(orders.iter().cloned()).collect();
+        let (mut answers, mut rest) = (Vec::new(), all.as_slice());
+        while !rest.is_empty() {
+            let (sequence, taken) = self.device.request(rest)?;
+            if taken == 0 {
+                return Err(DeviceError::Unreadable);
+            }
+            self.await_reply(sequence, &mut answers)?;
+            if let Some(Answered::Refused(reason)) = answers.last() {
+                return Err(DeviceError::Refused(*reason));
+            }
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        // Each write was answered by `Done`, before the first answer to an order.
+        Ok(answers.split_off(n_waiting.min(answers.len())))
+    }
+
+    fn await_reply(&mut self, sequence: u32, answers: &mut Vec<Answered>) -> Result<(), DeviceError> {
+        let until = Instant::now() + ANSWER_MAX;
+        loop {
+            match self.receive(until)? {
+                Arrived::Device(message) if message_type(&message) == Some(MessageType::Reply) => {
+                    if read_reply(&message, sequence, answers)? == Some(true) {
+                        return Ok(());
+                    }
+                }
+                other => self.later.push_back(other),
+            }
+        }
+    }
+
+    /// Waits for the application to stop, whatever else arrives.
+    fn await_stop(&mut self) -> Result<(), DeviceError> {
+        let until = Instant::now() + ANSWER_MAX;
+        let mut others = std::mem::take(&mut self.later);
+        loop {
+            let arrived = match others.pop_front() {
+                Some(arrived) => arrived,
+                None => self.receive(until)?,
+            };
+            match arrived {
+                Arrived::Device(message) => self.hear(&message)?,
+                other => self.later.push_back(other),
+            }
+            if self.stop.is_some() {
+                self.later.extend(others);
+                return Ok(());
+            }
+        }
+    }
+
+    fn receive(&mut self, until: Instant) -> Result<Arrived, DeviceError> {
+        match self.arrived.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Arrived::DeviceGone(why)) => Err(DeviceError::Gone(why)),
+            Ok(arrived) => Ok(arrived),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(DeviceError::Silent),
+        }
+    }
+
+    /// Takes what the device says by itself.
+    pub(crate) fn hear(&mut self, message: &[u8]) -> Result<(), DeviceError> {
+        if message_type(message) != Some(MessageType::Event) {
+            return Ok(());
+        }
+        match parse_event(message).map_err(|_| DeviceError::Unreadable)? {
+            Some(Event::Stopped(stopped)) => {
+                self.memory.ran();
+                self.memory.learn(stopped.stack_address, stopped.stack);
+                let registers =
+                    RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
+                self.stop = Some(Stop { reason: stopped.reason, registers, faults: stopped.faults });
+            }
+            Some(Event::ApplicationReset(_)) => {
+                self.memory.restarted();
+                self.stop = None;
+            }
+            // No probe that prints is set.
+            Some(Event::Log(_) | Event::Console(_) | Event::Snapshot(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// The packet that tells of the stop that the application came to; `None` while it runs.
+    pub(crate) fn stop_packet(&mut self) -> Option<Vec<u8>> {
+        use std::fmt::Write as _;
+        let stop = self.stop.as_ref()?;
+        let interrupted = std::mem::take(&mut self.interrupted);
+        let signal = signal(stop, interrupted);
+        let mut out = format!("T{signal:02x}thread:1;");
+        if stop.reason == StopReason::Breakpoint {
+            out.push_str("swbreak:;");
+        }
+        // Told with the stop, none of them is asked for.
+        for register in description::registers() {
+            let value = stop.registers.get(Register(register.number)).unwrap_or_default();
+            let _ = write!(out, "{:02x}:{};", register.number, hex(&value.to_le_bytes()));
+        }
+        Some(out.into_bytes())
+    }
+
+    /// Why it stopped, for a person, where there is more to say than GDB can.
+    pub(crate) fn stop_words(&self) -> Option<String> {
+        let stop = self.stop.as_ref()?;
+        let faults = stop.faults?;
+        Some(format!(
+            "fault: CFSR {:#010x}, SFSR {:#010x}, address {:#010x}\n",
+            faults.cfsr, faults.sfsr, faults.bfar
+        ))
+    }
+
+    /// Ctrl-C.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn interrupt(&mut self) -> Result<(), DeviceError> {
+        self.interrupted = true;
+        if self.stop.is_none() {
+            self.ask(&[Order::Halt])?;
+        }
+        Ok(())
+    }
+
+    /// GDB is gone: the application runs without breakpoints.
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub fn detach(&mut self) -> Result<(), DeviceError> {
+        self.ask(&[Order::Detach])?;
+        self.breakpoints = Breakpoints::default();
+        self.stop = None;
+        self.memory.ran();
+        Ok(())
+    }
+
+    /// Answers one packet.
+    ///
+    /// # Errors
+    /// [`DeviceError`] that ends the session; what merely went wrong is told to GDB.
+    pub fn answer(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
+        let answered = self.dispatch(packet);
+        match answered {
+            Err(DeviceError::Refused(reason)) => {
+                let code = match reason {
+                    RefusalReason::Forbidden | RefusalReason::AccessFailed => "E0e",
+                    RefusalReason::Full => "E1c",
+                    _ => "E01",
+                };
+                Ok(Reaction::Answer(code.into()))
+            }
+            other => other,
+        }
+    }
+
+    fn dispatch(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
+        let text = |text: &str| Ok(Reaction::Answer(text.into()));
+        let (Some(kind), rest) = (packet.first(), packet.get(1..).unwrap_or_default()) else {
+            return text("");
+        };
+        match kind {
+            b'?' => Ok(self.stop_packet().map_or(Reaction::Runs, Reaction::Answer)),
+            b'g' => text(&self.all_registers()),
+            b'G' => self.write_all_registers(rest),
+            b'p' => text(&self.register(rest)),
+            b'P' => self.write_register(rest),
+            b'm' => self.read(rest),
+            b'M' => self.write(rest, true),
+            b'X' => self.write(rest, false),
+            b'Z' | b'z' => self.breakpoint(*kind == b'Z', rest),
+            b'c' => self.resume(b"c"),
+            b's' => self.resume(b"s"),
+            b'v' => self.verbose(packet),
+            b'q' | b'Q' => self.query(packet),
+            b'D' => {
+                self.detach()?;
+                Ok(Reaction::Leaves(b"OK".into()))
+            }
+            b'k' => {
+                self.detach()?;
+                Ok(Reaction::Leaves(Vec::new()))
+            }
+            b'H' | b'T' => text("OK"),
+            _ => text(""),
+        }
+    }
+
+    fn query(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
+        let answer = |bytes: Option<Vec<u8>>| Ok(Reaction::Answer(bytes.unwrap_or_else(|| b"E01".into())));
+        if let Some(span) = packet.strip_prefix(b"qXfer:features:read:target.xml:") {
+            return answer(piece(&description::target(), span));
+        }
+        if let Some(span) = packet.strip_prefix(b"qXfer:memory-map:read::") {
+            return answer(piece(&description::memory_map(self.memory.regions()), span));
+        }
+        if let Some(span) = packet.strip_prefix(b"qCRC:") {
+            return self.checksum(span);
+        }
+        if let Some(command) = packet.strip_prefix(b"qRcmd,") {
+            return self.monitor(command);
+        }
+        let known: &[u8] = match packet {
+            b"QStartNoAckMode" | b"qSymbol::" => b"OK",
+            b"qAttached" => b"1",
+            b"qC" => b"QC1",
+            b"qfThreadInfo" => b"m1",
+            b"qsThreadInfo" => b"l",
+            _ if packet.starts_with(b"qSupported") => {
+                let supported = format!(
+                    "PacketSize={PACKET_LEN_MAX:x};QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;\
+                     qXfer:features:read+;qXfer:memory-map:read+"
+                );
+                return answer(Some(supported.into_bytes()));
+            }
+            _ => b"",
+        };
+        answer(Some(known.into()))
+    }
+
+    fn verbose(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
+        if packet == b"vCont?" {
+            return Ok(Reaction::Answer(b"vCont;c;C;s;S;r".into()));
+        }
+        match packet.strip_prefix(b"vCont;") {
+            Some(actions) => {
+                let first = actions.split(|byte| *byte == b';').next().unwrap_or_default();
+                self.resume(first.split(|byte| *byte == b':').next().unwrap_or_default())
+            }
+            None => Ok(Reaction::Answer(Vec::new())),
+        }
+    }
+
+    /// Lets the application run; breakpoints that changed travel in the same request.
+    fn resume(&mut self, action: &[u8]) -> Result<Reaction, DeviceError> {
+        let plain = |run| Resume { run, low: None, high: None, steps_max: None, interrupts: None };
+        let order = match action {
+            [b'c' | b'C', ..] => plain(Run::Continue),
+            [b's' | b'S', ..] => plain(Run::Step),
+            [b'r', span @ ..] => match pair(span, b',') {
+                Some((low, high)) => Resume { low: Some(low), high: Some(high), ..plain(Run::Range) },
+                None => return Ok(Reaction::Answer(b"E01".into())),
+            },
+            _ => return Ok(Reaction::Answer(b"E01".into())),
+        };
+        let (away, new) = self.breakpoints.difference();
+        let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
+        orders.extend(new.into_iter().map(Order::Set));
+        orders.push(Order::Resume(order));
+        let before = self.stop.take();
+        // What the device refuses leaves the application where it was.
+        if let Err(error) = self.ask(&orders) {
+            self.stop = before;
+            self.breakpoints.forgotten();
+            return Err(error);
+        }
+        self.breakpoints.agreed();
+        self.memory.ran();
+        Ok(Reaction::Runs)
+    }
+
+    fn breakpoint(&mut self, set: bool, rest: &[u8]) -> Result<Reaction, DeviceError> {
+        let text = |text: &str| Ok(Reaction::Answer(text.into()));
+        // Software and hardware breakpoints are the same to the device.
+        let (Some(b'0' | b'1'), Some(place)) = (rest.first(), rest.get(2..)) else { return text("") };
+        let Some((address, _)) = pair(place, b',') else { return text("E01") };
+        let address = address & !1;
+        if !set {
+            self.breakpoints.clear(address);
+            return text("OK");
+        }
+        if self.memory.region(address, 2).is_none() {
+            return text("E0e");
+        }
+        if self.breakpoints.count() >= self.probes_max {
+            return text("E1c");
+        }
+        self.breakpoints.set(address);
+        text("OK")
+    }
+
+    fn all_registers(&self) -> String {
+        let Some(stop) = &self.stop else { return "E01".into() };
+        // GDB's numbers have a gap between pc and xpsr, which takes no room in this packet.
+        let value = |register: &description::Named| stop.registers.get(Register(register.number));
+        description::registers().map(|named| hex(&value(named).unwrap_or_default().to_le_bytes())).collect()
+    }
+
+    fn register(&self, digits: &[u8]) -> String {
+        let number = number(digits).and_then(|number| u8::try_from(number).ok());
+        let value = number.zip(self.stop.as_ref()).and_then(|(n, stop)| stop.registers.get(Register(n)));
+        value.map_or_else(|| "E01".into(), |value| hex(&value.to_le_bytes()))
+    }
+
+    fn write_register(&mut self, text: &[u8]) -> Result<Reaction, DeviceError> {
+        let mut parts = text.splitn(2, |byte| *byte == b'=');
+        let register = parts.next().and_then(number).and_then(|number| u8::try_from(number).ok());
+        let value =
+            parts.next().and_then(unhex).and_then(|bytes| bytes.try_into().ok().map(u32::from_le_bytes));
+        let done = match register.zip(value) {
+            Some((register, value)) => self.note_register(register, value)?,
+            None => false,
+        };
+        Ok(Reaction::Answer(if done { b"OK".into() } else { b"E01".into() }))
+    }
+
+    /// Writes a register as far as GDB can see; the device hears of it with the next request.
+    fn note_register(&mut self, register: u8, value: u32) -> Result<bool, DeviceError> {
+        let stop = self.stop.as_mut().and_then(|stop| stop.registers.get_mut(Register(register)));
+        let Some(place) = stop else { return Ok(false) };
+        *place = value;
+        self.note(Order::Register { register, value })?;
+        Ok(true)
+    }
+
+    fn note(&mut self, order: Order) -> Result<(), DeviceError> {
+        self.pending.push(order);
+        if self.pending.len() >= PENDING_MAX {
+            self.ask(&[])?;
+        }
+        Ok(())
+    }
+
+    fn write_all_registers(&mut self, digits: &[u8]) -> Result<Reaction, DeviceError> {
+        let Some(bytes) = unhex(digits) else { return Ok(Reaction::Answer(b"E01".into())) };
+        for (named, word) in description::registers().zip(bytes.as_chunks::<4>().0) {
+            let value = u32::from_le_bytes(*word);
+            let old = self.stop.as_ref().and_then(|stop| stop.registers.get(Register(named.number)));
+            if old.is_some_and(|old| old != value) {
+                self.note_register(named.number, value)?;
+            }
+        }
+        Ok(Reaction::Answer(b"OK".into()))
+    }
+
+    fn read(&mut self, span: &[u8]) -> Result<Reaction, DeviceError> {
+        let Some((address, len)) = pair(span, b',') else { return Ok(Reaction::Answer(b"E01".into())) };
+        let len = len.min(u32::try_from(PACKET_LEN_MAX / 2).unwrap_or_default());
+        for _ in 0..QUESTIONS_MAX {
+            if let Some(bytes) = self.memory.known(address, len) {
+                return Ok(Reaction::Answer(hex(&bytes).into_bytes()));
+            }
+            // What is no memory of the application's is not asked for: reading a peripheral may have effects.
+            let Some(range) = self.memory.question(address, len) else { break };
+            for answer in self.ask(&[Order::Read(range)])? {
+                if let Answered::Memory { address, bytes } = answer {
+                    self.memory.learn(address, &bytes);
+                }
+            }
+        }
+        Ok(Reaction::Answer(b"E0e".into()))
+    }
+
+    fn write(&mut self, text: &[u8], digits: bool) -> Result<Reaction, DeviceError> {
+        let refused = |code: &[u8]| Ok(Reaction::Answer(code.into()));
+        let Some(colon) = text.iter().position(|byte| *byte == b':') else { return refused(b"E01") };
+        let (span, data) = text.split_at_checked(colon).unwrap_or_default();
+        let data = data.get(1..).unwrap_or_default();
+        let bytes = if digits { unhex(data) } else { Some(data.to_vec()) };
+        let (Some((address, len)), Some(bytes)) = (pair(span, b','), bytes) else { return refused(b"E01") };
+        if u32::try_from(bytes.len()) != Ok(len) {
+            return refused(b"E01");
+        }
+        let is_ram = |region: &bulkhead_debug_protocol::Region| {
+            region.kind != bulkhead_debug_protocol::RegionKind::Code
+        };
+        if !self.memory.region(address, len).is_some_and(is_ram) {
+            return refused(b"E0e");
+        }
+        self.memory.write(address, &bytes);
+        for (at, part) in (address..).step_by(WRITE_LEN_MAX).zip(bytes.chunks(WRITE_LEN_MAX)) {
+            self.note(Order::Write { address: at, bytes: part.to_vec() })?;
+        }
+        refused(b"OK")
+    }
+
+    fn checksum(&mut self, span: &[u8]) -> Result<Reaction, DeviceError> {
+        let Some((address, len)) = pair(span, b',') else { return Ok(Reaction::Answer(b"E01".into())) };
+        let found = self.ask(&[Order::Crc(Range { address, len })])?;
+        let text = match found.first() {
+            Some(Answered::Checksum(crc)) => format!("C{crc:08x}"),
+            _ => "E01".into(),
+        };
+        Ok(Reaction::Answer(text.into_bytes()))
+    }
+
+    fn monitor(&mut self, digits: &[u8]) -> Result<Reaction, DeviceError> {
+        let command = unhex(digits).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let said = match words.as_slice() {
+            ["reset", "halt"] => {
+                self.stop = None;
+                self.ask(&[Order::Reset { halt: true }])?;
+                self.await_stop()?;
+                "the application stands before its first instruction; `maintenance flush register-cache` shows it\n"
+                    .to_owned()
+            }
+            ["status"] => format!(
+                "{} round trips, {} bytes sent, {} of {} breakpoints\n",
+                self.device.round_trips,
+                self.device.bytes_sent,
+                self.breakpoints.count(),
+                self.probes_max
+            ),
+            _ => "monitor reset halt   restart the application and stop before its first instruction\n\
+                  monitor status       what this session took so far\n"
+                .to_owned(),
+        };
+        Ok(Reaction::Answer(hex(said.as_bytes()).into_bytes()))
+    }
+}
+
+fn signal(stop: &Stop, interrupted: bool) -> u8 {
+    const UNDEFINED: u32 = 1 << 16;
+    const DIVIDED_BY_ZERO: u32 = 1 << 25;
+    const BUS: u32 = 0xFF00;
+    match (stop.reason, stop.faults) {
+        (StopReason::Fault, Some(faults)) if faults.cfsr & DIVIDED_BY_ZERO != 0 => 8,
+        (StopReason::Fault, Some(faults)) if faults.cfsr & UNDEFINED != 0 => 4,
+        (StopReason::Fault, Some(faults)) if faults.cfsr & BUS != 0 => 10,
+        (StopReason::Fault, _) => 11,
+        (StopReason::Halted, _) if interrupted => 2,
+        _ => 5,
+    }
+}

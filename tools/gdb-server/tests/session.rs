@@ -1,0 +1,174 @@
+//! GDB's packets against the real agent on a simulated processor: answers, and what they cost.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is its failure")]
+
+#[path = "../../../portable/debug-agent/tests/simulated/mod.rs"]
+mod simulated;
+
+use std::sync::mpsc::{self, Sender};
+
+use bulkhead_debug_agent::{Agent, StopCause};
+use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
+use bulkhead_gdb_server::{Arrived, Device, Reaction, SendError, Session, ToDevice};
+use simulated::{CODE, RAM, Simulated, Stood};
+
+/// r0 = 3; do { call f } while (--r0); stay.
+const LOOP: &[u16] =
+    &[0x2003, 0xF000, 0xF803, 0x3801, 0xD1FB, 0xE7FE, 0xB510, 0x3101, 0x2901, 0xBF0C, 0x2201, 0x2202, 0xBD10];
+
+/// A device in this process: it answers at once, and runs until it has something to say.
+struct InProcess {
+    agent: Agent,
+    target: Simulated,
+    to_loop: Sender<Arrived>,
+}
+
+impl InProcess {
+    fn drain(&mut self) {
+        let mut room = [0; MESSAGE_LEN_MAX];
+        while self.agent.is_busy() {
+            if let Some(len) = self.agent.poll(&mut self.target, &mut room) {
+                let _ = self.to_loop.send(Arrived::Device(room[..len].to_vec()));
+            }
+        }
+    }
+}
+
+impl ToDevice for InProcess {
+    fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        assert!(self.agent.request(message), "one request at a time");
+        self.drain();
+        for _ in 0..100 {
+            if self.agent.wants_halt() {
+                self.agent.stopped(StopCause::HaltRequested, &mut self.target);
+            }
+            match self.target.go(100) {
+                Some(Stood::Breakpoint) => self.agent.stopped(StopCause::Breakpoint, &mut self.target),
+                Some(Stood::Fault) => {
+                    self.agent.stopped(StopCause::Fault(Faults::default()), &mut self.target);
+                }
+                None => {}
+            }
+            self.drain();
+        }
+        Ok(())
+    }
+}
+
+fn attached() -> Session {
+    let (to_loop, arrived) = mpsc::channel();
+    let mut target = Simulated::new(LOOP);
+    // As a start does: the application stands at its entry.
+    let mut agent = Agent::new();
+    agent.started([1; 32], CODE, &mut target);
+    let mut session = Session::new(Device::new(Box::new(InProcess { agent, target, to_loop })), arrived);
+    session.attach(None).unwrap();
+    session
+}
+
+fn answer(session: &mut Session, packet: &str) -> String {
+    match session.answer(packet.as_bytes()).unwrap() {
+        Reaction::Answer(answer) | Reaction::Leaves(answer) => String::from_utf8(answer).unwrap(),
+        Reaction::Runs => "runs".into(),
+    }
+}
+
+/// Lets it run, and returns the stop.
+fn resume(session: &mut Session, packet: &str) -> String {
+    assert_eq!(answer(session, packet), "runs");
+    // The stop arrived behind the reply.
+    session.settle().unwrap();
+    answer(session, "?")
+}
+
+fn word(value: u32) -> String {
+    value.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_stop_costs_one_round_trip_with_all_that_gdb_asks_for_then() {
+    let mut session = attached();
+    assert_eq!(answer(&mut session, "Z0,100c,2"), "OK");
+    let before = session.round_trips();
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.starts_with("T05thread:1;swbreak:;"), "{stop}");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "the program counter came along: {stop}");
+    assert_eq!(answer(&mut session, "z0,100c,2"), "OK");
+    let registers = answer(&mut session, "g");
+    assert_eq!(&registers[15 * 8..16 * 8], word(CODE + 0x0C));
+    let sp = RAM + 0x200;
+    assert_eq!(answer(&mut session, &format!("m{sp:x},20")).len(), 0x40, "the stack came along");
+    assert_eq!(session.round_trips() - before, 1);
+}
+
+#[test]
+fn a_step_costs_one_round_trip_and_breakpoints_travel_with_it() {
+    let mut session = attached();
+    answer(&mut session, "Z0,1002,2");
+    answer(&mut session, "Z1,1018,2");
+    let before = session.round_trips();
+    for _ in 0..3 {
+        assert!(resume(&mut session, "vCont;s:1").starts_with("T05"));
+    }
+    assert!(resume(&mut session, "vCont;r1000,1010:1").starts_with("T05"));
+    assert_eq!(session.round_trips() - before, 4);
+}
+
+#[test]
+fn code_is_asked_for_once_and_registers_are_written_with_the_next_order() {
+    let mut session = attached();
+    answer(&mut session, "m1000,2");
+    let before = session.round_trips();
+    assert_eq!(answer(&mut session, "m1000,4"), "032000f0");
+    assert_eq!(answer(&mut session, &format!("P0={}", word(77))), "OK");
+    assert_eq!(answer(&mut session, &format!("Pf={}", word(CODE + 0x0A))), "OK");
+    assert_eq!(answer(&mut session, "p0"), word(77));
+    assert_eq!(session.round_trips(), before);
+    let stop = resume(&mut session, "vCont;s:1");
+    assert!(
+        stop.contains(&format!("00:{};", word(77))) && stop.contains(&format!("0f:{};", word(CODE + 0x0A)))
+    );
+    assert_eq!(session.round_trips() - before, 1);
+}
+
+#[test]
+fn memory_is_written_and_read_back_and_code_is_not_written() {
+    let mut session = attached();
+    assert_eq!(answer(&mut session, "M20000010,4:01020304"), "OK");
+    assert_eq!(answer(&mut session, "m20000010,4"), "01020304");
+    assert_eq!(answer(&mut session, "X20000012,1:\x7f"), "OK");
+    assert_eq!(answer(&mut session, "m20000010,4"), "01027f04");
+    assert_eq!(answer(&mut session, "M1000,2:0000"), "E0e");
+    assert_eq!(answer(&mut session, "m1000,2"), "0320");
+}
+
+#[test]
+fn what_is_no_memory_of_the_application_is_not_even_asked_for() {
+    let mut session = attached();
+    let before = session.round_trips();
+    for place in ["m40201000,4", "me000ed00,4", "m10000000,4", "mffffffff,4", "m20000400,1"] {
+        assert_eq!(answer(&mut session, place), "E0e", "{place}");
+    }
+    assert_eq!(answer(&mut session, "Z0,10000000,2"), "E0e");
+    assert_eq!(session.round_trips(), before);
+}
+
+#[test]
+fn documents_come_in_pieces_and_nonsense_gets_an_error() {
+    let mut session = attached();
+    let mut document = String::new();
+    loop {
+        let piece = answer(&mut session, &format!("qXfer:features:read:target.xml:{:x},40", document.len()));
+        document.push_str(&piece[1..]);
+        if piece.starts_with('l') {
+            break;
+        }
+    }
+    assert!(document.contains("<osabi>none</osabi>") && document.ends_with("</target>"));
+    for nonsense in
+        ["m", "mzz,1", "m1000", "M20000000,2:00", "P=", "Pzz=00", "Z0,", "vCont;x", "qRcmd,zz", "G0"]
+    {
+        let said = answer(&mut session, nonsense);
+        assert!(said.is_empty() || said.starts_with('E') || nonsense == "qRcmd,zz", "{nonsense}: {said}");
+    }
+    assert_eq!(answer(&mut session, "vMustReplyEmpty"), "");
+}
