@@ -284,7 +284,7 @@ impl Core {
                 target.write_register(Register(order.register), order.value).map_err(refusal)?;
             }
             Operation::SetProbe(order) => self.set_probe(order, target)?,
-            Operation::ClearProbe(order) => self.motion.probes.remove(order.address, target),
+            Operation::ClearProbe(order) => self.clear_probe(order.address, target),
             Operation::SetWatch(_) | Operation::ClearWatch(_) => return Err(RefusalReason::Unsupported),
             Operation::Reset(order) => {
                 self.halt_at_entry = order.halt;
@@ -405,12 +405,17 @@ impl Core {
         written.map_err(refusal)
     }
 
+    fn clear_probe(&mut self, address: u32, target: &mut impl DebugTarget) {
+        self.motion.probes.remove(address, target);
+        self.motion.conditions.remove(address);
+    }
+
     fn set_probe(
         &mut self,
         order: &SetProbe<'_>,
         target: &mut impl DebugTarget,
     ) -> Result<(), RefusalReason> {
-        let plain = order.condition.is_none() && order.command.is_none() && order.actions_max.is_none();
+        let plain = order.command.is_none() && order.actions_max.is_none();
         if order.action != Action::Stop || !plain {
             return Err(RefusalReason::Unsupported);
         }
@@ -420,13 +425,24 @@ impl Core {
         if !self.motion.probes.add(order.address) {
             return Err(RefusalReason::Full);
         }
+        let room = match order.condition {
+            Some(condition) => self.motion.conditions.set(order.address, condition),
+            None => {
+                self.motion.conditions.remove(order.address);
+                true
+            }
+        };
+        if !room {
+            self.clear_probe(order.address, target);
+            return Err(RefusalReason::Full);
+        }
         if self.motion.is_absent() {
             return Ok(());
         }
         // Planted at once, so that a place without code is refused now and not when the application runs.
         let planted = self.motion.probes.plant(None, target);
         if let Err(refused) = planted {
-            self.motion.probes.remove(order.address, target);
+            self.clear_probe(order.address, target);
             return Err(refusal(refused));
         }
         Ok(())

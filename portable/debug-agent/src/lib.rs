@@ -9,13 +9,16 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm)]
 
 mod agent;
+mod conditions;
 mod crc;
+mod expression;
 mod motion;
 mod next;
 mod probes;
 mod target;
 
 pub use agent::Agent;
+pub use expression::{Unanswered, evaluate};
 pub use next::{Masks, Next, PLACES_MAX, Place, condition_holds, is_wide, next};
 pub use probes::PROBES_MAX;
 pub use target::{AccessRefused, DebugTarget, Interrupts, Memory, StopCause, Width};

@@ -2,6 +2,8 @@
 
 use bulkhead_debug_protocol::{Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason};
 
+use crate::conditions::Conditions;
+use crate::expression::evaluate;
 use crate::next::{Masks, Next, PLACES_MAX, Place, next};
 use crate::probes::{Probes, Unpatched};
 use crate::target::{AccessRefused, DebugTarget, Interrupts, Memory as _, StopCause};
@@ -56,6 +58,7 @@ pub(crate) struct Stop {
 #[derive(Debug)]
 pub(crate) struct Motion {
     pub(crate) probes: Probes,
+    pub(crate) conditions: Conditions,
     state: State,
     goal: Goal,
     interrupts: Interrupts,
@@ -69,6 +72,7 @@ impl Motion {
     pub(crate) const fn new() -> Self {
         Self {
             probes: Probes::new(),
+            conditions: Conditions::new(),
             state: State::Absent,
             goal: Goal::Continue,
             interrupts: Interrupts::Held,
@@ -121,6 +125,7 @@ impl Motion {
     /// Everything is taken away and the application runs.
     pub(crate) fn detach(&mut self, target: &mut impl DebugTarget) {
         self.probes.clear(target);
+        self.conditions.clear();
         if self.is_halted() {
             let mut registers = target.registers();
             if self.is_breakpoint_at(registers.pc(), target) {
@@ -211,6 +216,16 @@ impl Motion {
                 return self.step(target);
             }
         }
+        if self.probes.has(here.address) && !self.holds(&registers, target) {
+            // The application goes on as if nothing was here.
+            if self.state == State::Stepping {
+                self.detour = self.detour.or(Some(self.places));
+            } else {
+                self.goal = Goal::Continue;
+            }
+            self.interrupts = Interrupts::Held;
+            return self.step(target);
+        }
         if self.probes.has(here.address) {
             return Some(Stop { reason: StopReason::Breakpoint, faults: None });
         }
@@ -226,17 +241,23 @@ impl Motion {
     fn arrived(&mut self, pc: u32, target: &mut impl DebugTarget) -> Then {
         if let Some(places) = self.detour.take() {
             self.places = places;
+            let _ = self.probes.plant(None, target);
             self.go(Interrupts::Allowed, target);
             return Then::Runs;
         }
         if self.halt_wanted {
             return Then::Stop(StopReason::Halted);
         }
-        let probed = self.probes.has(pc);
+        let probed = self.probes.has(pc) && {
+            let registers = target.registers();
+            self.holds(&registers, target)
+        };
         match self.goal {
             Goal::Continue | Goal::Range { .. } if probed => Then::Stop(StopReason::Breakpoint),
             Goal::Step => Then::Stop(StopReason::Stepped),
             Goal::Entry => Then::Stop(StopReason::Reset),
+            // A probe whose condition does not hold is stepped over.
+            Goal::Continue if self.probes.has(pc) => Then::StepsOn,
             Goal::Continue => {
                 self.run_free(target);
                 Then::Runs
@@ -247,6 +268,13 @@ impl Motion {
             }
             Goal::Range { .. } => Then::Stop(StopReason::Stepped),
         }
+    }
+
+    /// Whether the condition of the probe at the program counter holds. One that cannot be told stops as well.
+    fn holds(&self, registers: &RegisterFile, target: &mut impl DebugTarget) -> bool {
+        let Some(condition) = self.conditions.get(registers.pc()) else { return true };
+        let mut memory = Unpatched { target, probes: &self.probes };
+        evaluate(condition, registers, &mut memory) != Ok(0)
     }
 
     /// Whether the application's own code breaks here.

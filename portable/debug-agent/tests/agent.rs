@@ -1,6 +1,7 @@
 //! Claims about the agent, on a simulated processor.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is its failure")]
 
+mod expression;
 mod simulated;
 
 use bulkhead_debug_agent::{Agent, StopCause};
@@ -245,6 +246,65 @@ fn what_is_not_the_applications_is_refused_and_ends_the_request() {
     for n in 0..40 {
         bench.ask(&[probe(CODE + 2 * (n % 12) + RAM * (n / 12 % 2))]);
     }
+}
+
+/// `r0 == n`.
+fn r0_is(n: u8) -> Vec<u8> {
+    vec![0x26, 0, 0, 0x22, n, 0x13, 0x27]
+}
+
+fn conditional(address: u32, condition: &[u8]) -> Operation<'_> {
+    let condition = Some(<&minicbor::bytes::ByteSlice>::from(condition));
+    Operation::SetProbe(SetProbe {
+        address,
+        action: Action::Stop,
+        condition,
+        command: None,
+        actions_max: None,
+    })
+}
+
+#[test]
+fn a_condition_that_does_not_hold_stops_nothing_and_one_that_cannot_be_told_does() {
+    let mut bench = Bench::at_start(LOOP);
+    bench.ask(&[conditional(CODE + 0x0C, &r0_is(1))]);
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
+    assert_eq!(bench.target.registers.core.0[0], 1, "the third time");
+    assert_eq!(
+        bench.target.trace.iter().filter(|pc| **pc == CODE + 0x0C).count(),
+        2,
+        "the first two went by"
+    );
+    let mut bench = Bench::at_start(LOOP);
+    // A word at address 0, which is nobody's.
+    bench.ask(&[conditional(CODE + 0x0C, &[0x22, 0, 0x19, 0x27])]);
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
+    assert_eq!(bench.target.registers.core.0[0], 3);
+}
+
+#[test]
+fn two_probes_in_a_row_whose_conditions_do_not_hold_are_both_passed() {
+    let mut bench = Bench::at_start(LOOP);
+    let never = r0_is(99);
+    bench.ask(&[
+        conditional(CODE + 0x0C, &never),
+        conditional(CODE + 0x0E, &never),
+        conditional(CODE + 0x10, &never),
+        probe(CODE + 0x0A),
+    ]);
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0A));
+    assert_eq!(bench.target.trace, trace_of(LOOP, bench.target.trace.len()));
+}
+
+#[test]
+fn expressions_too_many_for_the_room_are_refused() {
+    let mut bench = Bench::at_start(LOOP);
+    let long = [0x28; 400];
+    assert_eq!(bench.ask(&[conditional(CODE + 0x0C, &long)]), ["Done(Nothing)"]);
+    let full = format!("{:?}", Answer::Refused(Refused { index: 0, reason: RefusalReason::Full }));
+    assert_eq!(bench.ask(&[conditional(CODE + 0x0E, &long)]), [full]);
+    assert_eq!(bench.ask(&[Operation::ClearProbe(At { address: CODE + 0x0C })]), ["Done(Nothing)"]);
+    assert_eq!(bench.ask(&[conditional(CODE + 0x0E, &long)]), ["Done(Nothing)"]);
 }
 
 #[test]

@@ -80,6 +80,11 @@ fn gdb_breaks_looks_steps_and_lets_go_and_the_server_reads_none_of_it() {
                 "break systick_handler",
                 "continue",
                 "backtrace",
+                "delete",
+                "break systick_handler if ticks % 50 == 7",
+                "continue",
+                "print ticks % 50",
+                "info breakpoints",
                 "monitor status",
                 "detach",
             ],
@@ -95,6 +100,8 @@ fn gdb_breaks_looks_steps_and_lets_go_and_the_server_reads_none_of_it() {
         assert!(text.contains(wanted), "`{wanted}` in:\n{text}");
     }
     assert!(text.contains("$1 = "), "{text}");
+    assert!(text.contains("$4 = 7"), "the condition: {text}");
+    assert!(text.contains("target evals"), "it is evaluated on the device: {text}");
     assert!(text.contains("$2 = 0x9e3779b2"), "a constant of version 1: {text}");
     assert!(!debugging.said().contains("does not match"), "{}", debugging.said());
 

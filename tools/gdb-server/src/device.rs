@@ -50,7 +50,7 @@ pub(crate) enum Order {
     Write { address: u32, bytes: Vec<u8> },
     Register { register: u8, value: u32 },
     Crc(Range),
-    Set(u32),
+    Set { address: u32, condition: Vec<u8> },
     Clear(u32),
     Reset { halt: bool },
     Detach,
@@ -73,10 +73,10 @@ impl Order {
                 Operation::WriteRegister(WriteRegister { register: *register, value: *value })
             }
             Self::Crc(Range { address, len }) => Operation::Crc(Crc { address: *address, len: *len }),
-            Self::Set(address) => Operation::SetProbe(SetProbe {
+            Self::Set { address, condition } => Operation::SetProbe(SetProbe {
                 address: *address,
                 action: Action::Stop,
-                condition: None,
+                condition: (!condition.is_empty()).then(|| condition.as_slice().into()),
                 command: None,
                 actions_max: None,
             }),

@@ -9,14 +9,14 @@ use bulkhead_debug_protocol::{
     WRITE_LEN_MAX, message_type, parse_event,
 };
 
-use crate::breakpoints::Breakpoints;
+use crate::breakpoints::{Breakpoints, condition};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
 use crate::elf::{Elf, crc};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
 use crate::serve::Arrived;
-use crate::transfer::{hex, number, pair, piece, unhex};
+use crate::transfer::{hex, number, pair, piece, split_once, unhex};
 
 /// How long the device has for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -375,7 +375,7 @@ impl Session {
             b"qsThreadInfo" => b"l",
             _ if packet.starts_with(b"qSupported") => {
                 let supported = format!(
-                    "PacketSize={PACKET_LEN_MAX:x};QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;\
+                    "PacketSize={PACKET_LEN_MAX:x};QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;ConditionalBreakpoints+;\
                      qXfer:features:read+;qXfer:memory-map:read+"
                 );
                 return answer(Some(supported.into_bytes()));
@@ -412,7 +412,7 @@ impl Session {
         };
         let (away, new) = self.breakpoints.difference();
         let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
-        orders.extend(new.into_iter().map(Order::Set));
+        orders.extend(new.into_iter().map(|(address, condition)| Order::Set { address, condition }));
         orders.push(Order::Resume(order));
         let before = self.stop.take();
         // What the device refuses leaves the application where it was.
@@ -430,7 +430,11 @@ impl Session {
         let text = |text: &str| Ok(Reaction::Answer(text.into()));
         // Software and hardware breakpoints are the same to the device.
         let (Some(b'0' | b'1'), Some(place)) = (rest.first(), rest.get(2..)) else { return text("") };
-        let Some((address, _)) = pair(place, b',') else { return text("E01") };
+        let end = place.iter().position(|byte| *byte == b';').unwrap_or(place.len());
+        let (place, conditions) = place.split_at_checked(end).unwrap_or_default();
+        let (Some((address, _)), Some(condition)) = (pair(place, b','), condition(conditions)) else {
+            return text("E01");
+        };
         let address = address & !1;
         if !set {
             self.breakpoints.clear(address);
@@ -442,7 +446,7 @@ impl Session {
         if self.breakpoints.count() >= self.probes_max {
             return text("E1c");
         }
-        self.breakpoints.set(address);
+        self.breakpoints.set(address, condition);
         text("OK")
     }
 
@@ -460,10 +464,9 @@ impl Session {
     }
 
     fn write_register(&mut self, text: &[u8]) -> Result<Reaction, DeviceError> {
-        let mut parts = text.splitn(2, |byte| *byte == b'=');
-        let register = parts.next().and_then(number).and_then(|number| u8::try_from(number).ok());
-        let value =
-            parts.next().and_then(unhex).and_then(|bytes| bytes.try_into().ok().map(u32::from_le_bytes));
+        let (register, value) = split_once(text, b'=').unwrap_or_default();
+        let register = number(register).and_then(|number| u8::try_from(number).ok());
+        let value = unhex(value).and_then(|bytes| bytes.try_into().ok().map(u32::from_le_bytes));
         let done = match register.zip(value) {
             Some((register, value)) => self.note_register(register, value)?,
             None => false,
@@ -520,9 +523,7 @@ impl Session {
 
     fn write(&mut self, text: &[u8], digits: bool) -> Result<Reaction, DeviceError> {
         let refused = |code: &[u8]| Ok(Reaction::Answer(code.into()));
-        let Some(colon) = text.iter().position(|byte| *byte == b':') else { return refused(b"E01") };
-        let (span, data) = text.split_at_checked(colon).unwrap_or_default();
-        let data = data.get(1..).unwrap_or_default();
+        let Some((span, data)) = split_once(text, b':') else { return refused(b"E01") };
         let bytes = if digits { unhex(data) } else { Some(data.to_vec()) };
         let (Some((address, len)), Some(bytes)) = (pair(span, b','), bytes) else { return refused(b"E01") };
         if u32::try_from(bytes.len()) != Ok(len) {

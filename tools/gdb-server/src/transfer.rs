@@ -20,11 +20,16 @@ pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
+/// What is before and what is behind the first `by`.
+pub(crate) fn split_once(text: &[u8], by: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|byte| *byte == by)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 /// Two numbers around `by`.
 pub(crate) fn pair(text: &[u8], by: u8) -> Option<(u32, u32)> {
-    let at = text.iter().position(|byte| *byte == by)?;
-    let (first, second) = text.split_at_checked(at)?;
-    Some((number(first)?, number(second.get(1..)?)?))
+    let (first, second) = split_once(text, by)?;
+    Some((number(first)?, number(second)?))
 }
 
 /// A piece of a document for `qXfer`: `m` and the piece, or `l` and the last one.

@@ -114,6 +114,17 @@ fn a_step_costs_one_round_trip_and_breakpoints_travel_with_it() {
 }
 
 #[test]
+fn a_condition_that_does_not_hold_costs_nothing() {
+    let mut session = attached();
+    // r0 == 1
+    assert_eq!(answer(&mut session, "Z0,100c,2;X7,26000022011327"), "OK");
+    let before = session.round_trips();
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains(&format!("00:{};", word(1))), "the third call: {stop}");
+    assert_eq!(session.round_trips() - before, 1);
+}
+
+#[test]
 fn code_is_asked_for_once_and_registers_are_written_with_the_next_order() {
     let mut session = attached();
     answer(&mut session, "m1000,2");
