@@ -5,10 +5,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
-use bulkhead_debug_agent::Agent;
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
+    DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
     Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
@@ -43,7 +42,7 @@ static SOCKETS: StaticCell<Sockets> = StaticCell::new();
 static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
 static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
-static AGENT: StaticCell<Agent> = StaticCell::new();
+static DEBUG: StaticCell<DebugStorage> = StaticCell::new();
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
 static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
@@ -145,15 +144,7 @@ pub(crate) fn start() {
     let mut memory = Memory { die: &mut die, external: &mut external };
     let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
     let link = (settings, storage);
-    match Hypervisor::start(
-        facts,
-        network,
-        link,
-        AGENT.init_with(Agent::new),
-        engine,
-        &mut memory,
-        &mut entropy,
-    ) {
+    match Hypervisor::start(facts, network, link, debug_storage(), engine, &mut memory, &mut entropy) {
         Ok(hypervisor) => {
             let target = Target::new(breakpoints);
             MACHINE.set(|| Machine { hypervisor, die, external, entropy, target });
@@ -186,6 +177,12 @@ fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
             None
         }
     }
+}
+
+/// Makes the memory of debug sessions in its place. Out of line, like all that needs much stack once.
+#[inline(never)]
+fn debug_storage() -> &'static mut DebugStorage {
+    DEBUG.init_with(DebugStorage::new)
 }
 
 fn layout() -> Layout {

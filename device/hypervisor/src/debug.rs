@@ -56,13 +56,31 @@ impl core::fmt::Display for Change {
     }
 }
 
+/// Memory of debug sessions, placed by the board: large values never cross its stack.
+pub struct DebugStorage {
+    agent: Agent,
+    session: Option<Session>,
+    opening: Option<Opening>,
+}
+
+impl DebugStorage {
+    /// No session.
+    pub const fn new() -> Self {
+        Self { agent: Agent::new(), session: None, opening: None }
+    }
+}
+
+impl Default for DebugStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The session, if there is one, and the agent.
 pub(crate) struct Debug<'w> {
     private: [u8; 32],
     device: [u8; 16],
-    agent: &'w mut Agent,
-    session: Option<Session>,
-    opening: Option<Opening>,
+    storage: &'w mut DebugStorage,
     closed: Option<DebugClosed>,
     attached: bool,
     refused: Option<DebugEnd>,
@@ -70,13 +88,11 @@ pub(crate) struct Debug<'w> {
 
 impl<'w> Debug<'w> {
     /// `private` is the device's static key.
-    pub(crate) fn new(private: [u8; 32], agent: &'w mut Agent) -> Self {
+    pub(crate) fn new(private: [u8; 32], storage: &'w mut DebugStorage) -> Self {
         Self {
             private,
             device: *device_id(&public_key(&private)).as_bytes(),
-            agent,
-            session: None,
-            opening: None,
+            storage,
             closed: None,
             attached: false,
             refused: None,
@@ -85,21 +101,21 @@ impl<'w> Debug<'w> {
 
     /// Whether the next slice should follow soon.
     pub(crate) fn is_busy(&self) -> bool {
-        self.session.is_some() || self.opening.is_some() || self.closed.is_some()
+        self.storage.session.is_some() || self.storage.opening.is_some() || self.closed.is_some()
     }
 
     /// Whether faults and breakpoints are a developer's to see.
     pub(crate) fn is_attached(&self) -> bool {
-        self.agent.is_attached()
+        self.storage.agent.is_attached()
     }
 
     /// Whether the application stands still, or moves by steps, by a developer's order.
     pub(crate) fn is_moving_it(&self) -> bool {
-        self.agent.is_moving_it()
+        self.storage.agent.is_moving_it()
     }
 
     pub(crate) fn wants_halt(&self) -> bool {
-        self.agent.wants_halt()
+        self.storage.agent.wants_halt()
     }
 
     /// The server opens a session, in place of one that is there. `ephemeral` is 32 fresh random bytes.
@@ -111,22 +127,22 @@ impl<'w> Debug<'w> {
     ) {
         self.leave(target);
         match <[u8; FIRST_LEN]>::try_from(&**frame.bytes) {
-            Ok(first) => self.opening = Some(Opening { number: frame.session, first, ephemeral }),
+            Ok(first) => self.storage.opening = Some(Opening { number: frame.session, first, ephemeral }),
             Err(_) => self.refuse(frame.session, DebugEnd::Handshake),
         }
     }
 
     /// Whether somebody waits for [`Self::shake_hands`].
     pub(crate) fn is_opening(&self) -> bool {
-        self.opening.is_some()
+        self.storage.opening.is_some()
     }
 
     /// Shakes hands with who waits. Out of line and not where a frame arrives: a handshake takes much stack.
     #[inline(never)]
     pub(crate) fn shake_hands(&mut self, running: Option<([u8; 32], &DebugKeys)>) {
-        let Some(opening) = self.opening.take() else { return };
+        let Some(opening) = self.storage.opening.take() else { return };
         match self.answer(&opening, running) {
-            Ok(session) => self.session = Some(session),
+            Ok(session) => self.storage.session = Some(session),
             Err(end) => self.refuse(opening.number, end),
         }
     }
@@ -157,7 +173,8 @@ impl<'w> Debug<'w> {
 
     /// A sealed message came.
     pub(crate) fn frame(&mut self, frame: &DebugFrame<'_>, target: &mut impl DebugTarget) {
-        let Some(session) = self.session.as_mut().filter(|session| session.number == frame.session) else {
+        let Some(session) = self.storage.session.as_mut().filter(|session| session.number == frame.session)
+        else {
             return;
         };
         let mut bytes = [0; SEALED_LEN_MAX];
@@ -166,15 +183,15 @@ impl<'w> Debug<'w> {
             session.tunnel.open(room)
         });
         let request = opened.and_then(|len| bytes.get(..len));
-        if !request.is_some_and(|request| self.agent.request(request)) {
+        if !request.is_some_and(|request| self.storage.agent.request(request)) {
             self.end(DebugEnd::Broken, target);
         }
     }
 
     /// The server ends a session.
     pub(crate) fn close(&mut self, number: u32, target: &mut impl DebugTarget) {
-        let opening = self.opening.is_some_and(|opening| opening.number == number);
-        if opening || self.session.as_ref().is_some_and(|session| session.number == number) {
+        let opening = self.storage.opening.is_some_and(|opening| opening.number == number);
+        if opening || self.storage.session.as_ref().is_some_and(|session| session.number == number) {
             self.leave(target);
         }
     }
@@ -186,16 +203,16 @@ impl<'w> Debug<'w> {
     }
 
     fn end(&mut self, end: DebugEnd, target: &mut impl DebugTarget) {
-        if let Some(session) = &self.session {
+        if let Some(session) = &self.storage.session {
             self.closed = Some(DebugClosed { session: session.number, end });
         }
         self.leave(target);
     }
 
     fn leave(&mut self, target: &mut impl DebugTarget) {
-        self.opening = None;
-        if self.session.take().is_some() {
-            self.agent.detach(target);
+        self.storage.opening = None;
+        if self.storage.session.take().is_some() {
+            self.storage.agent.detach(target);
         }
     }
 
@@ -219,31 +236,31 @@ impl<'w> Debug<'w> {
                 bfar: offence.address.unwrap_or_default(),
             }),
         };
-        self.agent.stopped(cause, target);
+        self.storage.agent.stopped(cause, target);
     }
 
     /// The application stands still because [`Self::wants_halt`].
     pub(crate) fn halted(&mut self, target: &mut impl DebugTarget) {
-        self.agent.stopped(StopCause::HaltRequested, target);
+        self.storage.agent.stopped(StopCause::HaltRequested, target);
     }
 
     /// The application is about to be thrown away.
     pub(crate) fn ended(&mut self, target: &mut impl DebugTarget) {
-        self.agent.ended(target);
+        self.storage.agent.ended(target);
     }
 
     /// An application was started, its first own instruction at `entry`.
     pub(crate) fn started(&mut self, manifest: [u8; 32], entry: u32, target: &mut impl DebugTarget) {
-        if self.session.as_ref().is_some_and(|session| session.manifest != manifest) {
+        if self.storage.session.as_ref().is_some_and(|session| session.manifest != manifest) {
             // Its developer may be none of the new bundle's.
             self.end(DebugEnd::OtherManifest, target);
         }
-        self.agent.started(manifest, entry, target);
+        self.storage.agent.started(manifest, entry, target);
     }
 
     /// Whether a developer ordered the application to be restarted.
     pub(crate) fn take_restart(&mut self) -> bool {
-        self.agent.take_restart()
+        self.storage.agent.take_restart()
     }
 
     /// What the device's log should say.
@@ -268,7 +285,7 @@ impl<'w> Debug<'w> {
         if let Some(closed) = self.closed.take() {
             return link.send(&DeviceMessage::DebugClosed(closed));
         }
-        let Some(session) = &mut self.session else { return false };
+        let Some(session) = &mut self.storage.session else { return false };
         let number = session.number;
         let mut send = |bytes: &[u8]| {
             link.send(&DeviceMessage::DebugFrame(DebugFrame { session: number, bytes: bytes.into() }))
@@ -278,7 +295,7 @@ impl<'w> Debug<'w> {
         }
         let mut message = [0; SEALED_LEN_MAX];
         let room = message.get_mut(..MESSAGE_LEN_MAX).unwrap_or_default();
-        let Some(len) = self.agent.poll(target, room) else { return false };
+        let Some(len) = self.storage.agent.poll(target, room) else { return false };
         let sealed = session.tunnel.seal(&mut message, len).and_then(|len| message.get(..len));
         match sealed {
             Some(sealed) => send(sealed),

@@ -2,7 +2,7 @@
 
 use core::fmt::Arguments;
 
-use bulkhead_debug_agent::{Agent, DebugTarget};
+use bulkhead_debug_agent::DebugTarget;
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{
     ApplicationState, BootReason, Command, CommandDone, CommandKind, DeviceMessage, Digest, Fault, FaultKind,
@@ -17,7 +17,7 @@ use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, 
 
 use crate::application::{Application, Due, FaultStatus, Health, Offence};
 use crate::calls::MailboxAccess;
-use crate::debug::Debug;
+use crate::debug::{Debug, DebugStorage};
 use crate::downtime::FlashSpeeds;
 use crate::ledger::Ledger;
 use crate::lines::{FaultLine, Short};
@@ -150,7 +150,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         facts: Facts,
         network: Option<NetworkStack<E>>,
         (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
-        agent: &'w mut Agent,
+        debug: &'w mut DebugStorage,
         mut engine: Engine<'w>,
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
@@ -171,7 +171,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             wear_due: false,
             stopped_at_ms: None,
             trial: TrialWatch::default(),
-            debug: Debug::new(settings.private_key, agent),
+            debug: Debug::new(settings.private_key, debug),
             on_trial: false,
             welcomed: false,
             claimed: false,
