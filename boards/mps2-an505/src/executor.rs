@@ -7,8 +7,8 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, Moments,
-    Offence, Order, Outside, SeededEntropy,
+    DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor,
+    LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};

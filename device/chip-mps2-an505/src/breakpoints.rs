@@ -48,7 +48,7 @@ impl Breakpoints {
     /// the application's is, or the table is full.
     pub fn patch(&mut self, address: usize, half: u16) -> Option<u16> {
         let offset = address.checked_sub(self.code)?;
-        if address % 2 != 0 || offset.checked_add(2)? > self.code_len {
+        if !address.is_multiple_of(2) || offset.checked_add(2)? > self.code_len {
             return None;
         }
         let stood = self.half(address);
@@ -135,6 +135,7 @@ impl Breakpoints {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test: a panic is its failure")]
 mod tests {
     use super::*;
     use crate::{NvmFlash, NvmKind};

@@ -12,8 +12,8 @@
 mod application;
 mod calls;
 mod courtesy;
-mod downtime;
 mod debug;
+mod downtime;
 mod entropy;
 mod hypervisor;
 mod ledger;

@@ -12,7 +12,8 @@ use crate::cose::{
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
 use crate::manifest::{
-    AreaKind, Confirm, Manifest, Medium, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED, Policy, Revisions, page_digest,
+    AreaKind, Confirm, Manifest, Medium, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED, Policy, Revisions,
+    page_digest,
 };
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};

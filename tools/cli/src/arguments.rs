@@ -315,7 +315,7 @@ fn bytes(text: &str) -> Option<u32> {
 #[derive(Subcommand)]
 pub(crate) enum App {
     /// Make and sign a bundle from a program.
-    Bundle(MakeBundle),
+    Bundle(Box<MakeBundle>),
     /// List bundles on the server.
     Ls,
     /// Show one bundle in full: areas, policy, sizes.

@@ -42,6 +42,25 @@ const SESSION: &[&str] = &[
     "continue",
     "backtrace",
 ];
+/// Single commands, each between two looks at the count.
+const SINGLE: &[&str] = &[
+    "break bh_text_append_number",
+    "continue",
+    "delete",
+    "monitor status",
+    "stepi",
+    "monitor status",
+    "finish",
+    "monitor status",
+    "next",
+    "monitor status",
+    "break systick_handler if ticks % 50 == 7",
+    "stepi",
+    "monitor status",
+    "continue",
+    "monitor status",
+    "detach",
+];
 const PROGRAM: &str = "hello-c-v1";
 /// Added each way between laptop and server.
 const DELAYS_MS: &[u64] = &[0, 100, 300];
@@ -66,6 +85,7 @@ fn main() -> Result<()> {
         );
         ours = round_trips;
     }
+    let [step, _, next, _, to_condition] = singles(&fleet, &device, &program)?;
     let stub = at_stub(&fleet, &mut device, &program, &[])?;
     let none = at_stub(&fleet, &mut device, &program, &["set osabi none"])?;
     for (name, peer, peer_value) in [
@@ -76,9 +96,12 @@ fn main() -> Result<()> {
     }
     print!("{}", publish(&target_folder(), "debug", &rows)?);
     println!(
-        "bench debug: round_trips={ours} vs_stub={:.1} vs_osabi_none={:.1}",
+        "bench debug: round_trips={ours} vs_stub={:.1} vs_osabi_none={:.1} next_over_call={next} \
+         false_condition={} step={step}",
         ratio(stub, ours),
-        ratio(none, ours)
+        ratio(none, ours),
+        // One is for the stop where the condition held; those before are what is asked here.
+        to_condition.saturating_sub(1)
     );
     Ok(())
 }
@@ -102,9 +125,23 @@ fn behind_bulkhead(
     let commands: Vec<&str> = SESSION.iter().copied().chain(["monitor status", "detach"]).collect();
     let text = debugging.gdb(program, &commands)?;
     let took = started.elapsed();
-    let line = text.lines().find(|line| line.contains("round trips")).context(text.clone())?;
-    let count = line.split_whitespace().next().and_then(|word| word.parse().ok());
-    Ok((count.with_context(|| format!("no count in `{line}`"))?, took))
+    let count = counts(&text).first().copied();
+    Ok((count.with_context(|| format!("no count in:\n{text}"))?, took))
+}
+
+/// The counts that `monitor status` told.
+fn counts(text: &str) -> Vec<u64> {
+    let lines = text.lines().filter(|line| line.contains(" round trips"));
+    lines.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+/// Round trips of a step, a `finish`, a `next` over a call, a step, and a run past conditions that do not hold.
+fn singles(fleet: &Fleet, device: &Device, program: &str) -> Result<[u64; 5]> {
+    let debugging = Debugging::start(&fleet.tool, &device.id, &["--elf", program])?;
+    let text = debugging.gdb(program, SINGLE)?;
+    let counts = counts(&text);
+    let costs: Vec<u64> = counts.iter().zip(counts.iter().skip(1)).map(|(a, b)| b - a).collect();
+    costs.try_into().map_err(|costs| anyhow::anyhow!("{costs:?} in:\n{text}"))
 }
 
 /// Packets that GDB sends to QEMU's own stub for the session.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
-    AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugKeys, Format, Policy, Purpose, Release, Reserved, Revisions, build,
-    compare, read_image,
+    AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugKeys, Format, Policy, Purpose, Release,
+    Reserved, Revisions, build, compare, read_image,
 };
 use bulkhead_cloud_api::{
     BUNDLE_FILE_LEN_MAX, Bundle, FactoryBundle, ManifestDigest, SetFactoryBundle, Timestamp,
@@ -21,7 +21,7 @@ use crate::output::{ago, harmless, table};
 
 pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
     match command {
-        App::Bundle(make) => bundle(session, make),
+        App::Bundle(make) => bundle(session, *make),
         App::Ls => list(session),
         App::Show { bundle } => {
             let bundle = session.client()?.bundle(&bundle)?;

@@ -1,0 +1,66 @@
+//! Where the hypervisor and a debug session meet.
+
+use bulkhead_hardware_ports::EthernetController;
+use bulkhead_syscall_abi::WakeReason;
+
+use super::{Hypervisor, Moments, Outside};
+use crate::application::Health;
+use crate::calls::MailboxAccess;
+use crate::lines::FaultLine;
+
+impl<E: EthernetController> Hypervisor<'_, E> {
+    /// Judges what the application was found doing. What a developer debugs is theirs to judge.
+    #[inline(never)]
+    pub(super) fn judge_application(
+        &mut self,
+        moment: &Moments,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        let now_ms = moment.now_us / 1000;
+        let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
+        let stuck = self.application.sample(health, moment.program_counter, now_ms);
+        if let Some(offence) = moment.fault.or(stuck) {
+            if moment.holdable && self.debug.is_attached() {
+                self.debug.faulted(&offence, outside.target());
+                return;
+            }
+            let fault = self.application.faulted(offence, now_ms);
+            self.state_due = true;
+            let line = FaultLine(fault);
+            self.say(moment.now_us, 0, mailbox, outside, format_args!("{line}"));
+        }
+        if moment.holdable && self.debug.wants_halt() {
+            self.debug.halted(outside.target());
+        }
+    }
+
+    /// Answers the developer, and does what the session asks of others.
+    pub(super) fn poll_debug(
+        &mut self,
+        now_us: u64,
+        mailbox: &impl MailboxAccess,
+        outside: &mut impl Outside,
+    ) {
+        if self.debug.is_opening() {
+            let policy = self.engine.policy();
+            let named = policy.as_ref().map(|policy| &policy.debug_keys);
+            self.debug.shake_hands(self.engine.running().zip(named));
+        }
+        self.debug.poll(&mut self.link, outside.target());
+        // Where it is to stop after the restart, the session knows.
+        if self.debug.take_restart() {
+            self.application.restart(WakeReason::Commanded);
+        }
+        if let Some(change) = self.debug.take_change() {
+            self.say(now_us, 1, mailbox, outside, format_args!("{change}"));
+        }
+    }
+
+    /// The board is about to start it; its own first instruction is at `entry`.
+    pub fn application_started(&mut self, entry: u32, outside: &mut impl Outside) {
+        if let Some(manifest) = self.engine.running() {
+            self.debug.started(manifest, entry, outside.target());
+        }
+    }
+}
