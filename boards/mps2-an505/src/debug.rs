@@ -34,7 +34,7 @@ fn width_bytes(width: Width) -> usize {
 /// Whether a range can be touched with accesses of exactly this width.
 fn is_aligned(address: u32, len: usize, width: Width) -> bool {
     let bytes = width_bytes(width);
-    address as usize % bytes == 0 && len % bytes == 0
+    (address as usize).is_multiple_of(bytes) && len.is_multiple_of(bytes)
 }
 
 /// Whether the range lies in memory that the application may write to. All of the rest is flash.

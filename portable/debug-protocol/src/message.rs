@@ -89,6 +89,10 @@ wire! {
 
 wire! {
     /// What a reply answers.
+    #[cfg_attr(
+        target_pointer_width = "32",
+        expect(clippy::large_enum_variant, reason = "no allocator to box it; one exists at a time")
+    )]
     Answer {
         Refused(Refused) = 0, "Not carried out, nor what is behind it.";
         Welcome(Welcome<'b>) = 1, "To `Hello`.";
