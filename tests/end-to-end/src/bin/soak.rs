@@ -173,7 +173,23 @@ impl Soak {
             self.aim(moment, &next)?;
             self.kill(round, moment)?;
         }
+        if moment == Moment::Revert {
+            self.order_back_again(&next)?;
+        }
         self.judge(moment, next)
+    }
+
+    /// An order to go back that power cut short before the journal had it is lost: the trial goes on, as the server
+    /// shows, and the owner orders again.
+    fn order_back_again(&self, next: &Bundle) -> Result<()> {
+        let goes_on = |seen: &Seen| seen.online && seen.reported.as_ref().is_some_and(|told| told.on_trial);
+        let seen = self.fleet.wait(&self.device, "the trial or its end", UPDATED_WITHIN, |seen| {
+            goes_on(seen) || stage_of(seen, next) == Some(UpdateStage::Reverted)
+        })?;
+        if goes_on(&seen) {
+            self.fleet.tool.run(&["update", "revert", &self.device.id])?;
+        }
+        Ok(())
     }
 
     /// Waits for the moment of a kill.
