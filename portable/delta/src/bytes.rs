@@ -4,10 +4,10 @@
 //! byte has its own. A *run* names the one byte that followed in a context that is met rarely. Both are found by a
 //! hash, among cells that the caller lends.
 
+use crate::PatchIo;
 use crate::coder::{Coder, Wire};
 use crate::mixer::{INPUTS, Weights, hash};
 use crate::model::stretch;
-use crate::{PatchIo, Refused};
 
 /// Contexts that have histories: the first ones. The others have runs.
 const HISTORIES: usize = 2;
@@ -191,10 +191,10 @@ impl ByteModel {
         &mut self,
         cells: &mut [u16],
         (weights, set): (&mut Weights, usize),
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         contexts: &[u32; INPUTS],
         truth: u32,
-    ) -> Result<u32, Refused<I::Error>> {
+    ) -> u32 {
         let (run_cells, history_cells) = cells.split_at_mut((cells.len() / RUN_SHARE) & !1);
         let mut run_places = [0; RUNS];
         for ((place, context), salt) in
@@ -219,7 +219,7 @@ impl ByteModel {
                 }
             }
             let p = weights.mix(set, &inputs);
-            let bit = wire.bit(p, truth >> place & 1 != 0)?;
+            let bit = wire.bit(p, truth >> place & 1 != 0);
             weights.update(set, &inputs, (p, bit), WEIGHT_SLOWNESS);
             for place in places {
                 if let Some(cell) = history_cells.get_mut(place) {
@@ -240,6 +240,6 @@ impl ByteModel {
                 *cell = Run(*cell).followed(u16::from(byte)).0;
             }
         }
-        Ok(u32::from(byte))
+        u32::from(byte)
     }
 }

@@ -1,5 +1,6 @@
 //! The arithmetic coder: one binary decision at a time.
 
+use crate::image::Memories;
 use crate::{PatchIo, Refused};
 
 /// A decision that is as likely as its opposite.
@@ -19,23 +20,26 @@ const BUFFER_LEN: usize = 128;
 /// One description of the format serves both: what is decoded, and what is to be encoded, take the same path.
 pub(crate) trait Coder {
     /// Codes one decision. `probability` of `true` in 1/65536. A decoder ignores `bit`.
-    fn bit<I: PatchIo>(&mut self, io: &mut I, probability: u32, bit: bool)
-    -> Result<bool, Refused<I::Error>>;
+    fn bit<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, probability: u32, bit: bool) -> bool;
 
     /// What the new image holds at `at`, four bytes little-endian. A decoder does not know and says 0.
     fn truth(&self, at: u32) -> u32;
 }
 
 /// A coder, and the memories that are read meanwhile.
-pub(crate) struct Wire<'a, C, I> {
+///
+/// Nothing that is coded with it fails at once: who made the wire asks [`Memories::check`] after each piece and each
+/// entry of the copy list. What is decoded in between is worthless but bounded, since a stream that failed goes on in
+/// zeros and every loop of the models has its own bound.
+pub(crate) struct Wire<'a, 'm, C, I: PatchIo> {
     pub(crate) coder: &'a mut C,
-    pub(crate) io: &'a mut I,
+    pub(crate) memories: &'a mut Memories<'m, I>,
 }
 
-impl<C: Coder, I: PatchIo> Wire<'_, C, I> {
+impl<C: Coder, I: PatchIo> Wire<'_, '_, C, I> {
     /// Codes one decision; see [`Coder::bit`].
-    pub(crate) fn bit(&mut self, probability: u32, bit: bool) -> Result<bool, Refused<I::Error>> {
-        self.coder.bit(self.io, probability, bit)
+    pub(crate) fn bit(&mut self, probability: u32, bit: bool) -> bool {
+        self.coder.bit(self.memories, probability, bit)
     }
 }
 
@@ -83,52 +87,42 @@ impl StreamReader {
     }
 
     /// Starts reading the stream that lies in `at..end` of the patch.
-    pub(crate) fn start<I: PatchIo>(
-        &mut self,
-        io: &mut I,
-        at: u32,
-        end: u32,
-    ) -> Result<(), Refused<I::Error>> {
+    pub(crate) fn start<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, at: u32, end: u32) {
         self.resume(StreamPosition { low: 0, high: u32::MAX, code: 0, at, end, behind_end: 0 });
         for _ in 0..4 {
-            self.shift(io)?;
+            self.shift(memories);
         }
-        Ok(())
     }
 
-    fn shift<I: PatchIo>(&mut self, io: &mut I) -> Result<(), Refused<I::Error>> {
-        let byte = self.byte(io)?;
-        self.position.code = self.position.code << 8 | u32::from(byte);
-        Ok(())
+    fn shift<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>) {
+        self.position.code = self.position.code << 8 | u32::from(self.byte(memories));
     }
 
-    fn byte<I: PatchIo>(&mut self, io: &mut I) -> Result<u8, Refused<I::Error>> {
+    /// The next byte of the stream; zeros behind its end, which are refused when they are too many.
+    fn byte<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>) -> u8 {
         let at = self.position.at;
         if at >= self.position.end {
             self.position.behind_end = self.position.behind_end.saturating_add(1);
-            return if self.position.behind_end > BEHIND_END_MAX { Err(Refused::Truncated) } else { Ok(0) };
+            if self.position.behind_end > BEHIND_END_MAX {
+                memories.refuse(Refused::Truncated);
+            }
+            return 0;
         }
         if at.wrapping_sub(self.buffered_from) >= self.buffered {
             let room = usize::try_from(self.position.end.saturating_sub(at)).unwrap_or(usize::MAX);
             let part = self.buffer.get_mut(..room.min(BUFFER_LEN)).unwrap_or(&mut []);
-            self.buffered = 0;
-            io.patch(at, part).map_err(Refused::Read)?;
+            memories.patch(at, part);
             self.buffered = u32::try_from(part.len()).unwrap_or(0);
             self.buffered_from = at;
         }
         self.position.at = at.saturating_add(1);
         let offset = usize::try_from(at.wrapping_sub(self.buffered_from)).unwrap_or(usize::MAX);
-        Ok(self.buffer.get(offset).copied().unwrap_or(0))
+        self.buffer.get(offset).copied().unwrap_or(0)
     }
 }
 
 impl Coder for StreamReader {
-    fn bit<I: PatchIo>(
-        &mut self,
-        io: &mut I,
-        probability: u32,
-        _bit: bool,
-    ) -> Result<bool, Refused<I::Error>> {
+    fn bit<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, probability: u32, _bit: bool) -> bool {
         let middle = split(self.position.low, self.position.high, probability);
         let bit = self.position.code <= middle;
         if bit {
@@ -139,9 +133,9 @@ impl Coder for StreamReader {
         while (self.position.low ^ self.position.high) >> 24 == 0 {
             self.position.low <<= 8;
             self.position.high = self.position.high << 8 | 0xFF;
-            self.shift(io)?;
+            self.shift(memories);
         }
-        Ok(bit)
+        bit
     }
 
     fn truth(&self, _at: u32) -> u32 {

@@ -91,44 +91,47 @@ impl CopyList {
         (self.at, self.count) = (0, 0);
     }
 
-    /// Codes the next entry.
+    /// Codes the next entry. A bad one is refused, and nothing at all.
     pub(crate) fn next<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         truth: Copy,
         old_len: u32,
         new_len: u32,
-    ) -> Result<Copy, Refused<I::Error>> {
+    ) -> Copy {
         // An honest list has copies of four bytes and more on the whole.
         self.count = self.count.saturating_add(1);
         if self.count > new_len / 4 + 64 {
-            return Err(Refused::TooManyCopies);
+            wire.memories.refuse(Refused::TooManyCopies);
+            return Copy::EMPTY;
         }
-        let literals = self.counters.row().number(wire, LITERALS, truth.literals)?;
+        let literals = self.counters.row().number(wire, LITERALS, truth.literals);
         let at = self.at.saturating_add(literals);
         if at >= new_len {
             self.at = new_len;
-            let fits = at == new_len;
-            return if fits { Ok(Copy { literals, ..Copy::EMPTY }) } else { Err(Refused::CopyRange) };
+            if at > new_len {
+                wire.memories.refuse(Refused::CopyRange);
+            }
+            return Copy { literals, ..Copy::EMPTY };
         }
         let truth_shift = at.cast_signed().wrapping_sub(truth.source.cast_signed());
         let same = truth.from == Origin::Old && truth_shift == self.last_shift;
         let context = SAME_SHIFT + usize::from(literals > 0) + usize::from(self.last_from == Origin::New);
-        let (from, shift) = if self.counters.row().bit(wire, context, same)? {
+        let (from, shift) = if self.counters.row().bit(wire, context, same) {
             (Origin::Old, self.last_shift)
-        } else if self.counters.row().bit(wire, FROM_NEW, truth.from == Origin::New)? {
-            let back =
-                self.counters.row().number(wire, BACK, at.wrapping_sub(truth.source).wrapping_sub(1))?;
+        } else if self.counters.row().bit(wire, FROM_NEW, truth.from == Origin::New) {
+            let back = self.counters.row().number(wire, BACK, at.wrapping_sub(truth.source).wrapping_sub(1));
             (Origin::New, back.saturating_add(1).cast_signed())
         } else {
-            (Origin::Old, self.other_shift(wire, at, truth_shift)?)
+            (Origin::Old, self.other_shift(wire, at, truth_shift))
         };
         let source = at.wrapping_add_signed(shift.wrapping_neg());
-        let len = self.counters.row().number(wire, LEN, truth.len.wrapping_sub(1))?.saturating_add(1);
+        let len = self.counters.row().number(wire, LEN, truth.len.wrapping_sub(1)).saturating_add(1);
         let limit = if from == Origin::Old { old_len } else { new_len };
         let in_front = from == Origin::Old || source < at;
         if !in_front || source > limit || len > limit - source || len > new_len - at {
-            return Err(Refused::CopyRange);
+            wire.memories.refuse(Refused::CopyRange);
+            return Copy::EMPTY;
         }
         if from == Origin::Old {
             (self.last_shift, self.last_end) = (shift, source.saturating_add(len));
@@ -136,25 +139,25 @@ impl CopyList {
         }
         self.last_from = from;
         self.at = at.saturating_add(len);
-        Ok(Copy { literals, from, source, len })
+        Copy { literals, from, source, len }
     }
 
     /// Codes a shift that differs from the last one: one of the recent ones, or a gap in the old image.
     fn other_shift<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         at: u32,
         truth: i32,
-    ) -> Result<i32, Refused<I::Error>> {
+    ) -> i32 {
         let known = self.recent.find(truth);
-        if self.counters.row().bit(wire, RECENT, known.is_some())? {
+        if self.counters.row().bit(wire, RECENT, known.is_some()) {
             let index = u32::try_from(known.unwrap_or(0)).unwrap_or(0);
-            let index = self.counters.row().tree(wire, RECENT_INDEX, 3, index)?;
-            return Ok(self.recent.get(usize::try_from(index).unwrap_or(0)));
+            let index = self.counters.row().tree(wire, RECENT_INDEX, 3, index);
+            return self.recent.get(usize::try_from(index).unwrap_or(0));
         }
         let source = at.cast_signed().wrapping_sub(truth);
         let gap = source.wrapping_sub(self.last_end.cast_signed());
-        let gap = self.counters.row().signed(wire, GAP, gap)?;
-        Ok(at.cast_signed().wrapping_sub(self.last_end.cast_signed().wrapping_add(gap)))
+        let gap = self.counters.row().signed(wire, GAP, gap);
+        at.cast_signed().wrapping_sub(self.last_end.cast_signed().wrapping_add(gap))
     }
 }

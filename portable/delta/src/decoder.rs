@@ -4,7 +4,7 @@ use crate::body::{Body, Piece, Scene};
 use crate::coder::{StreamPosition, StreamReader, Wire};
 use crate::copies::{Copy, CopyList};
 use crate::header::{Header, InstructionSet};
-use crate::image::{Earlier, OldImage};
+use crate::image::{Earlier, Memories, OldImage};
 use crate::{IMAGE_LEN_MAX, PatchIo, Refused};
 
 /// Most bytes of RAM that a [`Decoder`] takes.
@@ -82,7 +82,7 @@ impl Decoder {
             stage: Stage::Closed,
             limits: Limits { patch_len: 0, old_len: 0, new_len: 0 },
             header: Header::EMPTY,
-            old: OldImage::new(0),
+            old: OldImage::EMPTY,
             copies: CopyList::new(),
             first_body: copies_reader.position(),
             copies_reader,
@@ -106,29 +106,32 @@ impl Decoder {
             return Err(Refused::TooLong);
         }
         self.limits = limits;
-        self.header = Header::read(io, limits.patch_len, limits.old_len, limits.new_len)?;
+        let memories = &mut Memories::new(io);
+        self.header = Header::read(memories, limits.patch_len, limits.old_len, limits.new_len);
+        memories.check()?;
         self.old = OldImage::new(limits.old_len);
         self.body.map.clear();
-        self.rewind(io)?;
+        self.rewind(memories);
+        memories.check()?;
         self.stage = Stage::Preparing;
         Ok(())
     }
 
     /// Back to the start of the copy list.
-    fn rewind<I: PatchIo>(&mut self, io: &mut I) -> Result<(), Refused<I::Error>> {
+    fn rewind<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>) {
         self.copies.reset();
         let Limits { patch_len, new_len, .. } = self.limits;
-        let (start, end) = self.header.stream(io, patch_len, new_len, 0)?;
+        let (start, end) = self.header.stream(memories, patch_len, new_len, 0);
         (self.copy, self.copy_at) = (Copy::EMPTY, 0);
-        self.copies_reader.start(io, start, end)
+        self.copies_reader.start(memories, start, end);
     }
 
-    fn next_copy<I: PatchIo>(&mut self, io: &mut I) -> Result<(), Refused<I::Error>> {
+    fn next_copy<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>) -> Result<(), Refused<I::Error>> {
         self.copy_at = self.copies.at;
         let Limits { old_len, new_len, .. } = self.limits;
-        let wire = &mut Wire { coder: &mut self.copies_reader, io };
-        self.copy = self.copies.next(wire, Copy::EMPTY, old_len, new_len)?;
-        Ok(())
+        let wire = &mut Wire { coder: &mut self.copies_reader, memories };
+        self.copy = self.copies.next(wire, Copy::EMPTY, old_len, new_len);
+        memories.check()
     }
 
     /// Passes over the copy list, at most `work_max` entries a call.
@@ -140,11 +143,12 @@ impl Decoder {
             return if self.stage == Stage::Ready { Ok(Progress::Done) } else { Err(Refused::OutOfOrder) };
         }
         self.stage = Stage::Closed;
+        let memories = &mut Memories::new(io);
         for _ in 0..work_max {
             if self.copies.at >= self.limits.new_len {
                 break;
             }
-            self.next_copy(io)?;
+            self.next_copy(memories)?;
             if self.header.instructions == InstructionSet::Thumb {
                 self.copy.note_in(&mut self.body.map, self.copy_at);
             }
@@ -154,7 +158,8 @@ impl Decoder {
             return Ok(Progress::More);
         }
         self.first_body = self.copies_reader.position();
-        self.go_to_segment(io, 0)?;
+        self.go_to_segment(memories, 0);
+        memories.check()?;
         self.stage = Stage::Ready;
         Ok(Progress::Done)
     }
@@ -170,28 +175,30 @@ impl Decoder {
             return Err(Refused::OutOfOrder);
         }
         self.stage = Stage::Closed;
-        self.go_to_segment(io, new_offset >> self.header.segment_shift)?;
+        let memories = &mut Memories::new(io);
+        self.go_to_segment(memories, new_offset >> self.header.segment_shift);
+        memories.check()?;
         self.stage = Stage::Ready;
         Ok(self.at)
     }
 
-    fn go_to_segment<I: PatchIo>(&mut self, io: &mut I, segment: u32) -> Result<(), Refused<I::Error>> {
-        self.rewind(io)?;
+    fn go_to_segment<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, segment: u32) {
+        self.rewind(memories);
         self.at = segment << self.header.segment_shift;
         self.left.len = 0;
-        self.start_segment(io, segment)
+        self.start_segment(memories, segment);
     }
 
-    fn start_segment<I: PatchIo>(&mut self, io: &mut I, segment: u32) -> Result<(), Refused<I::Error>> {
+    fn start_segment<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, segment: u32) {
         self.segment_end = ((segment + 1) << self.header.segment_shift).min(self.limits.new_len);
         self.body.reset();
         if segment == 0 {
             self.body_reader.resume(self.first_body);
-            return Ok(());
+            return;
         }
         let Limits { patch_len, new_len, .. } = self.limits;
-        let (start, end) = self.header.stream(io, patch_len, new_len, segment)?;
-        self.body_reader.start(io, start, end)
+        let (start, end) = self.header.stream(memories, patch_len, new_len, segment);
+        self.body_reader.start(memories, start, end);
     }
 
     /// Decodes the next bytes: as many as `out` holds.
@@ -203,6 +210,7 @@ impl Decoder {
             return Err(Refused::OutOfOrder);
         }
         self.stage = Stage::Closed;
+        let memories = &mut Memories::new(io);
         let from = self.at.saturating_sub(self.left.len);
         let mut filled = self.hand_out(out, 0);
         while filled < out.len() {
@@ -210,10 +218,10 @@ impl Decoder {
                 return Err(Refused::OutOfOrder);
             }
             if self.at >= self.segment_end {
-                self.start_segment(io, self.at >> self.header.segment_shift)?;
+                self.start_segment(memories, self.at >> self.header.segment_shift);
             }
             while self.copy_at.saturating_add(self.copy.span()) <= self.at {
-                self.next_copy(io)?;
+                self.next_copy(memories)?;
             }
             let mut scene = Scene {
                 header: &self.header,
@@ -224,8 +232,9 @@ impl Decoder {
                 at: self.at,
                 end: self.segment_end,
             };
-            let wire = &mut Wire { coder: &mut self.body_reader, io };
-            self.left = self.body.piece(wire, &mut scene)?;
+            let wire = &mut Wire { coder: &mut self.body_reader, memories };
+            self.left = self.body.piece(wire, &mut scene);
+            memories.check()?;
             self.at = self.at.saturating_add(self.left.len);
             filled = self.hand_out(out, filled);
         }

@@ -1,5 +1,6 @@
 //! The header of a patch.
 
+use crate::image::Memories;
 use crate::{IMAGE_LEN_MAX, PATCH_VERSION, PatchIo, Refused};
 
 /// How the old image's words are understood.
@@ -47,39 +48,44 @@ pub(crate) const BASE_SHIFT: u32 = 8;
 /// Pointers may point this far behind the end of the old image.
 const POINTER_BEHIND_END: u32 = 16;
 
+/// Greatest exponent of two of a bound below which words are no pointers.
+const POINTER_SHIFT_MAX: u8 = 28;
+
 /// Longest number in a header in bytes.
 const NUMBER_LEN_MAX: u32 = 4;
 
 /// Reads a header; `at` advances.
-struct Fields<'a, I> {
-    io: &'a mut I,
+struct Fields<'a, 'm, I: PatchIo> {
+    memories: &'a mut Memories<'m, I>,
     at: u32,
     end: u32,
 }
 
-impl<I: PatchIo> Fields<'_, I> {
-    fn byte(&mut self) -> Result<u8, Refused<I::Error>> {
+impl<I: PatchIo> Fields<'_, '_, I> {
+    fn byte(&mut self) -> u8 {
         if self.at >= self.end {
-            return Err(Refused::Truncated);
+            self.memories.refuse(Refused::Truncated);
+            return 0;
         }
         let mut byte = [0];
-        self.io.patch(self.at, &mut byte).map_err(Refused::Read)?;
+        self.memories.patch(self.at, &mut byte);
         self.at = self.at.saturating_add(1);
         let [byte] = byte;
-        Ok(byte)
+        byte
     }
 
     /// Seven bits a byte, the lowest first; the highest bit says that another follows.
-    fn number(&mut self) -> Result<u32, Refused<I::Error>> {
+    fn number(&mut self) -> u32 {
         let mut value = 0;
         for place in 0..NUMBER_LEN_MAX {
-            let byte = u32::from(self.byte()?);
+            let byte = u32::from(self.byte());
             value |= (byte & 0x7F) << (7 * place);
             if byte < 0x80 {
-                return Ok(value);
+                return value;
             }
         }
-        Err(Refused::Header)
+        self.memories.refuse(Refused::Header);
+        0
     }
 }
 
@@ -103,18 +109,18 @@ impl Header {
 
     /// Reads the header of a patch of `patch_len` bytes.
     pub(crate) fn read<I: PatchIo>(
-        io: &mut I,
+        memories: &mut Memories<'_, I>,
         patch_len: u32,
         old_len: u32,
         new_len: u32,
-    ) -> Result<Self, Refused<I::Error>> {
-        let mut fields = Fields { io, at: 0, end: patch_len };
-        let first = fields.byte()?;
+    ) -> Self {
+        let mut fields = Fields { memories, at: 0, end: patch_len };
+        let first = fields.byte();
         if u32::from(first >> 4) != PATCH_VERSION {
-            return Err(Refused::Version);
+            fields.memories.refuse(Refused::Version);
         }
         if first & 0x0F & !(INSTRUCTIONS_MASK | FLAG_LONG_SEGMENTS) != 0 {
-            return Err(Refused::Header);
+            fields.memories.refuse(Refused::Header);
         }
         let mut header = Self::EMPTY;
         header.segment_shift = if first & FLAG_LONG_SEGMENTS != 0 { 16 } else { 15 };
@@ -125,44 +131,41 @@ impl Header {
             _ => InstructionSet::Words,
         };
         if header.instructions == InstructionSet::Thumb {
-            let pointer = fields.byte()?;
-            if pointer > 28 {
-                return Err(Refused::Header);
-            }
-            header.pointer_min = 1 << pointer;
+            let pointer = fields.byte();
+            header.pointer_min = 1 << pointer.min(POINTER_SHIFT_MAX);
             header.image_len = old_len.saturating_add(POINTER_BEHIND_END);
-            header.ram = fields.number()?;
-            header.base = fields.number()? << BASE_SHIFT;
-            if header.ram > 0xFFF {
-                return Err(Refused::Header);
+            header.ram = fields.number();
+            header.base = fields.number() << BASE_SHIFT;
+            if pointer > POINTER_SHIFT_MAX || header.ram > 0xFFF {
+                fields.memories.refuse(Refused::Header);
             }
         }
         header.index_at = fields.at;
         let mut streams: u32 = 0;
         for _ in 1..header.segments(new_len) {
-            let len = fields.number()?;
+            let len = fields.number();
             streams = streams.saturating_add(len);
         }
         header.copies_at = fields.at;
         if header.copies_at.saturating_add(streams) > patch_len || new_len > IMAGE_LEN_MAX {
-            return Err(Refused::Header);
+            memories.refuse(Refused::Header);
         }
-        Ok(header)
+        header
     }
 
     /// Where the stream of `segment` lies in the patch. The first one starts with the copy list.
     pub(crate) fn stream<I: PatchIo>(
         &self,
-        io: &mut I,
+        memories: &mut Memories<'_, I>,
         patch_len: u32,
         new_len: u32,
         segment: u32,
-    ) -> Result<(u32, u32), Refused<I::Error>> {
+    ) -> (u32, u32) {
         // The streams lie back to back and the last one ends with the patch, so the rest behind each says all.
-        let mut fields = Fields { io, at: self.index_at, end: patch_len };
+        let mut fields = Fields { memories, at: self.index_at, end: patch_len };
         let (mut from_wanted, mut behind_wanted) = (0u32, 0u32);
         for number in 1..self.segments(new_len) {
-            let len = fields.number()?;
+            let len = fields.number();
             if number >= segment {
                 from_wanted = from_wanted.saturating_add(len);
             }
@@ -171,6 +174,6 @@ impl Header {
             }
         }
         let start = if segment == 0 { self.copies_at } else { patch_len.saturating_sub(from_wanted) };
-        Ok((start, patch_len.saturating_sub(behind_wanted)))
+        (start, patch_len.saturating_sub(behind_wanted))
     }
 }

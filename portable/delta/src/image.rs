@@ -1,6 +1,6 @@
 //! Where patch and images are read, in small pieces.
 
-use crate::Refused;
+use crate::{IMAGE_LEN_MAX, Refused};
 
 /// Reads the patch, the old image and what is already decoded of the new one.
 ///
@@ -28,53 +28,100 @@ pub trait PatchIo {
     fn output(&mut self, at: u32, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
+/// The caller's memories, and the first thing that went wrong with them or with the patch.
+///
+/// From then on reads give zeros without a call, so that nobody in between needs to look; see [`crate::coder::Wire`].
+pub(crate) struct Memories<'a, I: PatchIo> {
+    io: &'a mut I,
+    refused: Option<Refused<I::Error>>,
+}
+
+impl<'a, I: PatchIo> Memories<'a, I> {
+    pub(crate) const fn new(io: &'a mut I) -> Self {
+        Self { io, refused: None }
+    }
+
+    /// Notes why the patch cannot be decoded, unless that is known.
+    pub(crate) fn refuse(&mut self, why: Refused<I::Error>) {
+        if self.refused.is_none() {
+            self.refused = Some(why);
+        }
+    }
+
+    /// What went wrong first.
+    pub(crate) fn check(&mut self) -> Result<(), Refused<I::Error>> {
+        self.refused.take().map_or(Ok(()), Err)
+    }
+
+    fn read(&mut self, out: &mut [u8], read: impl FnOnce(&mut I, &mut [u8]) -> Result<(), I::Error>) {
+        if self.refused.is_none()
+            && let Err(why) = read(self.io, out)
+        {
+            self.refused = Some(Refused::Read(why));
+        }
+        if self.refused.is_some() {
+            out.fill(0);
+        }
+    }
+
+    pub(crate) fn patch(&mut self, at: u32, out: &mut [u8]) {
+        self.read(out, |io, out| io.patch(at, out));
+    }
+
+    fn old(&mut self, at: u32, out: &mut [u8]) {
+        self.read(out, |io, out| io.old(at, out));
+    }
+
+    fn output(&mut self, at: u32, out: &mut [u8]) {
+        self.read(out, |io, out| io.output(at, out));
+    }
+}
+
 /// Bytes of the old image held at once.
-const WINDOW_LEN: usize = 64;
+const WINDOW_LEN: u32 = 64;
 
 /// How far in front of the wanted byte the window starts when it is filled.
 const WINDOW_BEHIND: u32 = 24;
+
+/// Start of a window that holds nothing: no offset lies behind it.
+const NOWHERE: u32 = IMAGE_LEN_MAX * 2;
 
 /// The old image through a small window.
 #[derive(Debug)]
 pub(crate) struct OldImage {
     len: u32,
+    /// Where the window starts; nowhere at first.
     at: u32,
-    held: u32,
-    bytes: [u8; WINDOW_LEN],
+    bytes: [u8; WINDOW_LEN as usize],
 }
 
 impl OldImage {
+    /// An image of no bytes. All zeros, so that a decoder in static memory takes no flash.
+    pub(crate) const EMPTY: Self = Self { len: 0, at: 0, bytes: [0; WINDOW_LEN as usize] };
+
     pub(crate) const fn new(len: u32) -> Self {
-        Self { len, at: 0, held: 0, bytes: [0; WINDOW_LEN] }
+        Self { len, at: NOWHERE, bytes: [0; WINDOW_LEN as usize] }
     }
 
     pub(crate) const fn len(&self) -> u32 {
         self.len
     }
 
-    /// The `count` (at most 4) bytes at `at`, little-endian; bytes behind the end read as zero.
-    pub(crate) fn read<I: PatchIo>(
-        &mut self,
-        io: &mut I,
-        at: u32,
-        count: u32,
-    ) -> Result<u32, Refused<I::Error>> {
-        let end = at.saturating_add(count).min(self.len);
-        if at >= end {
-            return Ok(0);
+    /// The four bytes at `at`, little-endian; bytes behind the end read as zero.
+    pub(crate) fn read<I: PatchIo>(&mut self, memories: &mut Memories<'_, I>, at: u32) -> u32 {
+        if at >= self.len {
+            return 0;
         }
-        if at < self.at || end > self.at.saturating_add(self.held) {
+        if at.wrapping_sub(self.at) > WINDOW_LEN - 4 {
             self.at = at.saturating_sub(WINDOW_BEHIND) & !3;
-            self.held = 0;
-            let room = self.len.saturating_sub(self.at);
-            let room = usize::try_from(room).unwrap_or(usize::MAX).min(WINDOW_LEN);
-            let window = self.bytes.get_mut(..room).unwrap_or(&mut []);
-            io.old(self.at, window).map_err(Refused::Read)?;
-            self.held = u32::try_from(window.len()).unwrap_or(0);
+            let room = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            self.bytes.fill(0);
+            let room = room.min(self.bytes.len());
+            memories.old(self.at, self.bytes.get_mut(..room).unwrap_or_default());
         }
-        let offset = usize::try_from(at.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let count = usize::try_from(end.saturating_sub(at)).unwrap_or(0);
-        Ok(little_endian(self.bytes.get(offset..).unwrap_or(&[]), count))
+        let offset = usize::try_from(at.wrapping_sub(self.at)).unwrap_or(usize::MAX);
+        let word = self.bytes.get(offset..).and_then(|bytes| bytes.first_chunk());
+        word.map_or(0, |word| u32::from_le_bytes(*word))
     }
 }
 
@@ -92,27 +139,21 @@ pub(crate) struct Earlier<'a> {
 }
 
 impl Earlier<'_> {
-    /// The `count` (at most 4) bytes at `at`, little-endian, none of them at `end` or behind.
-    pub(crate) fn read<I: PatchIo>(
-        &self,
-        io: &mut I,
-        at: u32,
-        count: u32,
-        end: u32,
-    ) -> Result<u32, Refused<I::Error>> {
-        let end = at.saturating_add(count.min(4)).min(end);
+    /// The four bytes at `at`, little-endian; those at `end` and behind read as zero.
+    pub(crate) fn read<I: PatchIo>(&self, memories: &mut Memories<'_, I>, at: u32, end: u32) -> u32 {
+        let end = at.saturating_add(4).min(end);
         let mut word = [0; 4];
         // What lies in front of the caller's part comes from `io`.
         let stored = self.from.min(end).saturating_sub(at);
         if let Some(part) = word.get_mut(..usize::try_from(stored).unwrap_or(0))
             && !part.is_empty()
         {
-            io.output(at, part).map_err(Refused::Read)?;
+            memories.output(at, part);
         }
         for (position, byte) in (at..end).zip(&mut word).skip(usize::try_from(stored).unwrap_or(0)) {
             let offset = usize::try_from(position.saturating_sub(self.from)).unwrap_or(usize::MAX);
             *byte = self.bytes.get(offset).copied().unwrap_or(0);
         }
-        Ok(u32::from_le_bytes(word))
+        u32::from_le_bytes(word)
     }
 }

@@ -4,10 +4,10 @@
 //! Arm v8-M Architecture Reference Manual, DDI0553, the encodings T1 to T4 of B, BL, CBZ, LDR (literal), ADR, MOVW
 //! and MOVT.
 
+use crate::PatchIo;
 use crate::copies::Origin;
 use crate::header::{Header, InstructionSet};
-use crate::image::OldImage;
-use crate::{PatchIo, Refused};
+use crate::image::{Memories, OldImage};
 
 /// What a unit of a copy holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -226,26 +226,25 @@ fn classify_long(word: u32, source: u32) -> Unit {
 /// Completes a MOVW or MOVT with the other half of its value, or makes it a plain instruction.
 pub(crate) fn find_partner<I: PatchIo>(
     old: &mut OldImage,
-    io: &mut I,
+    memories: &mut Memories<'_, I>,
     source: u32,
     unit: &mut Unit,
-) -> Result<(), Refused<I::Error>> {
+) {
     let low_half = is_movw(unit.old);
     for distance in 1..=PARTNER_DISTANCE_MAX {
         let away = 2 + 2 * distance;
         let at = if low_half { source.checked_add(away) } else { source.checked_sub(away) };
         let Some(at) = at.filter(|at| at.saturating_add(4) <= old.len()) else { break };
-        let other = old.read(io, at, 4)?;
+        let other = old.read(memories, at);
         let fits = if low_half { is_movt(other) } else { is_movw(other) };
         // The same register.
         if fits && (other ^ unit.old) & 0x0F00_0000 == 0 {
             let (low, high) = if low_half { (unit.old, other) } else { (other, unit.old) };
             unit.target = immediate(high) << 16 | immediate(low);
-            return Ok(());
+            return;
         }
     }
     unit.kind = Kind::Long;
-    Ok(())
 }
 
 /// The unit as it would stand at `at` if its target moved to `target`; `None` when that cannot be said.

@@ -3,8 +3,8 @@
 //! All integers, no tables: logarithms and their inverse are approximated by parabolas, so that a second
 //! implementation makes the same bits.
 
+use crate::PatchIo;
 use crate::coder::{Coder, HALF, Wire};
-use crate::{PatchIo, Refused};
 
 /// Log odds of probability `p` (1 to 65535, in 1/65536), in 1/256 of a bit.
 pub(crate) fn stretch(p: u32) -> i32 {
@@ -88,42 +88,42 @@ impl Row<'_> {
     /// Codes one decision with one counter.
     pub(crate) fn bit<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         index: usize,
         bit: bool,
-    ) -> Result<bool, Refused<I::Error>> {
-        let bit = wire.bit(self.get(index), bit)?;
+    ) -> bool {
+        let bit = wire.bit(self.get(index), bit);
         self.update(index, bit, 40);
-        Ok(bit)
+        bit
     }
 
     /// Codes a number of `bits` bits, the highest first, with `2 ** bits` counters from `base` on.
     pub(crate) fn tree<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         base: usize,
         bits: u32,
         value: u32,
-    ) -> Result<u32, Refused<I::Error>> {
+    ) -> u32 {
         let mut node = 1usize;
         for bit in (0..bits).rev() {
-            let bit = self.bit(wire, base + node, value >> bit & 1 != 0)?;
+            let bit = self.bit(wire, base + node, value >> bit & 1 != 0);
             node = node << 1 | usize::from(bit);
         }
-        Ok(u32::try_from(node).unwrap_or(0) & ((1 << bits) - 1))
+        u32::try_from(node).unwrap_or(0) & ((1 << bits) - 1)
     }
 
     /// Codes a number from 0 to 2^29 with the 64 counters from `base` on: its length, then its bits.
     pub(crate) fn number<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         base: usize,
         value: u32,
-    ) -> Result<u32, Refused<I::Error>> {
+    ) -> u32 {
         let value = value.saturating_add(1);
         let length = value.ilog2();
         let mut bits = 0;
-        while bits < 29 && self.bit(wire, base + bits, usize::try_from(length).unwrap_or(0) > bits)? {
+        while bits < 29 && self.bit(wire, base + bits, usize::try_from(length).unwrap_or(0) > bits) {
             bits += 1;
         }
         let mut node = 1u32;
@@ -131,31 +131,31 @@ impl Row<'_> {
             let bit = value >> (bits - 1 - done) & 1 != 0;
             // The two highest bits of a number are worth a counter each; the others are nearly even.
             let bit = match done {
-                0 => self.bit(wire, base + 28 + bits.min(9) * 3, bit)?,
-                1 => self.bit(wire, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit)?,
+                0 => self.bit(wire, base + 28 + bits.min(9) * 3, bit),
+                1 => self.bit(wire, base + 29 + bits.min(9) * 3 + usize::from(node & 1 != 0), bit),
                 // So are the two lowest: code is aligned.
-                _ if done + 2 == bits => self.bit(wire, base + 59, bit)?,
-                _ if done + 1 == bits => self.bit(wire, base + 60 + usize::from(node & 1 != 0), bit)?,
-                _ => wire.bit(HALF, bit)?,
+                _ if done + 2 == bits => self.bit(wire, base + 59, bit),
+                _ if done + 1 == bits => self.bit(wire, base + 60 + usize::from(node & 1 != 0), bit),
+                _ => wire.bit(HALF, bit),
             };
             node = node << 1 | u32::from(bit);
         }
-        Ok(node - 1)
+        node - 1
     }
 
     /// Codes a signed number with the 66 counters from `base` on.
     pub(crate) fn signed<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         base: usize,
         value: i32,
-    ) -> Result<i32, Refused<I::Error>> {
-        if !self.bit(wire, base, value != 0)? {
-            return Ok(0);
+    ) -> i32 {
+        if !self.bit(wire, base, value != 0) {
+            return 0;
         }
-        let negative = self.bit(wire, base + 1, value < 0)?;
-        let magnitude = self.number(wire, base + 2, value.unsigned_abs().saturating_sub(1))?;
+        let negative = self.bit(wire, base + 1, value < 0);
+        let magnitude = self.number(wire, base + 2, value.unsigned_abs().saturating_sub(1));
         let magnitude = magnitude.saturating_add(1).cast_signed();
-        Ok(if negative { -magnitude } else { magnitude })
+        if negative { -magnitude } else { magnitude }
     }
 }

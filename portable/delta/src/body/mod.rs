@@ -3,6 +3,7 @@
 mod correction;
 mod prediction;
 
+use crate::PatchIo;
 use crate::bytes::ByteModel;
 use crate::coder::{Coder, Wire};
 use crate::copies::{Copy, Origin};
@@ -12,7 +13,6 @@ use crate::learned::{Learned, RecentShifts};
 use crate::map::AddressMap;
 use crate::mixer::{INPUTS, Weights, hash};
 use crate::model::Counters;
-use crate::{PatchIo, Refused};
 
 use correction::COUNTERS;
 use prediction::{FLAG_FIRST, FLAG_USES_FIRST, FLAGS};
@@ -100,31 +100,31 @@ impl Body {
     /// Codes the next piece of the new image.
     pub(crate) fn piece<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         scene: &mut Scene<'_>,
-    ) -> Result<Piece, Refused<I::Error>> {
+    ) -> Piece {
         let copy_starts = scene.copy_at.saturating_add(scene.copy.literals);
         let piece = if scene.at < copy_starts {
             let room = copy_starts.min(scene.end).saturating_sub(scene.at);
-            self.literal(wire, scene, room)?
+            self.literal(wire, scene, room)
         } else {
-            self.copied(wire, scene, scene.at.saturating_sub(copy_starts))?
+            self.copied(wire, scene, scene.at.saturating_sub(copy_starts))
         };
         self.last = match piece.len {
             1 => self.last << 8 | piece.value & 0xFF,
             2 => self.last << 16 | (piece.value.swap_bytes() >> 16),
             _ => piece.value.swap_bytes(),
         };
-        Ok(piece)
+        piece
     }
 
     fn byte<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         contexts: [u32; INPUTS],
         set: usize,
         truth: u32,
-    ) -> Result<u32, Refused<I::Error>> {
+    ) -> u32 {
         let Self { map, bytes, weights, .. } = self;
         bytes.byte(map.spare(), (weights, set), wire, &contexts, truth & 0xFF)
     }
@@ -132,15 +132,15 @@ impl Body {
     /// New bytes: halfwords, high byte first, or single bytes.
     fn literal<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         scene: &mut Scene<'_>,
         room: u32,
-    ) -> Result<Piece, Refused<I::Error>> {
+    ) -> Piece {
         let truth = wire.coder.truth(scene.at);
         // What would stand here if the copy behind reached further ahead.
         let ahead = scene.copy_at.saturating_add(scene.copy.literals).saturating_sub(scene.at);
         let alike = match (scene.copy.from, scene.copy.source.checked_sub(ahead)) {
-            (Origin::Old, Some(source)) => scene.old.read(wire.io, source, 2)?,
+            (Origin::Old, Some(source)) => scene.old.read(wire.memories, source) & 0xFFFF,
             _ => 0,
         };
         let (b1, b2, b3, b4) =
@@ -155,7 +155,7 @@ impl Body {
                 5 << 24 | b4 << 9 | place << 7 | b3,
                 16 << 24 | alike,
             ];
-            let high = self.byte(wire, contexts, 0, truth >> 8)?;
+            let high = self.byte(wire, contexts, 0, truth >> 8);
             let contexts = [
                 6 << 24 | b2,
                 7 << 24 | high,
@@ -164,8 +164,8 @@ impl Body {
                 10 << 24 | high << 16 | b4 << 8 | place,
                 hash(17 << 24 | high << 16 | alike, 1),
             ];
-            let low = self.byte(wire, contexts, 1, truth)?;
-            return Ok(Piece { value: high << 8 | low, len: 2 });
+            let low = self.byte(wire, contexts, 1, truth);
+            return Piece { value: high << 8 | low, len: 2 };
         }
         let contexts = [
             11 << 24,
@@ -175,7 +175,7 @@ impl Body {
             15 << 24 | b4 << 8 | b2,
             16 << 24 | b1 << 8 | alike & 0xFF,
         ];
-        let value = self.byte(wire, contexts, 2, truth)?;
-        Ok(Piece { value, len: 1 })
+        let value = self.byte(wire, contexts, 2, truth);
+        Piece { value, len: 1 }
     }
 }

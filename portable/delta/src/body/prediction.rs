@@ -1,13 +1,13 @@
 //! What a unit of a copy is expected to become, and whether it does.
 
 use super::{Body, FLAG_WEIGHTS, Piece, Scene};
+use crate::PatchIo;
 use crate::coder::{Coder, Wire};
 use crate::copies::Origin;
 use crate::instruction::{Kind, Unit, branch_distance, classify, find_partner, is_branch, retarget};
 use crate::map::Confidence;
 use crate::mixer::{INPUTS, hash};
 use crate::model::stretch;
-use crate::{PatchIo, Refused};
 
 /// Counters of one input of the flag that says whether a prediction fails.
 pub(super) const FLAGS: usize = 128;
@@ -52,22 +52,22 @@ impl Body {
     /// A unit of a copy, `done` bytes behind its start.
     pub(super) fn copied<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         scene: &mut Scene<'_>,
         done: u32,
-    ) -> Result<Piece, Refused<I::Error>> {
+    ) -> Piece {
         let copy = scene.copy;
         let source = copy.source.saturating_add(done);
-        let unit = unit_at(wire, scene, done, source)?;
+        let unit = unit_at(wire, scene, done, source);
         let (expected, confidence) = self.predict(scene, &unit);
         let guess = Guess { unit, source, at: scene.at, expected, confidence, done, copy_len: copy.len };
         let truth = wire.coder.truth(scene.at) & (u32::MAX >> (32 - 8 * unit.len));
-        let failed = self.fails(wire, &guess, truth != expected)?;
-        let value = if failed { self.correct(wire, scene.header, &guess, truth)? } else { expected };
+        let failed = self.fails(wire, &guess, truth != expected);
+        let value = if failed { self.correct(wire, scene.header, &guess, truth) } else { expected };
         if copy.from == Origin::Old {
             self.learn(&unit, scene.at, value, failed);
         }
-        Ok(Piece { value, len: unit.len })
+        Piece { value, len: unit.len }
     }
 
     /// What a unit becomes if everything moved as the map says.
@@ -140,10 +140,10 @@ impl Body {
     /// Codes whether the prediction fails.
     fn fails<C: Coder, I: PatchIo>(
         &mut self,
-        wire: &mut Wire<'_, C, I>,
+        wire: &mut Wire<'_, '_, C, I>,
         guess: &Guess,
         truth: bool,
-    ) -> Result<bool, Refused<I::Error>> {
+    ) -> bool {
         let kind = guess.unit.kind as u32;
         let unmoved = u32::from(guess.expected == guess.unit.old);
         let recent_failures = (self.history & 0xFF).count_ones();
@@ -163,14 +163,14 @@ impl Body {
         }
         let set = FLAG_WEIGHTS + guess.unit.kind as usize;
         let p = self.weights.mix(set, &inputs);
-        let failed = wire.bit(p, truth)?;
+        let failed = wire.bit(p, truth);
         self.weights.update(set, &inputs, (p, failed), FLAG_SLOWNESS);
         for place in places {
             self.flags.update(place, failed, FLAG_USES_MAX);
         }
         self.history = self.history << 1 | u32::from(failed);
         self.since = if failed { 0 } else { self.since.saturating_add(1) };
-        Ok(failed)
+        failed
     }
 
     /// Remembers where a target went.
@@ -199,15 +199,15 @@ impl Body {
 
 /// The unit at `source`, `done` bytes behind the start of the copy.
 fn unit_at<C: Coder, I: PatchIo>(
-    wire: &mut Wire<'_, C, I>,
+    wire: &mut Wire<'_, '_, C, I>,
     scene: &mut Scene<'_>,
     done: u32,
     source: u32,
-) -> Result<Unit, Refused<I::Error>> {
+) -> Unit {
     let from = scene.copy.from;
     let (word, known) = match from {
-        Origin::Old => (scene.old.read(wire.io, source, 4)?, scene.old.len()),
-        Origin::New => (scene.earlier.read(wire.io, source, 4, scene.at)?, scene.at),
+        Origin::Old => (scene.old.read(wire.memories, source), scene.old.len()),
+        Origin::New => (scene.earlier.read(wire.memories, source, scene.at), scene.at),
     };
     let room = scene.copy.len.saturating_sub(done).min(scene.end.saturating_sub(scene.at));
     // A unit never reaches behind what is known of its source.
@@ -215,9 +215,9 @@ fn unit_at<C: Coder, I: PatchIo>(
     let mut unit = classify(scene.header, word, from, source, scene.at, room);
     if unit.kind == Kind::Move {
         match from {
-            Origin::Old => find_partner(scene.old, wire.io, source, &mut unit)?,
+            Origin::Old => find_partner(scene.old, wire.memories, source, &mut unit),
             Origin::New => unit.kind = Kind::Long,
         }
     }
-    Ok(unit)
+    unit
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Slices;
 use crate::copies::Origin;
 use crate::header::{Header, InstructionSet};
-use crate::image::{OldImage, little_endian};
+use crate::image::{Memories, OldImage, little_endian};
 use crate::instruction::{Kind, Unit, classify, find_partner};
 
 /// Distance of two possible bases.
@@ -47,11 +47,7 @@ impl Units {
                 let mut unit = classify(header, word, from, source, source + same, len - source);
                 if unit.kind == Kind::Move {
                     match from {
-                        Origin::Old => {
-                            let Ok(()) = find_partner(window, io, source, &mut unit).map_err(|_| ()) else {
-                                return unit;
-                            };
-                        }
+                        Origin::Old => find_partner(window, &mut Memories::new(io), source, &mut unit),
                         Origin::New => unit.kind = Kind::Long,
                     }
                 }

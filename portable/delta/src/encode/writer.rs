@@ -9,7 +9,7 @@ use crate::body::{Body, Scene};
 use crate::coder::{Coder, Wire, split};
 use crate::copies::{Copy, CopyList};
 use crate::header::{BASE_SHIFT, FLAG_LONG_SEGMENTS, Header, InstructionSet};
-use crate::image::{Earlier, OldImage, little_endian};
+use crate::image::{Earlier, Memories, OldImage, little_endian};
 use crate::{Limits, PATCH_VERSION, PatchIo, Refused};
 
 /// Zero bytes at the end of a stream that need not be written.
@@ -53,7 +53,7 @@ impl Format {
         let patch = self.write(&[]);
         let patch_len = u32::try_from(patch.len()).unwrap_or(0);
         let mut io = Slices { patch: &patch, old: &[], new: &[] };
-        Header::read(&mut io, patch_len, limits.old_len, 1).unwrap_or(Header::EMPTY)
+        Header::read(&mut Memories::new(&mut io), patch_len, limits.old_len, 1)
     }
 }
 
@@ -99,12 +99,7 @@ impl<'a> StreamWriter<'a> {
 }
 
 impl Coder for StreamWriter<'_> {
-    fn bit<I: PatchIo>(
-        &mut self,
-        _io: &mut I,
-        probability: u32,
-        bit: bool,
-    ) -> Result<bool, Refused<I::Error>> {
+    fn bit<I: PatchIo>(&mut self, _: &mut Memories<'_, I>, probability: u32, bit: bool) -> bool {
         let middle = split(self.low, self.high, probability);
         if bit {
             self.high = middle;
@@ -116,7 +111,7 @@ impl Coder for StreamWriter<'_> {
             self.low <<= 8;
             self.high = self.high << 8 | 0xFF;
         }
-        Ok(bit)
+        bit
     }
 
     fn truth(&self, at: u32) -> u32 {
@@ -132,12 +127,13 @@ pub(super) fn write_patch(images: &Images<'_>, copies: &[Copy], format: &Format)
 fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8>, Refused<Infallible>> {
     let (old_len, new_len) = (images.old_len(), images.new_len());
     let mut io = Slices { patch: &[], old: images.old, new: images.new };
+    let memories = &mut Memories::new(&mut io);
     let mut coder = StreamWriter::new(images.new);
     let mut list = CopyList::new();
     list.reset();
     for copy in copies {
-        let wire = &mut Wire { coder: &mut coder, io: &mut io };
-        list.next(wire, *copy, old_len, new_len)?;
+        list.next(&mut Wire { coder: &mut coder, memories }, *copy, old_len, new_len);
+        memories.check()?;
     }
     if list.at != new_len {
         return Err(Refused::CopyRange);
@@ -161,11 +157,12 @@ fn write(images: &Images<'_>, copies: &[Copy], format: &Format) -> Result<Vec<u8
             }
             let earlier = Earlier { from: u32::MAX, bytes: &[] };
             let mut scene = Scene { header: &header, old: &mut old, earlier, copy, copy_at, at, end };
-            let piece = body.piece(&mut Wire { coder: &mut coder, io: &mut io }, &mut scene)?;
+            let piece = body.piece(&mut Wire { coder: &mut coder, memories }, &mut scene);
             at += piece.len;
         }
         streams.push(core::mem::replace(&mut coder, StreamWriter::new(images.new)).finish());
     }
+    memories.check()?;
     if streams.is_empty() {
         streams.push(coder.finish());
     }
