@@ -52,7 +52,7 @@ impl Body {
         let number = kind as usize;
         if guess.expected != old && self.counters.row().bit(wire, SAME_AS_OLD + number, truth == old) {
             if matches!(kind, Kind::Short | Kind::Long) {
-                self.numbers.insert(old, 0);
+                self.numbers.table_mut().insert(old, 0);
             }
             return old;
         }
@@ -103,7 +103,7 @@ impl Body {
         let bits = 32 - 8 * guess.unit.len;
         let moved = |shift: i32| old.wrapping_add_signed(shift) & (u32::MAX >> bits);
         let shift_to = |value: u32| ((value.wrapping_sub(old) << bits).cast_signed()) >> bits;
-        let (near, _, distance) = self.numbers.shift(old);
+        let (near, _, distance) = self.numbers.table().shift(old);
         let value = 'found: {
             if kind == Kind::Short && near != 0 && moved(near) != guess.expected {
                 let flag = NEAREST + usize::try_from(magnitude(distance)).unwrap_or(0);
@@ -120,7 +120,7 @@ impl Body {
             recent.touch(shift_to(value));
         }
         if matches!(kind, Kind::Short | Kind::Long) {
-            self.numbers.insert(old, shift_to(value));
+            self.numbers.table_mut().insert(old, shift_to(value));
         }
         value
     }
