@@ -33,7 +33,8 @@ pub(crate) fn squash(x: i32) -> u32 {
 /// Moves probability `p` after `bit` was seen for the `n`th time.
 pub(crate) fn learn(p: u32, n: u32, bit: bool) -> u32 {
     let divisor = 5 * n + 8;
-    if bit { p + (65535 - p) * 5 / divisor } else { p - p * 5 / divisor }
+    let step = if bit { 65535 - p } else { p } * 5 / divisor;
+    if bit { p + step } else { p - step }
 }
 
 /// Probability of a one in 1/65536, the lower byte first, and how often it was used.

@@ -6,7 +6,6 @@ use crate::PatchIo;
 use crate::coder::{Coder, Wire};
 use crate::header::Header;
 use crate::instruction::{Kind, branch_distance, is_branch, with_branch_distance};
-use crate::learned::RecentShifts;
 use crate::mixer::hash;
 
 const KINDS: usize = 12;
@@ -81,7 +80,7 @@ impl Body {
         class: usize,
         shift: i32,
     ) -> Option<i32> {
-        let recent = self.recent.get(class).copied().unwrap_or(RecentShifts::new());
+        let recent = self.recent.get(class)?;
         let known = recent.find(shift);
         if !self.counters.row().bit(wire, RECENT + kind as usize, known.is_some()) {
             return None;

@@ -110,11 +110,8 @@ impl Body {
         } else {
             self.copied(wire, scene, scene.at.saturating_sub(copy_starts))
         };
-        self.last = match piece.len {
-            1 => self.last << 8 | piece.value & 0xFF,
-            2 => self.last << 16 | (piece.value.swap_bytes() >> 16),
-            _ => piece.value.swap_bytes(),
-        };
+        let bits = 8 * piece.len;
+        self.last = self.last.unbounded_shl(bits) | piece.value.swap_bytes().unbounded_shr(32 - bits);
         piece
     }
 

@@ -6,7 +6,7 @@ use crate::coder::{Coder, Wire};
 use crate::copies::Origin;
 use crate::instruction::{Kind, Unit, branch_distance, classify, find_partner, is_branch, retarget};
 use crate::map::Confidence;
-use crate::mixer::{INPUTS, hash};
+use crate::mixer::hash;
 use crate::model::stretch;
 
 /// Counters of one input of the flag that says whether a prediction fails.
@@ -156,12 +156,13 @@ impl Body {
             hash(self.last & 0xFFFF, kind),
         ];
         let flags = self.flags.row();
-        let mut inputs = [0; INPUTS];
-        let mut places = [0; INPUTS];
-        for (number, ((input, place), key)) in inputs.iter_mut().zip(&mut places).zip(keys).enumerate() {
-            *place = number * FLAGS + usize::try_from(key).unwrap_or(0) % FLAGS;
-            *input = stretch(flags.get(*place).max(1));
-        }
+        let mut first = 0;
+        let places = keys.map(|key| {
+            let place = first + usize::try_from(key).unwrap_or(0) % FLAGS;
+            first += FLAGS;
+            place
+        });
+        let inputs = places.map(|place| stretch(flags.get(place).max(1)));
         let set = FLAG_WEIGHTS + guess.unit.kind as usize;
         let p = self.weights.mix(set, &inputs);
         let failed = wire.bit(p, truth);
