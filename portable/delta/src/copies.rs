@@ -3,7 +3,7 @@
 use crate::coder::{Coder, Wire};
 use crate::learned::RecentShifts;
 use crate::map::AddressMap;
-use crate::model::Counters;
+use crate::model::CounterArray;
 use crate::{PatchIo, Refused};
 
 /// Where the bytes of a copy come from.
@@ -58,7 +58,7 @@ const COUNTERS: usize = 272;
 /// State of a pass over the copy list.
 #[derive(Debug)]
 pub(crate) struct CopyList {
-    counters: Counters<COUNTERS>,
+    counters: CounterArray<COUNTERS>,
     recent: RecentShifts,
     /// Shift of the last copy from the old image: position in the new one minus position in the old one.
     last_shift: i32,
@@ -73,7 +73,7 @@ pub(crate) struct CopyList {
 impl CopyList {
     pub(crate) const fn new() -> Self {
         Self {
-            counters: Counters::new(),
+            counters: CounterArray::new(),
             recent: RecentShifts::new(),
             last_shift: 0,
             last_end: 0,
@@ -85,7 +85,7 @@ impl CopyList {
 
     /// Back to the start of the list.
     pub(crate) fn reset(&mut self) {
-        self.counters.reset(1 << 15, 0);
+        self.counters.row().reset(1 << 15, 0);
         self.recent = RecentShifts::new();
         (self.last_shift, self.last_end, self.last_from) = (0, 0, Origin::Old);
         (self.at, self.count) = (0, 0);

@@ -141,18 +141,19 @@ pub(crate) struct Earlier<'a> {
 impl Earlier<'_> {
     /// The four bytes at `at`, little-endian; those at `end` and behind read as zero.
     pub(crate) fn read<I: PatchIo>(&self, memories: &mut Memories<'_, I>, at: u32, end: u32) -> u32 {
-        let end = at.saturating_add(4).min(end);
+        let len = |from: u32, to: u32| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let mut word = [0; 4];
+        let count = len(at, end).min(word.len());
         // What lies in front of the caller's part comes from `io`.
-        let stored = self.from.min(end).saturating_sub(at);
-        if let Some(part) = word.get_mut(..usize::try_from(stored).unwrap_or(0))
+        let stored = len(at, self.from).min(count);
+        if let Some(part) = word.get_mut(..stored)
             && !part.is_empty()
         {
             memories.output(at, part);
         }
-        for (position, byte) in (at..end).zip(&mut word).skip(usize::try_from(stored).unwrap_or(0)) {
-            let offset = usize::try_from(position.saturating_sub(self.from)).unwrap_or(usize::MAX);
-            *byte = self.bytes.get(offset).copied().unwrap_or(0);
+        let held = word.get_mut(stored..count).unwrap_or_default();
+        for (byte, source) in held.iter_mut().zip(self.bytes.get(len(self.from, at)..).unwrap_or_default()) {
+            *byte = *source;
         }
         u32::from_le_bytes(word)
     }

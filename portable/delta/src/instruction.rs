@@ -233,8 +233,11 @@ pub(crate) fn find_partner<I: PatchIo>(
     let low_half = is_movw(unit.old);
     for distance in 1..=PARTNER_DISTANCE_MAX {
         let away = 2 + 2 * distance;
-        let at = if low_half { source.checked_add(away) } else { source.checked_sub(away) };
-        let Some(at) = at.filter(|at| at.saturating_add(4) <= old.len()) else { break };
+        // In front of the image it wraps to far behind it.
+        let at = if low_half { source.wrapping_add(away) } else { source.wrapping_sub(away) };
+        if at.saturating_add(4) > old.len() {
+            break;
+        }
         let other = old.read(memories, at);
         let fits = if low_half { is_movt(other) } else { is_movw(other) };
         // The same register.

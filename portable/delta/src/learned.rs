@@ -5,74 +5,73 @@ use crate::map::Confidence;
 /// Most recent shifts of targets that are remembered.
 const RECENT: usize = 8;
 
-/// At most `N` addresses with their shifts, in order of address.
+/// An address and its shift.
+type Point = (u32, i32);
+
+/// Addresses with their shifts, in order of address.
+///
+/// Their code takes them as a slice, so that one copy of it serves all lengths.
 #[derive(Debug)]
-pub(crate) struct Learned<const N: usize> {
-    addresses: [u32; N],
-    shifts: [i32; N],
+pub(crate) struct Learned<P: ?Sized = [Point]> {
     count: usize,
+    points: P,
 }
 
-impl<const N: usize> Learned<N> {
+/// At most `N` learned addresses.
+pub(crate) type LearnedArray<const N: usize> = Learned<[Point; N]>;
+
+impl<const N: usize> LearnedArray<N> {
     pub(crate) const fn new() -> Self {
-        Self { addresses: [0; N], shifts: [0; N], count: 0 }
+        Self { count: 0, points: [(0, 0); N] }
     }
 
     pub(crate) const fn reset(&mut self) {
         self.count = 0;
     }
 
-    fn known(&self) -> Known<'_> {
-        Known {
-            addresses: self.addresses.get(..self.count).unwrap_or(&[]),
-            shifts: self.shifts.get(..self.count).unwrap_or(&[]),
-        }
+    /// The table without its greatest number.
+    pub(crate) const fn table(&self) -> &Learned {
+        self
+    }
+
+    pub(crate) const fn table_mut(&mut self) -> &mut Learned {
+        self
+    }
+}
+
+impl Learned {
+    fn find(&self, address: u32) -> Result<usize, usize> {
+        let known = self.points.get(..self.count).unwrap_or(&[]);
+        known.binary_search_by_key(&address, |(known, _)| *known)
+    }
+
+    fn at(&self, index: usize) -> Option<Point> {
+        self.points.get(index).filter(|_| index < self.count).copied()
     }
 
     /// Remembers that `address` moved by `shift`; when full, only what is already known is renewed.
     pub(crate) fn insert(&mut self, address: u32, shift: i32) {
-        let index = match self.known().find(address) {
-            Ok(index) => index,
-            Err(_) if self.count == N => return,
-            Err(index) => {
-                if let Some(tail) = self.addresses.get_mut(index..=self.count) {
-                    tail.rotate_right(1);
+        let mut carried = (address, shift);
+        match self.find(address) {
+            Ok(index) => {
+                if let Some(point) = self.points.get_mut(index) {
+                    *point = carried;
                 }
-                if let Some(tail) = self.shifts.get_mut(index..=self.count) {
-                    tail.rotate_right(1);
-                }
-                self.count += 1;
-                index
             }
-        };
-        if let (Some(a), Some(s)) = (self.addresses.get_mut(index), self.shifts.get_mut(index)) {
-            (*a, *s) = (address, shift);
+            // One point gives its place to the one in front; none when the table is full.
+            Err(index) => {
+                if let Some(tail) = self.points.get_mut(index..=self.count) {
+                    for point in tail {
+                        core::mem::swap(point, &mut carried);
+                    }
+                    self.count += 1;
+                }
+            }
         }
     }
 
-    /// See [`Known::shift`].
-    pub(crate) fn shift(&self, address: u32) -> (i32, Confidence, u32) {
-        self.known().shift(address)
-    }
-}
-
-/// Learned addresses without their greatest number: one copy of the code serves all.
-struct Known<'a> {
-    addresses: &'a [u32],
-    shifts: &'a [i32],
-}
-
-impl Known<'_> {
-    fn find(&self, address: u32) -> Result<usize, usize> {
-        self.addresses.binary_search(&address)
-    }
-
-    fn at(&self, index: usize) -> Option<(u32, i32)> {
-        Some((*self.addresses.get(index)?, *self.shifts.get(index)?))
-    }
-
     /// By how much `address` moved if it, or its neighbours, are known; and how far the nearest lies.
-    fn shift(&self, address: u32) -> (i32, Confidence, u32) {
+    pub(crate) fn shift(&self, address: u32) -> (i32, Confidence, u32) {
         let behind = match self.find(address) {
             Ok(index) => return (self.at(index).map_or(0, |(_, shift)| shift), Confidence::Learned, 0),
             Err(index) => index,
@@ -111,12 +110,13 @@ impl RecentShifts {
 
     /// Puts `shift` first; the others step back.
     pub(crate) fn touch(&mut self, shift: i32) {
-        let last = self.find(shift).unwrap_or(RECENT - 1);
-        if let Some(part) = self.0.get_mut(..=last) {
-            part.rotate_right(1);
-        }
-        if let Some(first) = self.0.first_mut() {
-            *first = shift;
+        let mut carried = shift;
+        for known in &mut self.0 {
+            let stood_here = core::mem::replace(known, carried);
+            if stood_here == shift {
+                break;
+            }
+            carried = stood_here;
         }
     }
 }

@@ -176,8 +176,12 @@ impl AddressMap {
                 _ => return,
             }
         }
+        // The free range behind the last one comes to the front, each other one steps back.
         let tail = self.cells.get_mut(index * RANGE_CELLS..(self.count + 1) * RANGE_CELLS);
-        tail.unwrap_or_default().rotate_right(RANGE_CELLS);
+        let mut carried = [0; RANGE_CELLS];
+        for range in tail.unwrap_or_default().chunks_exact_mut(RANGE_CELLS) {
+            range.swap_with_slice(&mut carried);
+        }
         self.set(index, new);
         self.count += 1;
     }
@@ -185,7 +189,10 @@ impl AddressMap {
     fn remove(&mut self, index: usize) {
         let tail = self.cells.get_mut(index * RANGE_CELLS..self.count * RANGE_CELLS).unwrap_or_default();
         if !tail.is_empty() {
-            tail.rotate_left(RANGE_CELLS);
+            let mut carried = [0; RANGE_CELLS];
+            for range in tail.chunks_exact_mut(RANGE_CELLS).rev() {
+                range.swap_with_slice(&mut carried);
+            }
             self.count -= 1;
         }
     }

@@ -18,6 +18,9 @@ const FIRST_WEIGHT: i32 = ONE * 3 / 10;
 const WEIGHT_MAX: i32 = 8 * ONE;
 
 /// Mixes `a` and `b` into one number.
+///
+/// Never inlined: a dozen callers would each take a copy.
+#[inline(never)]
 pub(crate) const fn hash(a: u32, b: u32) -> u32 {
     let mixed = a.wrapping_mul(0x9E37_79B1) ^ b.wrapping_mul(0x85EB_CA6B);
     let mixed = mixed ^ mixed >> 15;

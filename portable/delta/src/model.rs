@@ -33,55 +33,52 @@ pub(crate) fn squash(x: i32) -> u32 {
 /// Moves probability `p` after `bit` was seen for the `n`th time.
 pub(crate) fn learn(p: u32, n: u32, bit: bool) -> u32 {
     let divisor = 5 * n + 8;
-    if bit { p + (65535 - p) * 5 / divisor } else { p - p * 5 / divisor }
+    let step = if bit { 65535 - p } else { p } * 5 / divisor;
+    if bit { p + step } else { p - step }
 }
 
-/// Counters of 16 bits of probability each, with how often each was used.
+/// Probability of a one in 1/65536, the lower byte first, and how often it was used.
+type Cell = [u8; 3];
+
+fn probability([low, high, _]: Cell) -> u32 {
+    u32::from(u16::from_le_bytes([low, high]))
+}
+
+/// Counters: each with its probability and its uses.
+///
+/// Their code takes them as a slice, so that one copy of it serves all lengths.
 #[derive(Debug)]
-pub(crate) struct Counters<const N: usize> {
-    probability: [u16; N],
-    uses: [u8; N],
-}
+pub(crate) struct Counters<C: ?Sized = [Cell]>(C);
 
-impl<const N: usize> Counters<N> {
+/// `N` counters.
+pub(crate) type CounterArray<const N: usize> = Counters<[Cell; N]>;
+
+impl<const N: usize> CounterArray<N> {
     pub(crate) const fn new() -> Self {
-        Self { probability: [0; N], uses: [0; N] }
+        Self([[0; 3]; N])
     }
 
+    /// The counters without their number.
+    pub(crate) const fn row(&mut self) -> &mut Counters {
+        self
+    }
+}
+
+impl Counters {
     pub(crate) fn reset(&mut self, probability: u16, uses: u8) {
-        self.probability.fill(probability);
-        self.uses.fill(uses);
+        let [low, high] = probability.to_le_bytes();
+        self.0.fill([low, high, uses]);
     }
 
     pub(crate) fn get(&self, index: usize) -> u32 {
-        u32::from(self.probability.get(index).copied().unwrap_or(1 << 15))
+        self.0.get(index).map_or(HALF, |cell| probability(*cell))
     }
 
     pub(crate) fn update(&mut self, index: usize, bit: bool, limit: u8) {
-        self.row().update(index, bit, limit);
-    }
-
-    /// The counters without their number: one copy of the code serves all.
-    pub(crate) const fn row(&mut self) -> Row<'_> {
-        Row { probability: &mut self.probability, uses: &mut self.uses }
-    }
-}
-
-/// Counters of some length.
-pub(crate) struct Row<'a> {
-    probability: &'a mut [u16],
-    uses: &'a mut [u8],
-}
-
-impl Row<'_> {
-    fn get(&self, index: usize) -> u32 {
-        u32::from(self.probability.get(index).copied().unwrap_or(1 << 15))
-    }
-
-    fn update(&mut self, index: usize, bit: bool, limit: u8) {
-        if let (Some(p), Some(n)) = (self.probability.get_mut(index), self.uses.get_mut(index)) {
-            *p = u16::try_from(learn(u32::from(*p), u32::from(*n), bit)).unwrap_or(*p);
-            *n = n.saturating_add(1).min(limit);
+        if let Some(cell) = self.0.get_mut(index) {
+            let [.., uses] = *cell;
+            let [low, high, ..] = learn(probability(*cell), u32::from(uses), bit).to_le_bytes();
+            *cell = [low, high, uses.saturating_add(1).min(limit)];
         }
     }
 

@@ -6,7 +6,6 @@ use crate::PatchIo;
 use crate::coder::{Coder, Wire};
 use crate::header::Header;
 use crate::instruction::{Kind, branch_distance, is_branch, with_branch_distance};
-use crate::learned::RecentShifts;
 use crate::mixer::hash;
 
 const KINDS: usize = 12;
@@ -52,7 +51,7 @@ impl Body {
         let number = kind as usize;
         if guess.expected != old && self.counters.row().bit(wire, SAME_AS_OLD + number, truth == old) {
             if matches!(kind, Kind::Short | Kind::Long) {
-                self.numbers.insert(old, 0);
+                self.numbers.table_mut().insert(old, 0);
             }
             return old;
         }
@@ -81,7 +80,7 @@ impl Body {
         class: usize,
         shift: i32,
     ) -> Option<i32> {
-        let recent = self.recent.get(class).copied().unwrap_or(RecentShifts::new());
+        let recent = self.recent.get(class)?;
         let known = recent.find(shift);
         if !self.counters.row().bit(wire, RECENT + kind as usize, known.is_some()) {
             return None;
@@ -103,7 +102,7 @@ impl Body {
         let bits = 32 - 8 * guess.unit.len;
         let moved = |shift: i32| old.wrapping_add_signed(shift) & (u32::MAX >> bits);
         let shift_to = |value: u32| ((value.wrapping_sub(old) << bits).cast_signed()) >> bits;
-        let (near, _, distance) = self.numbers.shift(old);
+        let (near, _, distance) = self.numbers.table().shift(old);
         let value = 'found: {
             if kind == Kind::Short && near != 0 && moved(near) != guess.expected {
                 let flag = NEAREST + usize::try_from(magnitude(distance)).unwrap_or(0);
@@ -120,7 +119,7 @@ impl Body {
             recent.touch(shift_to(value));
         }
         if matches!(kind, Kind::Short | Kind::Long) {
-            self.numbers.insert(old, shift_to(value));
+            self.numbers.table_mut().insert(old, shift_to(value));
         }
         value
     }

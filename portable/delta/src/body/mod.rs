@@ -9,10 +9,10 @@ use crate::coder::{Coder, Wire};
 use crate::copies::{Copy, Origin};
 use crate::header::{Header, InstructionSet};
 use crate::image::{Earlier, OldImage};
-use crate::learned::{Learned, RecentShifts};
+use crate::learned::{LearnedArray, RecentShifts};
 use crate::map::AddressMap;
 use crate::mixer::{INPUTS, Weights, hash};
-use crate::model::Counters;
+use crate::model::CounterArray;
 
 use correction::COUNTERS;
 use prediction::{FLAG_FIRST, FLAG_USES_FIRST, FLAGS};
@@ -52,11 +52,11 @@ pub(crate) struct Body {
     pub(crate) map: AddressMap,
     bytes: ByteModel,
     weights: Weights,
-    flags: Counters<{ FLAGS * INPUTS }>,
-    counters: Counters<COUNTERS>,
-    code: Learned<96>,
-    ram: Learned<64>,
-    numbers: Learned<192>,
+    flags: CounterArray<{ FLAGS * INPUTS }>,
+    counters: CounterArray<COUNTERS>,
+    code: LearnedArray<96>,
+    ram: LearnedArray<64>,
+    numbers: LearnedArray<192>,
     recent: [RecentShifts; CLASSES],
     /// Of the last predictions, the latest in the lowest bit: 1 is a failure.
     history: u32,
@@ -72,11 +72,11 @@ impl Body {
             map: AddressMap::new(),
             bytes: ByteModel::new(),
             weights: Weights::new(),
-            flags: Counters::new(),
-            counters: Counters::new(),
-            code: Learned::new(),
-            ram: Learned::new(),
-            numbers: Learned::new(),
+            flags: CounterArray::new(),
+            counters: CounterArray::new(),
+            code: LearnedArray::new(),
+            ram: LearnedArray::new(),
+            numbers: LearnedArray::new(),
             recent: [RecentShifts::new(); CLASSES],
             history: 0,
             since: 0,
@@ -88,8 +88,8 @@ impl Body {
     pub(crate) fn reset(&mut self) {
         self.bytes.reset(self.map.spare());
         self.weights.reset();
-        self.flags.reset(FLAG_FIRST, FLAG_USES_FIRST);
-        self.counters.reset(1 << 15, 0);
+        self.flags.row().reset(FLAG_FIRST, FLAG_USES_FIRST);
+        self.counters.row().reset(1 << 15, 0);
         self.code.reset();
         self.ram.reset();
         self.numbers.reset();
@@ -110,11 +110,8 @@ impl Body {
         } else {
             self.copied(wire, scene, scene.at.saturating_sub(copy_starts))
         };
-        self.last = match piece.len {
-            1 => self.last << 8 | piece.value & 0xFF,
-            2 => self.last << 16 | (piece.value.swap_bytes() >> 16),
-            _ => piece.value.swap_bytes(),
-        };
+        let bits = 8 * piece.len;
+        self.last = self.last.unbounded_shl(bits) | piece.value.swap_bytes().unbounded_shr(32 - bits);
         piece
     }
 

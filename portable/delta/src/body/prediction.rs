@@ -6,7 +6,7 @@ use crate::coder::{Coder, Wire};
 use crate::copies::Origin;
 use crate::instruction::{Kind, Unit, branch_distance, classify, find_partner, is_branch, retarget};
 use crate::map::Confidence;
-use crate::mixer::{INPUTS, hash};
+use crate::mixer::hash;
 use crate::model::stretch;
 
 /// Counters of one input of the flag that says whether a prediction fails.
@@ -87,7 +87,7 @@ impl Body {
         let header = scene.header;
         let (shift, confidence) = match unit.kind {
             Kind::Short | Kind::Long => {
-                let (shift, confidence, _) = self.numbers.shift(unit.old);
+                let (shift, confidence, _) = self.numbers.table().shift(unit.old);
                 if confidence == Confidence::Learned && shift != 0 {
                     return (
                         unit.old.wrapping_add_signed(shift) & (u32::MAX >> (32 - 8 * unit.len)),
@@ -121,7 +121,7 @@ impl Body {
 
     /// By how much an offset in the old image moved.
     fn shift(&self, target: u32) -> (i32, Confidence) {
-        let (learned, certainty, point) = self.code.shift(target & !1);
+        let (learned, certainty, point) = self.code.table().shift(target & !1);
         if certainty == Confidence::Learned {
             return (learned, Confidence::Learned);
         }
@@ -133,7 +133,7 @@ impl Body {
     }
 
     fn ram_shift(&self, target: u32) -> (i32, Confidence) {
-        let (shift, confidence, _) = self.ram.shift(target);
+        let (shift, confidence, _) = self.ram.table().shift(target);
         (shift, confidence)
     }
 
@@ -155,18 +155,20 @@ impl Body {
             hash(magnitude(guess.copy_len) << 5 | recent_failures << 1 | unmoved, 9),
             hash(self.last & 0xFFFF, kind),
         ];
-        let mut inputs = [0; INPUTS];
-        let mut places = [0; INPUTS];
-        for (number, ((input, place), key)) in inputs.iter_mut().zip(&mut places).zip(keys).enumerate() {
-            *place = number * FLAGS + usize::try_from(key).unwrap_or(0) % FLAGS;
-            *input = stretch(self.flags.get(*place).max(1));
-        }
+        let flags = self.flags.row();
+        let mut first = 0;
+        let places = keys.map(|key| {
+            let place = first + usize::try_from(key).unwrap_or(0) % FLAGS;
+            first += FLAGS;
+            place
+        });
+        let inputs = places.map(|place| stretch(flags.get(place).max(1)));
         let set = FLAG_WEIGHTS + guess.unit.kind as usize;
         let p = self.weights.mix(set, &inputs);
         let failed = wire.bit(p, truth);
         self.weights.update(set, &inputs, (p, failed), FLAG_SLOWNESS);
         for place in places {
-            self.flags.update(place, failed, FLAG_USES_MAX);
+            flags.update(place, failed, FLAG_USES_MAX);
         }
         self.history = self.history << 1 | u32::from(failed);
         self.since = if failed { 0 } else { self.since.saturating_add(1) };
@@ -190,9 +192,9 @@ impl Body {
             return;
         }
         if unit.kind == Kind::RamPointer {
-            self.ram.insert(unit.target, shift);
+            self.ram.table_mut().insert(unit.target, shift);
         } else {
-            self.code.insert(unit.target & !1, shift);
+            self.code.table_mut().insert(unit.target & !1, shift);
         }
     }
 }
