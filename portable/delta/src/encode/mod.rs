@@ -33,9 +33,9 @@ pub enum SegmentLen {
 /// How much time the encoder takes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Effort {
-    /// About a second per MiB.
+    /// One guess of what copies cost.
     Quick,
-    /// A few seconds per MiB.
+    /// Searches for better guesses, within a bound that hardly grows with the images.
     #[default]
     Full,
 }
@@ -75,13 +75,21 @@ pub fn encode(old: &[u8], new: &[u8], options: &EncodeOptions) -> Vec<u8> {
     ] {
         let images = Images::new(old, new, format.header(limits));
         let found = find_matches(&images, options.old_window_len);
-        let copies = tune(&images, &format, &found, options.effort, &mut shortest);
-        for other in others {
+        let (len, copies) = tune(&images, &format, &found, options.effort, &mut shortest);
+        // Without an old image nothing is taken for a pointer.
+        let alike = format == thumb && old.is_empty();
+        if alike || far_behind(len, &shortest) {
+            continue;
+        }
+        for other in others.into_iter().filter(|other| *other != format) {
             let images = Images::new(old, new, other.header(limits));
             shortest.offer(write_patch(&images, &copies, &other));
         }
     }
-    // Always possible.
+    if far_behind(new.len() / 2, &shortest) {
+        return shortest.0.unwrap_or_default();
+    }
+    // Always possible, but what is not copied rarely shrinks to half.
     let images = Images::new(old, new, plain.header(limits));
     shortest.offer(write_patch(&images, &[Copy { literals: limits.new_len, ..Copy::EMPTY }], &plain));
     shortest.0.unwrap_or_default()
@@ -119,6 +127,12 @@ impl Shortest {
     }
 }
 
+/// Bytes of new images that the search for better costs may code in one call of [`tune`].
+///
+/// A count of bytes and not a time, so that the same input makes the same patch everywhere. An image of 64 KiB has 32
+/// attempts, one of 1 MiB two.
+const SEARCH_BYTES_MAX: usize = 2 << 20;
+
 /// Searches for the copy list that makes the shortest patch: the address map follows from the copy list, what a copy
 /// costs from the map, and the best copy list from the costs, so this goes round a few times.
 fn tune(
@@ -127,13 +141,17 @@ fn tune(
     found: &[Match],
     effort: Effort,
     shortest: &mut Shortest,
-) -> Vec<Copy> {
+) -> (usize, Vec<Copy>) {
     let mut costs = Costs::FIRST;
     let mut best = (usize::MAX, Vec::new());
     let mut map = None;
+    let mut attempts_left = SEARCH_BYTES_MAX / images.new.len().max(1);
     for round in 0..if effort == Effort::Full { 4 } else { 2 } {
         let mut attempt = |costs: Costs, best: &mut (usize, Vec<Copy>)| {
             let copies = parse(images, found, map.as_ref(), costs);
+            if copies == best.1 {
+                return false;
+            }
             let len = shortest.offer(write_patch(images, &copies, format));
             let better = len < best.0;
             if better {
@@ -144,18 +162,26 @@ fn tune(
         attempt(costs, &mut best);
         if round >= 2 {
             for way in 0..Costs::CHANGES {
-                while attempt(costs.changed(way), &mut best) {
+                while attempts_left > 0 {
+                    attempts_left -= 1;
+                    if !attempt(costs.changed(way), &mut best) {
+                        break;
+                    }
                     costs = costs.changed(way);
                 }
             }
         }
-        // What is far behind by now will not come first.
-        if best.0 / 4 * 3 > shortest.len() {
+        if far_behind(best.0, shortest) {
             break;
         }
         map = Some(map_of(&best.1));
     }
-    best.1
+    best
+}
+
+/// Whether a way that has come to `len` will not come first any more.
+fn far_behind(len: usize, shortest: &Shortest) -> bool {
+    len / 4 * 3 > shortest.len()
 }
 
 /// The address map that follows from a copy list.

@@ -16,7 +16,7 @@ use crate::{Limits, PATCH_VERSION, PatchIo, Refused};
 const IMPLIED_ZEROS_MAX: usize = 4;
 
 /// What the header will say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Format {
     pub(super) instructions: InstructionSet,
     pub(super) segment_shift: u32,
