@@ -126,6 +126,7 @@ impl OldImage {
 }
 
 /// The first `count` bytes as a number; missing ones are zero.
+#[cfg(feature = "encode")]
 pub(crate) fn little_endian(bytes: &[u8], count: usize) -> u32 {
     bytes.iter().take(count.min(4)).rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
