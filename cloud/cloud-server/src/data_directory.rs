@@ -15,7 +15,16 @@ const REALM_FILE: &str = "realm-id";
 /// An open data directory. The lock in it keeps a second server out.
 pub(crate) struct DataDirectory {
     root: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDirectory {
+    /// Gives the lock up by name: a child process that is just being made holds a copy of the file until it becomes
+    /// another program, and closing ours alone would leave the directory locked for that moment.
+    fn drop(&mut self) {
+        // A lock that cannot be given up ends with the file.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDirectory {
@@ -31,7 +40,7 @@ impl DataDirectory {
                 format!("another server uses {}; stop it or choose another --data-dir", root.display());
             io::Error::new(io::ErrorKind::ResourceBusy, text)
         })?;
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), lock })
     }
 
     /// The database.
