@@ -478,6 +478,8 @@ pub enum CommandOutcome {
     Declined,
     /// No answer in time; it may have been carried out.
     Unanswered,
+    /// The device is not connected; it is told when it connects.
+    Kept,
 }
 
 /// Answer to [`SendCommand`].

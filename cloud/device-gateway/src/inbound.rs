@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bulkhead_cloud_api::{LogLevel, ManifestDigest, StagingMode, Timestamp, UpdateDetails, UpdateStage};
 use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ObjectSpan, ProgressReport};
 use bulkhead_link_protocol::{
-    Acknowledge, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer,
-    PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
+    Acknowledge, CommandKind, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log,
+    Offer, PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -98,7 +98,9 @@ impl Link {
             log_level: LOG_LEVEL_WANTED,
         }))?;
         self.settle_if_target_runs().await?;
-        self.acknowledge_trial()?;
+        if !self.order_revert_again().await? {
+            self.acknowledge_trial()?;
+        }
         // Whose manifests count is settled before a manifest is offered.
         self.offer_key_set().await?;
         self.give_factory_bundle().await?;
@@ -111,6 +113,17 @@ impl Link {
         let Some(manifest) = on_trial.and_then(|reported| reported.running) else { return Ok(()) };
         let acknowledge = Acknowledge { manifest: manifest.0 };
         Ok(self.outbox.push_control(ServerMessage::Acknowledge(acknowledge))?)
+    }
+
+    /// Repeats the order to take back what runs on trial, if it was given and not carried out.
+    async fn order_revert_again(&mut self) -> Result<bool, End> {
+        let on_trial = self.reported.as_ref().filter(|reported| reported.on_trial);
+        let Some(manifest) = on_trial.and_then(|reported| reported.running) else { return Ok(false) };
+        let ordered = self.shared.store.revert_is_ordered(self.id, manifest).await?;
+        if ordered {
+            self.order(CommandKind::RevertUpdate)?;
+        }
+        Ok(ordered)
     }
 
     async fn state(&mut self, state: &State<'_>) -> Result<(), End> {

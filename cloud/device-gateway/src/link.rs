@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, Timestamp};
 use bulkhead_fleet_store::{Admission, ProgressReport, StoreError};
-use bulkhead_link_protocol::{Command, GoAway, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
+use bulkhead_link_protocol::{Command, CommandKind, GoAway, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
 use bulkhead_link_session::server::{ServerSession, SessionError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -315,10 +315,8 @@ impl Link {
                     // Dropping `reply` tells the caller that no answer came.
                     return Ok(());
                 }
-                let id = self.next_command;
-                self.next_command = self.next_command.wrapping_add(1);
+                let id = self.order(kind)?;
                 self.commands.insert(id, reply);
-                self.outbox.push_control(ServerMessage::Command(Command { id, kind }))?;
                 Ok(())
             }
             ToLink::GoAway { reconnect_in_s, reason } => {
@@ -330,6 +328,14 @@ impl Link {
             ToLink::Debug(order) => self.obey_debug(order),
             ToLink::Replaced => Err(End::Replaced),
         }
+    }
+
+    /// Sends a command; its number.
+    pub(crate) fn order(&mut self, kind: CommandKind) -> Result<u32, End> {
+        let id = self.next_command;
+        self.next_command = self.next_command.wrapping_add(1);
+        self.outbox.push_control(ServerMessage::Command(Command { id, kind }))?;
+        Ok(id)
     }
 
     pub(crate) fn command_done(&mut self, id: u32, accepted: bool) {

@@ -157,6 +157,36 @@ impl Store {
         Ok(row.is_some())
     }
 
+    /// Remembers that the newest update shall be taken back; `false` if it is not on trial.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn order_revert(&self, device_id: DeviceId) -> Result<bool, StoreError> {
+        let sql = "UPDATE updates SET revert_ordered = 1 WHERE stage IN ('trial', 'reverting') \
+                   AND id = (SELECT max(id) FROM updates WHERE device_id = ?)";
+        let done = sqlx::query(sql).bind(device_id.0.to_vec()).execute(&self.writer).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Whether the newest update leads to `manifest` and shall be taken back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revert_is_ordered(
+        &self,
+        device_id: DeviceId,
+        manifest: ManifestDigest,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM updates WHERE id = (SELECT max(id) FROM updates WHERE device_id = ?) \
+                   AND manifest = ? AND revert_ordered = 1";
+        let row = sqlx::query(sql)
+            .bind(device_id.0.to_vec())
+            .bind(manifest.0.to_vec())
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The newest update of a device.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use bulkhead_cloud_api::{
-    ChangeDevice, ClaimDevice, CommandResult, Device, DeviceId, Page, ProblemCode, RegisterDevice,
-    SendCommand, Timestamp, from_hex,
+    ChangeDevice, ClaimDevice, CommandOutcome, CommandResult, Device, DeviceCommand, DeviceId, Page,
+    ProblemCode, RegisterDevice, SendCommand, Timestamp, from_hex,
 };
 use bulkhead_device_gateway::device_id;
 use bulkhead_fleet_store::{ClaimOutcome, DeviceFilter, NewDevice};
@@ -139,6 +139,9 @@ const SEE_TOKEN: &str =
     "use the 32 hexadecimal digits that came with the device, or that `bulkhead device new` printed";
 
 /// Asks a connected device to do something now, and waits for its answer.
+///
+/// To take back what is on trial is remembered and said again at each connect until it is done; for a device that is
+/// not connected the outcome is `kept`.
 #[utoipa::path(post, path = "/devices/{device}/commands", tag = "devices", request_body = SendCommand,
     params(("device" = String, Path, description = "Id or name")),
     responses((status = 200, body = CommandResult), (status = 409, body = bulkhead_cloud_api::Problem)))]
@@ -150,7 +153,10 @@ pub(crate) async fn command(
 ) -> Result<Json<CommandResult>, Failure> {
     let device = owned(state.find_device(&device).await?)?;
     state.audit(&caller.token, &format!("command: {:?}", body.command), &device.id.to_string()).await?;
-    let Some(outcome) = state.gateway.command(device.id, body.command).await else {
+    // Written down first: a device that loses power before it obeys is told again.
+    let kept = body.command == DeviceCommand::RevertUpdate && state.store.order_revert(device.id).await?;
+    let sent = state.gateway.command(device.id, body.command).await;
+    let Some(outcome) = sent.or(kept.then_some(CommandOutcome::Kept)) else {
         let detail = format!("device {} is not connected", device.id);
         let next = "try again once `bulkhead device show` says that it is online";
         return Err(Failure::of(ProblemCode::DeviceOffline, detail, next));

@@ -465,3 +465,50 @@ fn stopping_server_sends_devices_away_and_knows_them_again() {
     let _device = server.connect(1);
     assert_eq!(server.get(&format!("/api/v1/devices/{id}"))["online"], true);
 }
+
+#[test]
+fn order_to_take_a_trial_back_is_repeated_until_the_device_obeyed() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, ..) = push(&server, &Recipe::default());
+    let connect = |running, on_trial| {
+        let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+        device.expect("established", |said| matches!(said, Said::Established));
+        (device.running, device.on_trial) = (running, on_trial);
+        device.hello(None);
+        device
+    };
+    let revert = |outcome: &str| {
+        let body = json!({ "command": "revert-update" });
+        let answer = server.ask("POST", &format!("/api/v1/devices/{id}/commands"), body).ok();
+        assert_eq!(answer["outcome"], outcome);
+    };
+    let ordered = |said: &Said| matches!(said, Said::Command(c) if c.kind == CommandKind::RevertUpdate);
+
+    let mut device = connect(None, None);
+    deploy(&server, &id, &pushed);
+    let manifest = device.offer().manifest;
+    device.progress(manifest, UpdateStage::Trial, 0, None);
+    let updates = format!("/api/v1/devices/{id}/updates");
+    server.wait_for("trial", &updates, |page| page["items"][0]["stage"] == "trial");
+    // The power fails; the order comes while the device is away, and is not lost when power fails again.
+    drop(device);
+    server.wait_for("offline", &format!("/api/v1/devices/{id}"), |device| device["online"] == false);
+    revert("kept");
+    for _ in 0..2 {
+        let mut device = connect(Some(manifest), Some(true));
+        let said = device.expect("an order or a word of acknowledgement", |said| {
+            ordered(said) || matches!(said, Said::Acknowledge)
+        });
+        assert!(ordered(&said), "what is to be taken back is not acknowledged");
+        drop(device);
+    }
+    // Taken back, and given again later on: the old order says nothing about the new trial.
+    let mut device = connect(None, None);
+    device.progress(manifest, UpdateStage::Reverted, 0, Some("the owner ordered to go back"));
+    server.wait_for("reverted", &updates, |page| page["items"][0]["stage"] == "reverted");
+    deploy(&server, &id, &pushed);
+    drop(device);
+    let mut device = connect(Some(manifest), Some(true));
+    device.expect("acknowledgement", |said| matches!(said, Said::Acknowledge));
+}

@@ -181,6 +181,10 @@ pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand)
             session.output.data(&result, || vec!["done".into()]);
             Ok(())
         }
+        CommandOutcome::Kept => {
+            session.output.data(&result, || vec!["kept: the device is told when it connects".into()]);
+            Ok(())
+        }
         CommandOutcome::Declined => {
             let next = format!("see `bulkhead logs {device}`");
             Err(Failure::new(ExitCode::Device, "the device declined", next))

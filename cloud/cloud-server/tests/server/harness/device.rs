@@ -55,6 +55,7 @@ pub(crate) enum Said {
     },
     Plan(Plan),
     Unavailable,
+    Acknowledge,
     Command(Command),
     Closed(Closed),
     Other,
@@ -66,6 +67,7 @@ pub(crate) struct FakeDevice {
     pub(crate) running: Option<Digest>,
     pub(crate) board_revision: u32,
     pub(crate) floors: Option<Floors>,
+    pub(crate) on_trial: Option<bool>,
     stream: TcpStream,
     session: DeviceSession,
     started: Instant,
@@ -80,7 +82,16 @@ impl FakeDevice {
         stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
         let session = DeviceSession::new(keys.link(), ephemeral, Keepalive::default(), 0);
         let started = Instant::now();
-        Self { running: None, board_revision: 1, floors: None, stream, session, started, unread: Vec::new() }
+        Self {
+            running: None,
+            board_revision: 1,
+            floors: None,
+            on_trial: None,
+            stream,
+            session,
+            started,
+            unread: Vec::new(),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -122,7 +133,7 @@ impl FakeDevice {
             fault: None,
             epitaph: None,
             claim_token,
-            on_trial: None,
+            on_trial: self.on_trial,
             key_set_version: None,
             floors: self.floors,
         });
@@ -290,6 +301,7 @@ fn owned(event: Event<'_>) -> Said {
             offset: chunk.offset,
             bytes: chunk.bytes.to_vec(),
         },
+        Event::Message(ServerMessage::Acknowledge(_)) => Said::Acknowledge,
         Event::Message(_) => Said::Other,
     }
 }
