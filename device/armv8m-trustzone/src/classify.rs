@@ -75,6 +75,13 @@ impl FaultRegisters {
     }
 }
 
+impl FaultRegisters {
+    /// Whether a secure stack ran into its limit.
+    pub fn is_secure_overflow(&self) -> bool {
+        self.cfsr_secure & STKOF != 0
+    }
+}
+
 /// How far below its memory a store still counts as an overflowing stack, in bytes: one large frame.
 const OVERFLOW_REACH_BYTES: u32 = 4096;
 

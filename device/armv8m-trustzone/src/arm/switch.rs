@@ -50,6 +50,11 @@ bulkhead_pendsv:
     stmia r1!, {{r4-r11}}
     mov r0, lr
     stmia r1!, {{r0, r2, r3}}
+    mrs r2, basepri                     @ A gateway masks the application's interrupts.
+    str r2, [r1]
+    ldr r0, =__stack_limit + {reserve}  @ The executor may use all of the stack.
+    msr msplim, r0
+    mov r0, lr
     bl bulkhead_execute
     cpsid i
     ldr r1, =bulkhead_next
@@ -68,6 +73,8 @@ bulkhead_pendsv:
     msr psplim, r3
     cmp r12, #0
     bne 1f                              @ The chain ends in bulkhead_idle, which opens interrupts.
+    ldr r0, =__stack_top - {share}
+    msr msplim, r0
     cpsie i
 1:  bx r1
 
@@ -76,6 +83,8 @@ bulkhead_pendsv:
 bulkhead_idle:
     ldr r0, =__stack_top
     msr msp, r0
+    ldr r0, =__stack_top - {share}
+    msr msplim, r0
     cpsie i
 1:  wfi
     b 1b
@@ -85,7 +94,9 @@ bulkhead_idle:
 bulkhead_unwind:
     bx lr
     .pool
-    "#
+    "#,
+    reserve = const super::start::FAULT_RESERVE_BYTES,
+    share = const super::start::APPLICATION_SHARE_BYTES,
 );
 
 // EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).

@@ -1,0 +1,163 @@
+//! Whether a row was contained: a pure function of what was seen.
+
+use std::fmt;
+
+use bulkhead_link_protocol::{ApplicationState, Fault};
+
+use super::row::{Back, Expected, Row};
+use crate::transcript::{Event, Witness};
+use crate::verdict::{Failure, READY, link_was_up};
+
+/// What a row came back with.
+const RETURNED: &str = "returned ";
+/// Bit of the second number of a call: a register of the processor was not as it must be. All bits are such.
+const NOTHING_WRONG: u32 = 0;
+/// `BH_STATUS_OK`.
+const STATUS_OK: u32 = bulkhead_syscall_abi::Status::Ok as u32;
+
+/// Why a row counts as an escape.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Escape {
+    /// Link or hypervisor did not outlive it.
+    Device(Failure),
+    /// The application never began it: nothing was tested.
+    NotBegun,
+    /// It came back though it should have been stopped.
+    CameBack(u32, u32),
+    /// It came back with what it must not have.
+    CameBackWith(Back, u32, u32),
+    /// It was stopped for another reason, or elsewhere.
+    OtherReason(Fault),
+    /// It was stopped and should not have been.
+    StoppedNeedlessly(Fault),
+    /// Nothing was heard of its end.
+    NoEnd,
+    /// The application did not start again.
+    NotRestarted,
+    /// The device did not answer.
+    Silent,
+}
+
+impl fmt::Display for Escape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(failure) => write!(f, "{failure}"),
+            Self::NotBegun => write!(f, "the application never began it"),
+            Self::CameBack(a, b) => write!(f, "it came back, with {a:#x} {b:#x}"),
+            Self::CameBackWith(back, a, b) => write!(f, "it came back with {a:#x} {b:#x}, not as {back:?}"),
+            Self::OtherReason(fault) => write!(f, "stopped for another reason: {fault:x?}"),
+            Self::StoppedNeedlessly(fault) => write!(f, "stopped though it did no harm: {fault:x?}"),
+            Self::NoEnd => write!(f, "neither stopped nor back in time"),
+            Self::NotRestarted => write!(f, "the application was not started again"),
+            Self::Silent => write!(f, "the device did not answer the server"),
+        }
+    }
+}
+
+/// What became of a row, as far as was seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Story {
+    begun: bool,
+    returned: Option<(u32, u32)>,
+    fault: Option<Fault>,
+    /// The application said that it is ready, after the row began.
+    ready: bool,
+    n_stops: u32,
+}
+
+fn story(events: &[Event], number: u32) -> Story {
+    let mut story = Story::default();
+    let name = format!("row {number:08x} ");
+    for event in events {
+        match &event.seen {
+            Witness::Application(line) if line == READY => story.ready = story.begun,
+            Witness::Application(line) => {
+                let Some(rest) = line.strip_prefix(&name) else { continue };
+                story.begun = true;
+                if let Some(numbers) = rest.strip_prefix(RETURNED) {
+                    story.returned = numbers.split_once(' ').and_then(|(a, b)| {
+                        let hex = |text| u32::from_str_radix(text, 16).ok();
+                        Some((hex(a)?, hex(b)?))
+                    });
+                }
+            }
+            Witness::State { application: ApplicationState::BackingOff, fault: Some(fault) } => {
+                story.n_stops += u32::from(story.fault.is_none_or(|known| known.count != fault.count));
+                story.fault = story.fault.or(Some(*fault));
+            }
+            _ => {}
+        }
+    }
+    story
+}
+
+/// Whether what was seen since row `number` was asked for shows its end.
+pub fn row_is_over(row: &Row, number: u32, events: &[Event]) -> bool {
+    let story = story(events, number);
+    match row.expected {
+        // Who comes back where he should have been stopped will not be stopped any more.
+        Expected::Stopped { .. } => story.returned.is_some() || story.fault.is_some() && story.ready,
+        Expected::Returned(_) | Expected::StoppedOrReturned(_) => {
+            story.returned.is_some() || story.fault.is_some() && story.ready
+        }
+        Expected::ReturnedOrRestarted(_) => story.returned.is_some() || story.ready,
+    }
+}
+
+/// Whether the application started anew before it had begun row `number`, so that it never heard of it.
+pub fn went_unheard(number: u32, events: &[Event]) -> bool {
+    let ready = events.iter().any(|event| matches!(&event.seen, Witness::Application(line) if line == READY));
+    ready && !story(events, number).begun
+}
+
+/// Judges row `number` by what was seen since it was asked for.
+///
+/// # Errors
+/// [`Escape`].
+pub fn judge_row(row: &Row, number: u32, events: &[Event]) -> Result<(), Escape> {
+    link_was_up(events).map_err(Escape::Device)?;
+    let story = story(events, number);
+    if !story.begun {
+        return Err(Escape::NotBegun);
+    }
+    if story.fault.is_some() && !story.ready {
+        return Err(Escape::NotRestarted);
+    }
+    match (&row.expected, story.fault, story.returned) {
+        (Expected::Stopped { kinds, touched }, Some(fault), None) => {
+            let named = kinds.is_empty() || kinds.contains(&fault.kind);
+            let placed = touched.is_none_or(|(first, last)| {
+                fault.address.is_some_and(|address| (first..=last).contains(&address))
+            });
+            if named && placed && story.n_stops == 1 { Ok(()) } else { Err(Escape::OtherReason(fault)) }
+        }
+        (Expected::Stopped { .. }, _, Some((a, b))) => Err(Escape::CameBack(a, b)),
+        (Expected::StoppedOrReturned(_), Some(_), None) => Ok(()),
+        (
+            Expected::Returned(back)
+            | Expected::StoppedOrReturned(back)
+            | Expected::ReturnedOrRestarted(back),
+            None,
+            Some((a, b)),
+        ) => {
+            if is_as(*back, a, b) {
+                Ok(())
+            } else {
+                Err(Escape::CameBackWith(*back, a, b))
+            }
+        }
+        (Expected::ReturnedOrRestarted(_), None, None) if story.ready => Ok(()),
+        (_, Some(fault), _) => Err(Escape::StoppedNeedlessly(fault)),
+        (_, None, None) => Err(Escape::NoEnd),
+    }
+}
+
+fn is_as(back: Back, a: u32, b: u32) -> bool {
+    match back {
+        Back::Anything => true,
+        Back::Zeros | Back::ReadsZero => a == 0 && b == 0,
+        Back::Unchanged(bits) => (a ^ b) & bits == 0,
+        Back::Refused => a != STATUS_OK && b == NOTHING_WRONG,
+        Back::Clean => b == NOTHING_WRONG,
+    }
+}
