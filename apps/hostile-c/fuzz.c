@@ -142,6 +142,7 @@ void fuzz(void)
     in_thread.state = seed | 1;
     in_interrupt.state = (seed ^ 0x9E3779B9u) | 1;
     worst = n_interrupts = 0;
+    REG(0xE000ED88u) |= 0xFu << 20; /* Floating point on, see matrix_call. */
     for (uint32_t i = 0; i < 16; i++) {
         statuses[i] = 0;
     }

@@ -30,12 +30,6 @@ static volatile uint32_t row[PARAMETERS_MAX]; /* number, operation, place, a to 
 static volatile uint32_t began, done, results[2];
 static uint32_t own[16] __attribute__((aligned(32)));
 
-static void float_on(void)
-{
-    CPACR |= 0xFu << 20;
-    __asm volatile("dsb\n isb");
-}
-
 static void pend(uint32_t line)
 {
     NVIC_ISER(line) = BIT(line);
@@ -67,8 +61,8 @@ static void access(uint32_t operation, uint32_t a)
     case LDAEX: USE("ldaex r0, [%0]");
     case LDRT: USE("ldrt r0, [%0]");
     case LDRSH: USE("ldrsh r0, [%0]");
-    case VLDR: float_on(); USE("vldr s0, [%0]");
-    case VLDM: float_on(); USE("vldmia %0, {s0-s3}");
+    case VLDR: USE("vldr s0, [%0]");
+    case VLDM: USE("vldmia %0, {s0-s3}");
     case POP: USE("mov r4, sp\n mov sp, %0\n pop {r5-r7}\n mov sp, r4");
     case TBB: USE("movs r0, #0\n tbb [%0, r0]");
     case LDR_PC: USE("ldr pc, [%0]");
@@ -83,8 +77,8 @@ static void access(uint32_t operation, uint32_t a)
     case STL: USE("stl r0, [%0]");
     case STLB: USE("stlb r0, [%0]");
     case STRT: USE("strt r0, [%0]");
-    case VSTR: float_on(); USE("vstr s0, [%0]");
-    case VSTM: float_on(); USE("vstmia %0, {s0-s3}");
+    case VSTR: USE("vstr s0, [%0]");
+    case VSTM: USE("vstmia %0, {s0-s3}");
     case PUSH: USE("mov r4, sp\n add r0, %0, #16\n mov sp, r0\n push {r4-r7}\n mov sp, r4");
     default: break;
     }
@@ -133,13 +127,11 @@ static void ruin(uint32_t operation, uint32_t a)
     case VTOR_INTERRUPT: VTOR = a; pend(LINE); break;
     case VTOR_SUPERVISOR_CALL: VTOR = a; __asm volatile("dsb\n isb\n svc #0"); break;
     case LAZY_FLOAT:
-        float_on();
         FPCAR = a;
         FPCCR |= 1u; /* LSPACT: a save is said to be due. */
         __asm volatile(".fpu fpv5-sp-d16\n dsb\n isb\n vmov s0, s1");
         break;
     case FLOAT_INTERRUPT:
-        float_on();
         FPCCR &= ~(1u << 30); /* Not lazily: stacked with the frame. */
         __asm volatile(".fpu fpv5-sp-d16\n vmov s0, s1\n msr msp, %0\n str %1, [%2]\n dsb\n isb\n1: b 1b" ::"r"(a),
                        "r"(bit), "r"(pending));
@@ -243,7 +235,6 @@ static void call(void)
 {
     uint32_t arguments[4] = {row[4], row[5], row[6], row[7]};
     uint32_t status = 0;
-    float_on();
     results[1] = matrix_call(row[3], arguments, &status);
     results[0] = status;
 }
@@ -468,10 +459,17 @@ static void say(const char *what)
     bh_console_write(what);
 }
 
+static void float_on(void)
+{
+    CPACR |= 0xFu << 20;
+    __asm volatile("dsb\n isb");
+}
+
 void matrix_row(void)
 {
     read_row();
     say(" begins\n");
+    float_on();
     began = done = results[0] = results[1] = deepest = 0;
     if (row[2] == HANDLER) {
         /* This thread runs again when the handler has ended, in whichever way it did. */

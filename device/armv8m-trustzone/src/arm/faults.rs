@@ -27,7 +27,7 @@ bulkhead_fault_entry:
     bl bulkhead_fault
     pop {{r3, lr}}
     msr msplim, r3
-    bx lr
+    bx r0                               @ Not always as it came, see bulkhead_fault.
     .pool
     "#
 );
@@ -89,7 +89,7 @@ const WAIT_FOR_INTERRUPT: [u8; 2] = [0x30, 0xBF];
 const WAIT_FOR_EVENT: [u8; 2] = [0x20, 0xBF];
 
 #[unsafe(no_mangle)]
-extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_limit: u32) {
+extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_limit: u32) -> u32 {
     let registers = take_status();
     // Its frames fill a secure stack: nothing of the hypervisor's was running, and nothing is left half done.
     let left_frames = exception & 0x1FF == USAGE_FAULT
@@ -119,6 +119,9 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
         p.get_or_insert(ApplicationFault { offence, program_counter, address, registers });
     });
     super::switch::pend_executor();
+    // A refused EXC_RETURN is handed on to the handler of its refusal, reserved bits included. Returned with once more,
+    // it would be refused again, above every priority and for ever. The executor comes before anything is unstacked.
+    if registers.is_forged_return() { super::switch::RETURN_TO_APPLICATION } else { exc_return }
 }
 
 fn in_secure_memory(stack: u32) -> bool {

@@ -100,7 +100,8 @@ bulkhead_unwind:
 );
 
 // EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).
-const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFB9; // NS stack, thread, exception was Secure.
+// NS stack, thread, exception was Secure. SPSEL: gateways that the thread enters use PSP_S.
+pub(super) const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFBD;
 const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception was Secure.
 // SPSEL goes to CONTROL of the exception's own state: the chain's first return sets CONTROL_S.SPSEL for the idle thread
 // at its end, the returns from Non-secure exceptions clear CONTROL_NS.SPSEL.

@@ -118,8 +118,9 @@ pub const REGISTERS: &[Register] = &[
     zero("FPCCR, alias", 0xE002_EF34),
 ];
 
-/// DDI 0553, SHCSR: active, pended and enable bits of BusFault, HardFault, NMI and SecureFault.
-const SHCSR_FOREIGN: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 14 | 1 << 17 | 1 << 19 | 1 << 20 | 1 << 21;
+/// DDI 0553, SHCSR: bits of BusFault, NMI and SecureFault, and that HardFault is active. HARDFAULTPENDED is banked; the
+/// application's own copy leads nowhere, since its HardFault is never enabled.
+const SHCSR_FOREIGN: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 14 | 1 << 17 | 1 << 19 | 1 << 20;
 /// DDI 0553, FPCCR: S, TS, CLRONRETS, LSPENS.
 const FPCCR_FOREIGN: u32 = 1 << 2 | 1 << 26 | 1 << 27 | 1 << 29;
 
