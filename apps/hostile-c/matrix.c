@@ -16,6 +16,7 @@
 #define ICSR REG(0xE000ED04u)
 #define VTOR REG(0xE000ED08u)
 #define CPACR REG(0xE000ED88u)
+#define SHCSR REG(0xE000ED24u)
 #define FPCCR REG(0xE000EF34u)
 #define FPCAR REG(0xE000EF38u)
 #define ICSR_PENDSVSET (1u << 28)
@@ -148,6 +149,22 @@ static void ruin(uint32_t operation, uint32_t a)
         break;
     }
     case FRAME: pend(FRAME_LINE); break;
+    case FLOAT_FORBIDDEN:
+        CPACR = 0;
+        __asm volatile("dsb\n isb\n mov r0, #4\n msr control, r0\n isb\n1: b 1b" : : : "r0");
+        break;
+    case DEACTIVATE: __asm volatile("svc #0"); break;
+    case PRETEND_ACTIVE:
+        SHCSR |= a;
+        pend(LINE);
+        for (volatile int i = 0; i < 1000; i++) {
+        }
+        SHCSR = 0;
+        break;
+    case FLOAT_OFF:
+        CPACR = 0;
+        __asm volatile(".fpu fpv5-sp-d16\n dsb\n isb\n vmov s0, s1");
+        break;
     default: break;
     }
 }
@@ -405,6 +422,9 @@ void systick_handler(void)
 /* Gives the thread its privileges back. */
 void supervisor_call_handler(void)
 {
+    if (row[1] == DEACTIVATE) {
+        SHCSR = 0;
+    }
     __asm volatile("mrs r0, control\n bic r0, r0, #1\n msr control, r0\n isb" : : : "r0");
 }
 

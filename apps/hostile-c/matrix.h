@@ -71,6 +71,14 @@ enum operation {
     VECTOR = 0x59,
     /* An interrupt whose handler returns to a, with xPSR b. */
     FRAME = 0x5A,
+    /* A frame with floating-point state is due, and floating point switched off. */
+    FLOAT_FORBIDDEN = 0x5B,
+    /* A supervisor call whose handler says that nothing is active, and returns. */
+    DEACTIVATE = 0x5C,
+    /* Says that exceptions a (bits of SHCSR) are active, none of which is, and lets an interrupt come. */
+    PRETEND_ACTIVE = 0x5D,
+    /* Floating point switched off and used. */
+    FLOAT_OFF = 0x5E,
     /* Writes b to the register a, tells what it held before and after. */
     REGISTER = 0x60,
     /* Calls slot a with b to e; tells the status, and which registers are not as they must be. */

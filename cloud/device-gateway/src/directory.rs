@@ -77,6 +77,8 @@ struct Inner {
     leaving: usize,
     /// Log bytes of the day, kept over reconnections.
     budgets: HashMap<DeviceId, DayBudget>,
+    /// Manifests whose trial the owner ordered to be ended, until the device no longer runs them: at most one a device.
+    reverts: HashMap<DeviceId, Digest>,
     /// Connects of each device that ever proved to be there, so at most one entry a device of the fleet.
     connects: HashMap<DeviceId, TokenBucket>,
 }
@@ -169,6 +171,20 @@ impl Directory {
             }
             emptied.await;
         }
+    }
+
+    /// Remembers that the trial of `manifest` is to be taken back, or (`None`) that there is no such order any more.
+    pub(crate) fn want_revert(&self, id: DeviceId, manifest: Option<Digest>) {
+        let mut inner = self.lock();
+        match manifest {
+            Some(manifest) => inner.reverts.insert(id, manifest),
+            None => inner.reverts.remove(&id),
+        };
+    }
+
+    /// The manifest whose trial is to be taken back.
+    pub(crate) fn wanted_revert(&self, id: DeviceId) -> Option<Digest> {
+        self.lock().reverts.get(&id).copied()
     }
 
     /// Books log bytes of a device; `false` if the day's budget is spent.

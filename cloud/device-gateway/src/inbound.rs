@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bulkhead_cloud_api::{LogLevel, ManifestDigest, StagingMode, Timestamp, UpdateDetails, UpdateStage};
 use bulkhead_fleet_store::{Admission, NewLog, NewUpdate, ObjectSpan, ProgressReport};
 use bulkhead_link_protocol::{
-    Acknowledge, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello, Log, Offer,
-    PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
+    Acknowledge, Command, CommandKind, DeviceMessage, Digest, FETCH_LEN_MAX, Fetch, FetchFrom, Frame, Hello,
+    Log, Offer, PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -98,6 +98,7 @@ impl Link {
             log_level: LOG_LEVEL_WANTED,
         }))?;
         self.settle_if_target_runs().await?;
+        self.repeat_revert()?;
         self.acknowledge_trial()?;
         // Whose manifests count is settled before a manifest is offered.
         self.offer_key_set().await?;
@@ -105,10 +106,28 @@ impl Link {
         self.offer_target().await
     }
 
+    /// Orders once more that a trial be ended, if the order did not survive a power failure.
+    fn repeat_revert(&mut self) -> Result<(), End> {
+        let Some(wanted) = self.shared.directory.wanted_revert(self.id) else { return Ok(()) };
+        let on_trial = self.reported.as_ref().filter(|reported| reported.on_trial);
+        if on_trial.and_then(|reported| reported.running) != Some(ManifestDigest(wanted)) {
+            self.shared.directory.want_revert(self.id, None);
+            return Ok(());
+        }
+        let (id, kind) = (self.next_command, CommandKind::RevertUpdate);
+        self.next_command = self.next_command.wrapping_add(1);
+        self.revert_command = Some(id);
+        Ok(self.outbox.push_control(ServerMessage::Command(Command { id, kind }))?)
+    }
+
     /// Tells a device with a new version on trial that it was seen here, over its own link.
     fn acknowledge_trial(&mut self) -> Result<(), End> {
         let on_trial = self.reported.as_ref().filter(|reported| reported.on_trial);
         let Some(manifest) = on_trial.and_then(|reported| reported.running) else { return Ok(()) };
+        if self.shared.directory.wanted_revert(self.id) == Some(manifest.0) {
+            // An acknowledgement could confirm what is to be taken back.
+            return Ok(());
+        }
         let acknowledge = Acknowledge { manifest: manifest.0 };
         Ok(self.outbox.push_control(ServerMessage::Acknowledge(acknowledge))?)
     }

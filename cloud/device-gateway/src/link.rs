@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, Timestamp};
 use bulkhead_fleet_store::{Admission, ProgressReport, StoreError};
-use bulkhead_link_protocol::{Command, GoAway, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
+use bulkhead_link_protocol::{Command, CommandKind, GoAway, PLAINTEXT_LEN_MAX, Ping, ServerMessage};
 use bulkhead_link_session::server::{ServerSession, SessionError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -118,7 +118,9 @@ pub(crate) struct Link {
     pub(crate) bytes_sent: u64,
     pub(crate) debug: Option<Relay>,
     commands: HashMap<u32, oneshot::Sender<bool>>,
-    next_command: u32,
+    pub(crate) next_command: u32,
+    /// The order to end a trial, until it is answered.
+    pub(crate) revert_command: Option<u32>,
     ending: Option<&'static str>,
     counters: Arc<Counters>,
     /// Set once the link is in the directory.
@@ -169,6 +171,7 @@ pub(crate) async fn run(
         debug: None,
         commands: HashMap::new(),
         next_command: 1,
+        revert_command: None,
         ending: None,
         counters,
         epoch: None,
@@ -318,6 +321,9 @@ impl Link {
                 let id = self.next_command;
                 self.next_command = self.next_command.wrapping_add(1);
                 self.commands.insert(id, reply);
+                if kind == CommandKind::RevertUpdate {
+                    self.want_revert(id);
+                }
                 self.outbox.push_control(ServerMessage::Command(Command { id, kind }))?;
                 Ok(())
             }
@@ -332,7 +338,22 @@ impl Link {
         }
     }
 
+    /// Keeps the order to end a trial: power may fail before the device has begun to obey.
+    fn want_revert(&mut self, command: u32) {
+        let on_trial = self.reported.as_ref().filter(|reported| reported.on_trial);
+        if let Some(manifest) = on_trial.and_then(|reported| reported.running) {
+            self.shared.directory.want_revert(self.id, Some(manifest.0));
+            self.revert_command = Some(command);
+        }
+    }
+
     pub(crate) fn command_done(&mut self, id: u32, accepted: bool) {
+        if self.revert_command == Some(id) {
+            self.revert_command = None;
+            if !accepted {
+                self.shared.directory.want_revert(self.id, None);
+            }
+        }
         if let Some(reply) = self.commands.remove(&id) {
             let _ = reply.send(accepted);
         }

@@ -84,9 +84,7 @@ mod tests {
         write_zig(0x101F_F000, &mut text).unwrap();
         assert!(text.contains("pub fn nop() u32 {"));
         assert!(text.contains("@ptrFromInt(0x101ff001)"));
-        assert!(text.contains(
-            "pub fn log_write(level: u32, text: [*]const u8, length_bytes: u32) u32 {"
-        ));
+        assert!(text.contains("pub fn log_write(level: u32, text: [*]const u8, length_bytes: u32) u32 {"));
         assert!(text.contains("@ptrFromInt(0x101ff029)"));
         for call in SYSTEM_CALLS {
             assert!(text.contains(call.name.strip_prefix("bh_").unwrap()), "{}", call.name);

@@ -52,7 +52,10 @@ const SYSTEMS: &[System] = &[
     system(
         "rtic-rust",
         "rtic second 2",
-        Some((Stop::Line("apps/rtic-rust/src/main.rs", "rtic second {"), &["report", "signal handler called"])),
+        Some((
+            Stop::Line("apps/rtic-rust/src/main.rs", "rtic second {"),
+            &["report", "signal handler called"],
+        )),
     ),
     system("hello-zig", "hello-zig second 2", Some((Stop::Function("tell_second"), &["run ("]))),
     system("hello-c-v2", "hello v2 second 2", None),

@@ -78,9 +78,8 @@ fn table() -> String {
 fn round(scene: &mut Scene, seed: u32, fuzzed: &mut Fuzzed) -> Result<()> {
     let from = scene.events().len();
     scene.type_text(&format!("#{}\n{seed:x} {ROUNDS:x}\n", table()))?;
-    let over = |events: &[Event]| {
-        events.iter().any(|event| is_end(&event.seen)) || link_was_up(events).is_err()
-    };
+    let over =
+        |events: &[Event]| events.iter().any(|event| is_end(&event.seen)) || link_was_up(events).is_err();
     let ended = scene.wait(LONGEST, over, from)?;
     let events = scene.events().get(from..).unwrap_or_default().to_vec();
     if let Err(failure) = link_was_up(&events) {

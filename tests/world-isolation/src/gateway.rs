@@ -17,8 +17,8 @@ use bulkhead_bundle_builder::{
 use bulkhead_bundle_format::read_bundle;
 use bulkhead_device_identity::public_key;
 use bulkhead_link_protocol::{
-    ApplicationState, CHUNK_LEN_MAX, Chunk, Command, CommandKind, DeviceMessage, Digest, Fetch, FetchFrom, Frame, LENGTH_PREFIX_LEN, Offer,
-    PLAINTEXT_LEN_MAX, Ping, ServerMessage, Unavailable, Welcome,
+    ApplicationState, CHUNK_LEN_MAX, Chunk, Command, CommandKind, DeviceMessage, Digest, Fetch, FetchFrom,
+    Frame, LENGTH_PREFIX_LEN, Offer, PLAINTEXT_LEN_MAX, Ping, ServerMessage, Unavailable, Welcome,
 };
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerKeys, ServerSession};
 
@@ -204,7 +204,8 @@ impl Host {
         stream.set_read_timeout(Some(READ_WAIT))?;
         self.tell(Witness::Connected);
         let target = self.target();
-        let mut link = Link { host: self, stream, session, target, out: Vec::new(), welcomed: false, n_commands: 0 };
+        let mut link =
+            Link { host: self, stream, session, target, out: Vec::new(), welcomed: false, n_commands: 0 };
         link.run()
     }
 

@@ -182,7 +182,11 @@ impl Scene {
         self.events.drain(..kept);
         let from = self.events.len();
         self.type_text(&row.line(number))?;
-        self.wait(row.longest, |events| row_is_over(row, number, events) || went_unheard(number, events), from)?;
+        self.wait(
+            row.longest,
+            |events| row_is_over(row, number, events) || went_unheard(number, events),
+            from,
+        )?;
         if went_unheard(number, self.events.get(from..).unwrap_or_default()) {
             // The row before had asked for a restart, which came only now.
             self.type_text(&row.line(number))?;

@@ -32,7 +32,9 @@ fn no_random_call_harms_the_hypervisor_or_finds_a_secret() -> Result<()> {
         fuzzed.n_calls, fuzzed.n_interrupts, fuzzed.statuses
     );
     if fuzzed.statuses[0] == 0 || fuzzed.statuses[1] == 0 {
-        bail!("calls were never answered, or never refused: the table of calls is not as the application has it");
+        bail!(
+            "calls were never answered, or never refused: the table of calls is not as the application has it"
+        );
     }
     Ok(())
 }

@@ -68,7 +68,11 @@ pub(crate) fn build(workspace: &Workspace, source: &Path, generated: &Path, elf:
     command.arg(format!("-Mroot={}", workspace.relative(&source.join("main.zig"))));
     command.args(TARGET).args(["-O", "ReleaseSmall", "-fno-strip", "-fsingle-threaded"]);
     command.arg(format!("-Mbulkhead={}", workspace.relative(&generated.join("bulkhead.zig"))));
-    command.arg("-fentry=reset_handler").arg("-T").arg(generated.join("application.ld")).arg(format!("-femit-bin={}", elf.display()));
+    command
+        .arg("-fentry=reset_handler")
+        .arg("-T")
+        .arg(generated.join("application.ld"))
+        .arg(format!("-femit-bin={}", elf.display()));
     command.arg("--cache-dir").arg(&cache).arg("--global-cache-dir").arg(&cache);
     process::run(&mut command)
 }

@@ -303,6 +303,46 @@ fn command_reaches_the_device_and_its_outcome_comes_back() {
     }
 }
 
+/// Power may fail between the order and its first trace in the device's flash; a trial that goes on must not be confirmed.
+#[test]
+fn order_to_end_a_trial_is_repeated_until_the_trial_is_over() {
+    const QUIET: Duration = Duration::from_millis(300);
+    let server = TestServer::start();
+    let id = server.own(1);
+    let connect = |on_trial: bool| {
+        let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+        device.expect("established", |said| matches!(said, Said::Established));
+        (device.running, device.on_trial) = (Some([if on_trial { 7 } else { 6 }; 32]), on_trial);
+        device.hello(None);
+        device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
+        device
+    };
+    let mut device = connect(true);
+    device.expect("acknowledgement", |said| matches!(said, Said::Acknowledge));
+    let path = format!("/api/v1/devices/{id}/commands");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| server.ask("POST", &path, json!({ "command": "revert-update" })).ok());
+        device.expect(
+            "command",
+            |said| matches!(said, Said::Command(c) if c.kind == CommandKind::RevertUpdate),
+        );
+        drop(device);
+        assert_eq!(asking.join().expect("answers")["outcome"], "unanswered");
+    });
+    for _ in 0..2 {
+        let mut device = connect(true);
+        let said = device.expect("command or acknowledgement", |said| {
+            matches!(said, Said::Command(_) | Said::Acknowledge)
+        });
+        assert!(matches!(said, Said::Command(c) if c.kind == CommandKind::RevertUpdate), "{said:?}");
+    }
+    let mut device = connect(false);
+    assert!(!matches!(device.next_within(QUIET), Some(Said::Command(_))), "the trial is over");
+    // Another trial of the same manifest is another matter.
+    let mut device = connect(true);
+    device.expect("acknowledgement", |said| matches!(said, Said::Acknowledge));
+}
+
 #[test]
 fn logs_over_the_day_limit_are_dropped_and_counted() {
     let server = TestServer::with_limits(Limits { log_bytes_per_day: 100, ..Limits::default() });

@@ -22,7 +22,8 @@ fn main() -> Result<ExitCode> {
         match argument.as_str() {
             "--only" => only = Some(arguments.next().context("--only takes a text")?),
             "--devices" => {
-                n_devices = arguments.next().and_then(|n| n.parse().ok()).context("--devices takes a number")?;
+                n_devices =
+                    arguments.next().and_then(|n| n.parse().ok()).context("--devices takes a number")?;
             }
             "--list" => list = true,
             other => bail!("`{other}` is none of --only TEXT, --devices N, --list"),

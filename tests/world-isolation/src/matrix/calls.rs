@@ -116,7 +116,14 @@ pub(crate) fn rows(board: &Board, spans: &[Foreign]) -> Vec<Row> {
         let first = call.arguments.first().map(kind);
         if first == Some(ArgumentKind::Pointer) || call.name == "bh_log_write" {
             let expected = Expected::Returned(Back::Zeros);
-            rows.push(Row::new(Class::Races, "RACE", Place::Thread, &[ROUNDS, call.slot], call.name, expected));
+            rows.push(Row::new(
+                Class::Races,
+                "RACE",
+                Place::Thread,
+                &[ROUNDS, call.slot],
+                call.name,
+                expected,
+            ));
         }
     }
     for slot in UNKNOWN {

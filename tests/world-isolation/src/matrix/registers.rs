@@ -139,8 +139,7 @@ pub(crate) fn rows() -> Vec<Row> {
         }
         if WITHOUT_PRIVILEGES.contains(&register.name) {
             let word = register.address & !3;
-            let expected =
-                Expected::Stopped { kinds: &[FaultKind::BusError], touched: Some((word, word)) };
+            let expected = Expected::Stopped { kinds: &[FaultKind::BusError], touched: Some((word, word)) };
             let place = Place::Unprivileged;
             rows.push(Row::new(Class::Registers, "REGISTER", place, &parameters, register.name, expected));
         }

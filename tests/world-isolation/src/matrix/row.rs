@@ -188,7 +188,8 @@ impl Row {
     /// What is typed to the application.
     pub fn line(&self, number: u32) -> String {
         let head = [number, self.operation, self.place.number()];
-        let words: Vec<String> = head.iter().chain(&self.parameters).map(|word| format!("{word:x}")).collect();
+        let words: Vec<String> =
+            head.iter().chain(&self.parameters).map(|word| format!("{word:x}")).collect();
         format!("!{}\n", words.join(" "))
     }
 }

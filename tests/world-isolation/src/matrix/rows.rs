@@ -144,12 +144,20 @@ fn executions(spans: &[Foreign], rows: &mut Vec<Row>) {
         let jumps = if span.thoroughly && span.name != "gateways" { JUMPS } else { &JUMPS[..1] };
         let first = if span.name == "gateways" { span.first + 2 } else { span.first };
         for operation in jumps {
-            rows.push(Row::new(class, operation, Place::Thread, &[first], &span.name, stopped(BAD_EXECUTION, None)));
+            rows.push(Row::new(
+                class,
+                operation,
+                Place::Thread,
+                &[first],
+                &span.name,
+                stopped(BAD_EXECUTION, None),
+            ));
         }
         let last = span.last & !1;
         rows.push(Row::new(class, "BX", Place::Handler, &[last], &span.name, stopped(BAD_EXECUTION, None)));
     }
-    let one = |operation, place, kinds| Row::new(class, operation, place, &[0], "itself", stopped(kinds, None));
+    let one =
+        |operation, place, kinds| Row::new(class, operation, place, &[0], "itself", stopped(kinds, None));
     for place in Place::ALL {
         rows.push(one("UNDEFINED", place, &[FaultKind::UsageFault]));
         rows.push(one("BXNS", place, &[FaultKind::UsageFault]));
@@ -192,9 +200,23 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
             &["MSP_INTERRUPT", "PSP_INTERRUPT"]
         };
         for operation in operations {
-            rows.push(Row::new(class, operation, Place::Thread, &[address], &span.name, stopped(STACK, None)));
+            rows.push(Row::new(
+                class,
+                operation,
+                Place::Thread,
+                &[address],
+                &span.name,
+                stopped(STACK, None),
+            ));
         }
-        rows.push(Row::new(class, "LAZY_FLOAT", Place::Thread, &[address], &span.name, stopped(SECURE_ACCESS, None)));
+        rows.push(Row::new(
+            class,
+            "LAZY_FLOAT",
+            Place::Thread,
+            &[address],
+            &span.name,
+            stopped(SECURE_ACCESS, None),
+        ));
         let table = span.first & !0x3FF;
         for operation in ["VTOR_INTERRUPT", "VTOR_SUPERVISOR_CALL"] {
             rows.push(Row::new(class, operation, Place::Thread, &[table], &span.name, stopped(ANY, None)));
@@ -204,8 +226,27 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
         // A frame that lies half in its memory and half below.
         for (operation, above) in [("MSP_INTERRUPT", 16), ("PSP_INTERRUPT", 8), ("MSP_INTERRUPT", 0)] {
             let address = own.base + above;
-            rows.push(Row::new(class, operation, Place::Thread, &[address], "start of memory", stopped(STACK, None)));
+            rows.push(Row::new(
+                class,
+                operation,
+                Place::Thread,
+                &[address],
+                "start of memory",
+                stopped(STACK, None),
+            ));
         }
+    }
+    rows.push(Row::new(class, "FLOAT_FORBIDDEN", Place::Thread, &[], "next exception", stopped(ANY, None)));
+    let usage = stopped(&[FaultKind::UsageFault], None);
+    rows.push(Row::new(class, "FLOAT_OFF", Place::Thread, &[], "itself", usage));
+    for place in [Place::Thread, Place::ProcessStack] {
+        let expected = Expected::StoppedOrReturned(Back::Anything);
+        rows.push(Row::new(class, "DEACTIVATE", place, &[], "its own handler", expected));
+    }
+    // SVCall, PendSV, SysTick, MemManage, UsageFault; then each of them and all that are not its own.
+    for bits in [1 << 7, 1 << 10, 1 << 11, 1 << 0, 1 << 3, 0xFFFF_FFFF] {
+        let expected = Expected::StoppedOrReturned(Back::Anything);
+        rows.push(Row::new(class, "PRETEND_ACTIVE", Place::Thread, &[bits], "SHCSR", expected));
     }
     let gateway = board.hypervisor.gateways.base;
     for (vector, on) in [
@@ -225,7 +266,14 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
         (gateway, 0, "a gateway, not as Thumb code"),
         (gateway, THUMB | 3, "a gateway, as a handler of HardFault"),
     ] {
-        rows.push(Row::new(class, "FRAME", Place::Thread, &[address, state], on, stopped(BAD_EXECUTION, None)));
+        rows.push(Row::new(
+            class,
+            "FRAME",
+            Place::Thread,
+            &[address, state],
+            on,
+            stopped(BAD_EXECUTION, None),
+        ));
     }
     // A call like any other, but with conditions and flags that no compiler sets; it returns to where chance has it.
     for state in [THUMB, THUMB | 0x0000_0C00, THUMB | 0x0600_0000, THUMB | 0x0000_FC00, THUMB | 0xF80F_0000] {
@@ -246,7 +294,13 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
 fn returns(rows: &mut Vec<Row>) {
     let class = Class::Returns;
     let magic = (0xFFFF_FF80..=0xFFFF_FFFF).chain([
-        0xFEFF_FFFE, 0xFEFF_FFFF, 0xFF00_0000, 0xFF00_0001, 0xFFAA_5541, 0xFE00_0000, 0xFE00_0001,
+        0xFEFF_FFFE,
+        0xFEFF_FFFF,
+        0xFF00_0000,
+        0xFF00_0001,
+        0xFFAA_5541,
+        0xFE00_0000,
+        0xFE00_0001,
     ]);
     for value in magic {
         let thread = stopped(BAD_EXECUTION, None);
@@ -274,10 +328,23 @@ fn secure_stacks(rows: &mut Vec<Row>) {
     let class = Class::SecureStacks;
     let expected = Expected::StoppedOrReturned(Back::Anything);
     for place in [Place::Thread, Place::Handler] {
-        for (times, period, slot) in
-            [(3, 61, 5), (40, 61, 5), (400, 97, 5), (2000, 211, 5), (400, 53, 0), (2000, 31, 0), (400, 151, 3)]
-        {
-            let row = Row::new(class, "LEAK_STACK", place, &[times, period, slot], "times, period, slot", expected.clone());
+        for (times, period, slot) in [
+            (3, 61, 5),
+            (40, 61, 5),
+            (400, 97, 5),
+            (2000, 211, 5),
+            (400, 53, 0),
+            (2000, 31, 0),
+            (400, 151, 3),
+        ] {
+            let row = Row::new(
+                class,
+                "LEAK_STACK",
+                place,
+                &[times, period, slot],
+                "times, period, slot",
+                expected.clone(),
+            );
             rows.push(row.within(FLOOD_LONGEST));
         }
     }
@@ -293,13 +360,20 @@ fn floods(board: &Board, rows: &mut Vec<Row>) {
     let lines = own.peripheral.iter().flat_map(|peripheral| &peripheral.interrupts);
     for line in lines.chain(&own.software_interrupts) {
         for operation in ["FLOOD", "HANG"] {
-            let row = Row::new(Class::Floods, operation, Place::Thread, &[*line], "line", stopped(FLOOD, None));
+            let row =
+                Row::new(Class::Floods, operation, Place::Thread, &[*line], "line", stopped(FLOOD, None));
             rows.push(row.within(FLOOD_LONGEST));
         }
     }
     for exception in [14, 15] {
-        let row =
-            Row::new(Class::Floods, "FLOOD_SYSTEM", Place::Thread, &[exception], "exception", stopped(FLOOD, None));
+        let row = Row::new(
+            Class::Floods,
+            "FLOOD_SYSTEM",
+            Place::Thread,
+            &[exception],
+            "exception",
+            stopped(FLOOD, None),
+        );
         rows.push(row.within(FLOOD_LONGEST));
     }
 }

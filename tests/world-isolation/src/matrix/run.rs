@@ -66,7 +66,9 @@ pub fn run(rows: &[Row], n_devices: usize, image: Option<&Path>) -> Result<Repor
     let results: Vec<Result<()>> = thread::scope(|scope| {
         let devices: Vec<_> =
             (0..n_devices).map(|_| scope.spawn(|| commit_all(&queue, &report, image))).collect();
-        devices.into_iter().map(|device| device.join().unwrap_or_else(|_| bail!("a device's thread ended")))
+        devices
+            .into_iter()
+            .map(|device| device.join().unwrap_or_else(|_| bail!("a device's thread ended")))
             .collect()
     });
     for result in results {

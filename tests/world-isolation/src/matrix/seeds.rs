@@ -51,7 +51,11 @@ impl Image {
             }
             at += 1;
         }
-        if found { Ok(()) } else { bail!("the image does not hold {from:02x?}: the seed must follow the code") }
+        if found {
+            Ok(())
+        } else {
+            bail!("the image does not hold {from:02x?}: the seed must follow the code")
+        }
     }
 
     /// Overwrites the first instructions of every function whose name contains `name`.
@@ -102,18 +106,15 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         name: "registers that come back as they were used",
         // mov r2, r1; mov r3, r1; mov r12, r1
-        drill: |image| {
-            image.replace(
-                &[0x0A, 0x46, 0x0B, 0x46, 0x8C, 0x46],
-                &[NOP, NOP, NOP].concat(),
-            )
-        },
+        drill: |image| image.replace(&[0x0A, 0x46, 0x0B, 0x46, 0x8C, 0x46], &[NOP, NOP, NOP].concat()),
         rows: |row| row.class == Class::Calls && row.name.contains("bh_clock_monotonic_read_us"),
     },
     Seed {
         name: "flags that come back as they were used",
         // msr apsr_nzcvq, r1
-        drill: |image| image.replace(&[0x81, 0xF3, 0x00, 0x88, 0x74, 0x47], &[0x00, 0xBF, 0x00, 0xBF, 0x74, 0x47]),
+        drill: |image| {
+            image.replace(&[0x81, 0xF3, 0x00, 0x88, 0x74, 0x47], &[0x00, 0xBF, 0x00, 0xBF, 0x74, 0x47])
+        },
         rows: |row| row.class == Class::Calls && row.name.contains("bh_log_write"),
     },
     Seed {
@@ -124,9 +125,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         name: "the Ethernet controller's interrupt, given away",
-        drill: |image| {
-            image.replace(&[34, 35, 3, 80, 81, 82, 83], &[34, 35, 3, 80, 81, 82, 48])
-        },
+        drill: |image| image.replace(&[34, 35, 3, 80, 81, 82, 83], &[34, 35, 3, 80, 81, 82, 48]),
         rows: |row| row.class == Class::Registers && row.name.contains("NVIC_ISER1"),
     },
     Seed {

@@ -56,6 +56,7 @@ pub(crate) enum Said {
     Plan(Plan),
     Unavailable,
     Command(Command),
+    Acknowledge,
     Closed(Closed),
     Other,
     /// The connection ended without a word.
@@ -64,6 +65,7 @@ pub(crate) enum Said {
 
 pub(crate) struct FakeDevice {
     pub(crate) running: Option<Digest>,
+    pub(crate) on_trial: bool,
     pub(crate) board_revision: u32,
     pub(crate) floors: Option<Floors>,
     stream: TcpStream,
@@ -80,7 +82,16 @@ impl FakeDevice {
         stream.set_read_timeout(Some(Duration::from_millis(20))).expect("sets");
         let session = DeviceSession::new(keys.link(), ephemeral, Keepalive::default(), 0);
         let started = Instant::now();
-        Self { running: None, board_revision: 1, floors: None, stream, session, started, unread: Vec::new() }
+        Self {
+            running: None,
+            on_trial: false,
+            board_revision: 1,
+            floors: None,
+            stream,
+            session,
+            started,
+            unread: Vec::new(),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -122,7 +133,7 @@ impl FakeDevice {
             fault: None,
             epitaph: None,
             claim_token,
-            on_trial: None,
+            on_trial: Some(self.on_trial),
             key_set_version: None,
             floors: self.floors,
         });
@@ -282,6 +293,7 @@ fn owned(event: Event<'_>) -> Said {
         Event::Message(ServerMessage::Offer(offer)) => Said::Offer(offer),
         Event::Message(ServerMessage::KeySetOffer(offer)) => Said::KeySet(offer),
         Event::Message(ServerMessage::Command(command)) => Said::Command(command),
+        Event::Message(ServerMessage::Acknowledge(_)) => Said::Acknowledge,
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
         Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
         Event::Message(ServerMessage::Chunk(chunk)) => Said::Chunk {
