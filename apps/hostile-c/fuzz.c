@@ -88,7 +88,9 @@ static void interrupted(void)
 {
     n_interrupts++;
     TIMER(0x8) = 200 + next(&in_interrupt) % 8000;
+    matrix_without_float = 1;
     call_one(&in_interrupt);
+    matrix_without_float = 0;
     buffer[next(&in_interrupt) % BUFFER_WORDS] = next(&in_interrupt); /* Changes what a call may be reading. */
 }
 
@@ -143,6 +145,7 @@ void fuzz(void)
     in_interrupt.state = (seed ^ 0x9E3779B9u) | 1;
     worst = n_interrupts = 0;
     REG(0xE000ED88u) |= 0xFu << 20; /* Floating point on, see matrix_call. */
+    __asm volatile("dsb\n isb");
     for (uint32_t i = 0; i < 16; i++) {
         statuses[i] = 0;
     }

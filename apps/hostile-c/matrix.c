@@ -151,7 +151,9 @@ static void ruin(uint32_t operation, uint32_t a)
     case FRAME: pend(FRAME_LINE); break;
     case FLOAT_FORBIDDEN:
         CPACR = 0;
-        __asm volatile("dsb\n isb\n mov r0, #4\n msr control, r0\n isb\n1: b 1b" : : : "r0");
+        __asm volatile("dsb\n isb\n mov r0, #4\n msr control, r0\n isb" : : : "r0");
+        for (volatile int i = 0; i < 200000; i++) { /* The hypervisor's tick interrupts this. */
+        }
         break;
     case DEACTIVATE: __asm volatile("svc #0"); break;
     case PRETEND_ACTIVE:
@@ -160,6 +162,15 @@ static void ruin(uint32_t operation, uint32_t a)
         for (volatile int i = 0; i < 1000; i++) {
         }
         SHCSR = 0;
+        break;
+    case EAGER_FLOAT:
+        FPCCR &= ~(1u << 30);
+        for (uint32_t i = 0; i < 3000; i++) {
+            uint32_t status = 0;
+            static const uint32_t arguments[4] = {2, BH_BOARD_FLASH_BASE, BH_LOG_TEXT_LEN_MAX, 0};
+            results[1] |= matrix_call(a, arguments, &status);
+        }
+        FPCCR |= 1u << 30;
         break;
     case FLOAT_OFF:
         CPACR = 0;
@@ -321,6 +332,7 @@ static void leak(void)
 {
     matrix_leaks = 0;
     matrix_leaks_wanted = row[3];
+    matrix_leak_calls = 3000;
     matrix_leak_exception = row[2] == HANDLER ? 16u + LINE : 0u;
     start_timer(row[4] ? row[4] : 61, 0);
     matrix_leak_loop(row[5]);

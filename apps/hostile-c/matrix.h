@@ -79,6 +79,8 @@ enum operation {
     PRETEND_ACTIVE = 0x5D,
     /* Floating point switched off and used. */
     FLOAT_OFF = 0x5E,
+    /* Calls slot a for a while with floating-point registers in use, to be saved at once when an interrupt comes. */
+    EAGER_FLOAT = 0x5F,
     /* Writes b to the register a, tells what it held before and after. */
     REGISTER = 0x60,
     /* Calls slot a with b to e; tells the status, and which registers are not as they must be. */

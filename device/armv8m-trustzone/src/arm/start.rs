@@ -115,6 +115,7 @@ pub fn restart() -> ! {
 }
 
 /// Lets only the hypervisor restart the chip: the application's own request is ignored.
+#[inline(never)]
 pub fn refuse_application_reset() {
     let keep = scs::read(AIRCR) & 0xFFFF;
     scs::write(AIRCR, AIRCR_KEY | keep | AIRCR_SYSRESETREQS);

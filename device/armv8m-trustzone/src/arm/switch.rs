@@ -4,7 +4,7 @@
 //! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
 
 use super::registers::{
-    self as scs, CCR, CPACR, FPCCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
+    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
     MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
     SHPR2, SHPR3, SYST_CSR, VTOR,
 };
@@ -350,8 +350,10 @@ fn silence() -> u32 {
     scs::write(SHCSR + NON_SECURE_ALIAS, 0);
     scs::write(CCR + NON_SECURE_ALIAS, CCR_RESET);
     scs::write(ICSR + NON_SECURE_ALIAS, ICSR_PENDSVCLR | ICSR_PENDSTCLR);
-    // A lazy save of floating-point state that is still due would be written into the next application's stack.
+    // A lazy save of floating-point state that is still due would be written into the next application's stack, or would be
+    // refused, if it is due on a secure stack: its first floating-point instruction would fault.
     scs::write(FPCCR + NON_SECURE_ALIAS, FPCCR_RESET);
+    scs::write(FPCCR, FPCCR_RESET | FPCCR_LSPENS);
     // SAFETY: resets the application's banked registers; none is used by this image.
     unsafe {
         core::arch::asm!(
@@ -366,8 +368,6 @@ fn silence() -> u32 {
     n_active
 }
 
-// DDI 0553, FPCCR: automatic and lazy state preservation on, nothing pending.
-const FPCCR_RESET: u32 = 0b11 << 30;
 // DDI 0553, CCR: STKALIGN reads as one.
 const CCR_RESET: u32 = 1 << 9;
 

@@ -92,7 +92,8 @@ pub(crate) fn rows(board: &Board, spans: &[Foreign]) -> Vec<Row> {
                 words.extend(call.arguments.iter().map(|_| *number));
                 // Who asks to be restarted is.
                 let expected = Expected::ReturnedOrRestarted(Back::Clean);
-                rows.push(Row::new(class, "CALL", place, &words, call.name, expected));
+                let row = Row::new(class, "CALL", place, &words, call.name, expected);
+                rows.push(if call.name.contains("restart") { row.that_restarts() } else { row });
             }
             if !has_pointer {
                 continue;

@@ -89,7 +89,7 @@ pub const REGISTERS: &[Register] = &[
     zero("SFSR", 0xE000_EDE4),
     zero("SFAR", 0xE000_EDE8),
     kept("STIR", 0xE000_EF00, ETHERNET_LINE, u32::MAX),
-    kept("FPCCR, bits of the hypervisor", 0xE000_EF34, FPCCR_FOREIGN | 0b11 << 30, FPCCR_FOREIGN),
+    kept("FPCCR, bits of the hypervisor", 0xE000_EF34, FPCCR_FOREIGN, FPCCR_FOREIGN | 1 << 30),
     // Debugging.
     kept("DHCSR", 0xE000_EDF0, 0xA05F_0003, 0b11),
     kept("DCRDR", 0xE000_EDF8, u32::MAX, u32::MAX),
@@ -121,7 +121,7 @@ pub const REGISTERS: &[Register] = &[
 /// DDI 0553, SHCSR: bits of BusFault, NMI and SecureFault, and that HardFault is active. HARDFAULTPENDED is banked; the
 /// application's own copy leads nowhere, since its HardFault is never enabled.
 const SHCSR_FOREIGN: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 14 | 1 << 17 | 1 << 19 | 1 << 20;
-/// DDI 0553, FPCCR: S, TS, CLRONRETS, LSPENS.
+/// DDI 0553, FPCCR: S, TS, CLRONRETS, LSPENS; LSPEN with it, which is written as 0.
 const FPCCR_FOREIGN: u32 = 1 << 2 | 1 << 26 | 1 << 27 | 1 << 29;
 
 /// Registers that an unprivileged thread may not even read.

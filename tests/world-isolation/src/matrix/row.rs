@@ -149,6 +149,8 @@ pub struct Row {
     pub expected: Expected,
     /// When it must have ended.
     pub longest: Duration,
+    /// The application asks to be started anew: only then is it over.
+    pub(crate) restarts: bool,
 }
 
 impl Row {
@@ -176,12 +178,19 @@ impl Row {
             parameters: parameters.to_vec(),
             expected,
             longest: LONGEST,
+            restarts: false,
         }
     }
 
     /// The same, that may take `longest`.
     pub(crate) fn within(mut self, longest: Duration) -> Self {
         self.longest = longest;
+        self
+    }
+
+    /// The same, at whose end the application is started anew.
+    pub(crate) fn that_restarts(mut self) -> Self {
+        self.restarts = true;
         self
     }
 

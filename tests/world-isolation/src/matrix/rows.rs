@@ -236,7 +236,13 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
             ));
         }
     }
-    rows.push(Row::new(class, "FLOAT_FORBIDDEN", Place::Thread, &[], "next exception", stopped(ANY, None)));
+    // The emulator stacks nothing and goes on; a chip faults as it stacks.
+    let open = Expected::StoppedOrReturned(Back::Anything);
+    rows.push(Row::new(class, "FLOAT_FORBIDDEN", Place::Thread, &[], "next exception", open));
+    for slot in [0, 3, 5] {
+        let expected = Expected::StoppedOrReturned(Back::Clean);
+        rows.push(Row::new(class, "EAGER_FLOAT", Place::Thread, &[slot], "slot", expected).within(FLOOD_LONGEST));
+    }
     let usage = stopped(&[FaultKind::UsageFault], None);
     rows.push(Row::new(class, "FLOAT_OFF", Place::Thread, &[], "itself", usage));
     for place in [Place::Thread, Place::ProcessStack] {
@@ -329,13 +335,13 @@ fn secure_stacks(rows: &mut Vec<Row>) {
     let expected = Expected::StoppedOrReturned(Back::Anything);
     for place in [Place::Thread, Place::Handler] {
         for (times, period, slot) in [
-            (3, 61, 5),
-            (40, 61, 5),
-            (400, 97, 5),
-            (2000, 211, 5),
-            (400, 53, 0),
-            (2000, 31, 0),
-            (400, 151, 3),
+            (3, 261, 5),
+            (40, 261, 5),
+            (400, 397, 5),
+            (2000, 611, 5),
+            (400, 253, 0),
+            (2000, 231, 0),
+            (400, 351, 3),
         ] {
             let row = Row::new(
                 class,

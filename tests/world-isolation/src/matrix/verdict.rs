@@ -100,6 +100,7 @@ pub fn row_is_over(row: &Row, number: u32, events: &[Event]) -> bool {
         Expected::Returned(_) | Expected::StoppedOrReturned(_) => {
             story.returned.is_some() || story.fault.is_some() && story.ready
         }
+        Expected::ReturnedOrRestarted(_) if row.restarts => story.ready,
         Expected::ReturnedOrRestarted(_) => story.returned.is_some() || story.ready,
     }
 }
