@@ -4,9 +4,9 @@
 //! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
 
 use super::registers::{
-    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
-    MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
-    SHPR2, SHPR3, SYST_CSR, VTOR,
+    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
+    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
+    NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
 use super::{debug, faults, partition};
 use core::cell::UnsafeCell;

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask attack-matrix`, or `cargo run -p bulkhead-world-isolation --bin attack-matrix -- [--only TEXT]
 //! [--devices N] [--list]`. `--only`: rows whose class or name contains the text, and no seeded holes.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 use std::process::ExitCode;

@@ -241,7 +241,9 @@ fn stacks(board: &Board, spans: &[Foreign], rows: &mut Vec<Row>) {
     rows.push(Row::new(class, "FLOAT_FORBIDDEN", Place::Thread, &[], "next exception", open));
     for slot in [0, 3, 5] {
         let expected = Expected::StoppedOrReturned(Back::Clean);
-        rows.push(Row::new(class, "EAGER_FLOAT", Place::Thread, &[slot], "slot", expected).within(FLOOD_LONGEST));
+        rows.push(
+            Row::new(class, "EAGER_FLOAT", Place::Thread, &[slot], "slot", expected).within(FLOOD_LONGEST),
+        );
     }
     let usage = stopped(&[FaultKind::UsageFault], None);
     rows.push(Row::new(class, "FLOAT_OFF", Place::Thread, &[], "itself", usage));
