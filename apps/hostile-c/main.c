@@ -1,9 +1,11 @@
 /* An application that attacks the hypervisor, one crime for each character received on its console.
  *
- * Used by tests/world-isolation and by the demo. Crimes that end the application are named on the console before
+ * A `!` begins a row of the attack matrix, see matrix.h; a `#` begins random calls, see fuzz.c. Used by tests/world-isolation and by the demo. Crimes that end the application are named on the console before
  * they are committed; crimes that must be refused print `refused` or `ESCAPED`. */
 #include "bh_console.h"
 #include "bulkhead.h"
+#include "fuzz.h"
+#include "matrix.h"
 
 #define SECURE_MEMORY 0x38000000u
 #define SECURE_CODE 0x10000000u
@@ -28,7 +30,7 @@
 #define LINE BH_BOARD_SOFTWARE_INTERRUPT_0
 #define BIT(n) (1u << ((n) % 32u))
 
-static volatile enum { FLOOD, HANG, FAULT, FORGE, FORGE_IN_GATEWAY } in_handler;
+static volatile enum { PEND_AGAIN, NEVER_LEAVE, FAULT, FORGE, FORGE_IN_GATEWAY } in_handler;
 static volatile uint32_t forged;
 static volatile uint32_t sink;
 
@@ -60,11 +62,14 @@ static void call_returning_to(uint32_t magic)
 
 void software0_handler(void)
 {
+    if (matrix_handler(LINE)) {
+        return;
+    }
     switch (in_handler) {
-    case FLOOD:
+    case PEND_AGAIN:
         NVIC_ISPR(LINE) = BIT(LINE);
         break;
-    case HANG:
+    case NEVER_LEAVE:
         for (;;) {
         }
     case FAULT:
@@ -262,14 +267,14 @@ static void commit(int crime)
     case 'h': jump_to(BH_BOARD_GATEWAYS + 4u); break;
     case 'i': sink = recurse(0); break;
     case 'j': stack_into(SECURE_MEMORY + 0x1000u); break;
-    case 'k': interrupt(FLOOD); break;
-    case 'l': interrupt(HANG); break;
+    case 'k': interrupt(PEND_AGAIN); break;
+    case 'l': interrupt(NEVER_LEAVE); break;
     case 'm': interrupt(FAULT); break;
     case 'n': __asm volatile("cpsid i\n1: b 1b"); break;
     case 'o': __asm volatile("cpsid f\n1: b 1b"); break;
     case 'p': __asm volatile("udf #1"); break;
     case 'q': __asm volatile("bkpt #0"); break;
-    case 'r': VTOR = SECURE_MEMORY; interrupt(HANG); break;
+    case 'r': VTOR = SECURE_MEMORY; interrupt(NEVER_LEAVE); break;
     case 's': __asm volatile("mvn r0, #2\n bx r0"); break; /* a forged exception return */
     case 't': call_returning_to(EXC_RETURN_OWN_THREAD); break;
     case 'u': call_returning_to(FNC_RETURN); break;
@@ -298,7 +303,11 @@ int main(void)
     bh_log_text(2, "hostile application starts");
     for (;;) {
         int crime = bh_console_read();
-        if (crime > ' ') {
+        if (crime == '!') {
+            matrix_row();
+        } else if (crime == '#') {
+            fuzz();
+        } else if (crime > ' ') {
             char name[] = "crime ?\n";
             name[6] = (char)crime;
             sink = 0;

@@ -68,10 +68,18 @@ impl FaultRegisters {
     /// Whether an exception return was refused that only the application can have asked for.
     ///
     /// A handler of the application may return with any EXC_RETURN, into the secure world as well. The processor then
-    /// looks for a frame on a secure stack, finds none (no integrity signature) or a contradiction, and reports the fault
-    /// as one of the world that was asked for. The hypervisor's own returns are never refused.
+    /// looks for a frame on a secure stack, finds none (no integrity signature) or a contradiction, or does not even
+    /// look because reserved bits are set, and reports the fault as one of the world that was asked for. The hypervisor's
+    /// own returns are never refused.
     pub fn is_forged_return(&self) -> bool {
-        self.sfsr & (SFSR_INVIS | SFSR_INVER) != 0
+        self.sfsr & (SFSR_INVIS | SFSR_INVER) != 0 || (self.cfsr_secure | self.cfsr_non_secure) & INVPC != 0
+    }
+}
+
+impl FaultRegisters {
+    /// Whether a secure stack ran into its limit.
+    pub fn is_secure_overflow(&self) -> bool {
+        self.cfsr_secure & STKOF != 0
     }
 }
 
@@ -140,6 +148,19 @@ mod tests {
         memory: (0x2820_0000, 0x2828_0000),
         instruction: None,
     };
+
+    #[test]
+    fn a_refused_return_is_forged_whichever_world_it_asked_for() {
+        for registers in [
+            FaultRegisters { sfsr: SFSR_INVIS, ..SANE },
+            FaultRegisters { sfsr: SFSR_INVER, ..SANE },
+            FaultRegisters { cfsr_secure: INVPC, ..SANE },
+            FaultRegisters { cfsr_non_secure: INVPC, ..SANE },
+        ] {
+            assert!(registers.is_forged_return(), "{registers:x?}");
+        }
+        assert!(!FaultRegisters { cfsr_secure: INVSTATE | STKOF, ..SANE }.is_forged_return());
+    }
 
     #[test]
     fn each_offence_is_recognised_by_its_registers() {

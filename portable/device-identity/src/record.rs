@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use bulkhead_checksum::crc32;
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::write::Cursor;
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
@@ -133,7 +134,7 @@ impl<'a> Identity<'a> {
         let (cbor, rest) = rest.split_at_checked(len).ok_or(IdentityError::Length)?;
         let (crc, _) = rest.split_first_chunk::<CRC_LEN>().ok_or(IdentityError::Length)?;
         let covered = page.get(..HEADER_LEN + len).ok_or(IdentityError::Length)?;
-        if crc32(covered) != u32::from_be_bytes(*crc) {
+        if crc32(0, covered) != u32::from_be_bytes(*crc) {
             return Err(IdentityError::Crc);
         }
         let identity = decode(cbor).map_err(|_| IdentityError::Malformed)?;
@@ -160,7 +161,7 @@ impl<'a> Identity<'a> {
         let [m0, m1, m2, m3] = *IDENTITY_MAGIC;
         header.copy_from_slice(&[m0, m1, m2, m3, v0, v1, l0, l1]);
         let end = HEADER_LEN + len;
-        let crc = crc32(out.get(..end).ok_or(short)?).to_be_bytes();
+        let crc = crc32(0, out.get(..end).ok_or(short)?).to_be_bytes();
         out.get_mut(end..end + CRC_LEN).ok_or(short)?.copy_from_slice(&crc);
         Ok(end + CRC_LEN)
     }
@@ -268,14 +269,4 @@ fn keyed<const N: usize>(d: &mut Decoder<'_>, wanted: u8) -> Result<[u8; N], Dec
 
 fn array<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], DecodeError> {
     d.bytes()?.try_into().map_err(|_| DecodeError::message("length"))
-}
-
-/// CRC-32 of IEEE 802.3, bit by bit: read once at boot, so a table is not worth its flash.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 },
-        )
-    })
 }

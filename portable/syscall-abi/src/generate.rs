@@ -8,9 +8,9 @@ use crate::{
     UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason,
 };
 
-type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
+pub(crate) type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
 
-const GROUPS: &[Group] = &[
+pub(crate) const GROUPS: &[Group] = &[
     (NotificationKind::C_PREFIX, NotificationKind::ALL),
     (UpdateStageNumber::C_PREFIX, UpdateStageNumber::ALL),
     (WakeReason::C_PREFIX, WakeReason::ALL),

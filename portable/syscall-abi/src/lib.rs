@@ -11,11 +11,13 @@ mod generate;
 mod status;
 mod structs;
 mod table;
+mod zig;
 
 pub use generate::{write_c_header, write_rust_constants, write_specification};
 pub use status::Status;
 pub use structs::*;
 pub use table::{Argument, Call, SYSTEM_CALLS, slot};
+pub use zig::write_zig;
 
 /// Version of the interface: rises when slots are appended. Manifests name the range they work with.
 pub const ABI_VERSION: u32 = 2;

@@ -7,8 +7,8 @@
 use bulkhead_link_protocol::Digest;
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
 
-use crate::crc::crc32;
 use crate::layout::{JOURNAL_PAGES_MAX, Part};
+use bulkhead_checksum::crc32;
 
 /// Unit of the journal in bytes.
 pub(crate) const UNIT_BYTES: u32 = 16;

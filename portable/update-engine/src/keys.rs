@@ -8,10 +8,10 @@
 use bulkhead_bundle_format::{BundleSigner, KEY_SET_LEN_MAX, KeySet, PublicKey, SIGNERS_MAX, majority};
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
 
-use crate::crc::crc32;
 use crate::layout::Part;
 use crate::manifest::program_and_compare;
 use crate::rules::Rules;
+use bulkhead_checksum::crc32;
 
 /// Slots of key sets.
 pub const KEY_SLOTS: u32 = 3;

@@ -22,7 +22,6 @@
 mod api;
 mod application;
 mod apply;
-mod crc;
 mod engine;
 mod in_place;
 mod journal;
@@ -42,7 +41,7 @@ mod trial;
 pub use api::{
     Boot, Changes, Entry, Floors, KeySetStatus, OwnedArea, PageCount, StartCause, Status, Step, Trial,
 };
-pub use crc::crc32;
+pub use bulkhead_checksum::crc32;
 pub use engine::{Engine, Workspace};
 pub use keys::KEY_SLOTS;
 pub use layout::{

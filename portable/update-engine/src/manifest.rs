@@ -7,8 +7,8 @@ use bulkhead_bundle_format::{AREAS_MAX, AreaKind, Envelope, Manifest as Signed, 
 use bulkhead_link_protocol::Digest;
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
 
-use crate::crc::crc32;
 use crate::layout::{Layout, Memory};
+use bulkhead_checksum::crc32;
 
 /// Bytes before the envelope in its slot.
 pub(crate) const SLOT_HEADER_LEN: u32 = 16;

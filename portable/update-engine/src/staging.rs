@@ -11,9 +11,9 @@ use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 
-use crate::crc::crc32;
 use crate::layout::Part;
 use crate::manifest::Manifest;
+use bulkhead_checksum::crc32;
 
 /// Bytes before the ciphertext of a record.
 pub(crate) const HEADER_LEN: usize = 16;

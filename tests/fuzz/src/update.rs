@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use bulkhead_checksum::crc32;
 use bulkhead_bundle_format::{
     AreaImage, AreaKind, Manifest, ManifestFields, Medium, Policy, Revisions, Signer, encode_manifest,
 };
@@ -64,20 +65,11 @@ impl World {
     /// looked at.
     pub fn mend_journal(&mut self, page: u32) {
         let start = (LAYOUT.die_journal.start.0 + page % 4 * DIE_PAGE) as usize;
-        let crc = crc32(&self.die.bytes[start..start + 92]).to_le_bytes();
+        let crc = crc32(0, &self.die.bytes[start..start + 92]).to_le_bytes();
         self.die.damage(start + 92, &crc);
         let record = self.die.bytes[start..start + 96].to_vec();
         self.die.damage(start + 96, &record);
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 },
-        )
-    })
 }
 
 struct Release {

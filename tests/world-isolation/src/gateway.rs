@@ -17,8 +17,8 @@ use bulkhead_bundle_builder::{
 use bulkhead_bundle_format::read_bundle;
 use bulkhead_device_identity::public_key;
 use bulkhead_link_protocol::{
-    CHUNK_LEN_MAX, Chunk, DeviceMessage, Digest, Fetch, FetchFrom, Frame, LENGTH_PREFIX_LEN, Offer,
-    PLAINTEXT_LEN_MAX, Ping, ServerMessage, Unavailable, Welcome,
+    ApplicationState, CHUNK_LEN_MAX, Chunk, Command, CommandKind, DeviceMessage, Digest, Fetch, FetchFrom,
+    Frame, LENGTH_PREFIX_LEN, Offer, PLAINTEXT_LEN_MAX, Ping, ServerMessage, Unavailable, Welcome,
 };
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerKeys, ServerSession};
 
@@ -98,6 +98,7 @@ pub struct Gateway {
     target: Arc<Mutex<Application>>,
     seen: Receiver<(Instant, Witness)>,
     stop: Arc<AtomicBool>,
+    restarts: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -113,9 +114,16 @@ impl Gateway {
         let (sender, seen) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let target = Arc::new(Mutex::new(target));
-        let host = Host { keys, target: Arc::clone(&target), sender, stop: Arc::clone(&stop) };
+        let restarts = Arc::new(AtomicBool::new(false));
+        let host = Host {
+            keys,
+            target: Arc::clone(&target),
+            sender,
+            stop: Arc::clone(&stop),
+            restarts: Arc::clone(&restarts),
+        };
         thread::spawn(move || host.accept(&listener));
-        Ok(Self { address, public_key: public_key(&private_key), realm_id, target, seen, stop })
+        Ok(Self { address, public_key: public_key(&private_key), realm_id, target, seen, stop, restarts })
     }
 
     /// Where it listens.
@@ -138,6 +146,11 @@ impl Gateway {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
+    /// From now on: whether a stopped application is started again by command, before its back-off is over.
+    pub fn restart_at_once(&self, restarts: bool) {
+        self.restarts.store(restarts, Ordering::Relaxed);
+    }
+
     /// What was seen since the last call.
     pub fn seen(&self) -> impl Iterator<Item = (Instant, Witness)> {
         self.seen.try_iter()
@@ -156,6 +169,7 @@ struct Host {
     target: Arc<Mutex<Application>>,
     sender: Sender<(Instant, Witness)>,
     stop: Arc<AtomicBool>,
+    restarts: Arc<AtomicBool>,
 }
 
 impl Host {
@@ -190,7 +204,8 @@ impl Host {
         stream.set_read_timeout(Some(READ_WAIT))?;
         self.tell(Witness::Connected);
         let target = self.target();
-        let mut link = Link { host: self, stream, session, target, out: Vec::new(), welcomed: false };
+        let mut link =
+            Link { host: self, stream, session, target, out: Vec::new(), welcomed: false, n_commands: 0 };
         link.run()
     }
 
@@ -215,6 +230,7 @@ struct Link<'h> {
     target: Application,
     out: Vec<u8>,
     welcomed: bool,
+    n_commands: u32,
 }
 
 impl Link<'_> {
@@ -269,6 +285,13 @@ impl Link<'_> {
             }
             DeviceMessage::State(state) => {
                 self.host.tell(Witness::State { application: state.application, fault: state.fault });
+                if state.application == ApplicationState::BackingOff
+                    && self.host.restarts.load(Ordering::Relaxed)
+                {
+                    self.n_commands += 1;
+                    let command = Command { id: self.n_commands, kind: CommandKind::RestartApplication };
+                    self.session.seal(&ServerMessage::Command(command), &mut self.out)?;
+                }
             }
             DeviceMessage::Ping(ping) => self.session.seal(&ServerMessage::Pong(ping), &mut self.out)?,
             DeviceMessage::Pong(_) => self.host.tell(Witness::Pong),

@@ -7,13 +7,16 @@
 #![forbid(unsafe_code)]
 
 mod crime;
+mod fuzz;
 mod gateway;
+pub mod matrix;
 mod scene;
 mod transcript;
 mod verdict;
 
 pub use crime::{Containment, Crime};
+pub use fuzz::{Fuzzed, fuzz};
 pub use gateway::{Application, Gateway};
-pub use scene::Scene;
+pub use scene::{Scene, Setting};
 pub use transcript::{Event, Witness, shown};
 pub use verdict::{Failure, Limits, is_over, judge};

@@ -1,5 +1,6 @@
 //! A device with the real hypervisor, a server of its own, and the hostile application on it.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::crime::Crime;
 use crate::gateway::{Application, Gateway};
+use crate::matrix::{Escape, Row, judge_row, row_is_over, went_unheard};
 use crate::transcript::{Event, Witness, shown};
 use crate::verdict::{Limits, READY, is_over, judge};
 
@@ -36,14 +38,27 @@ const CRIMES_IN_A_ROW: u32 = 3;
 /// The device's non-volatile memory, in the scene's folder.
 const MEMORY: &str = "device.nvm";
 
+/// Events kept from one row of the matrix to the next.
+const EVENTS_KEPT: usize = 40;
+
 /// Set to keep the folders of the scenes, to look into after a failure.
 const KEEP_VARIABLE: &str = "BULKHEAD_KEEP";
 
 /// Lines of the transcript shown with a failure.
 const EVENTS_SHOWN: usize = 400;
 
+/// How a scene differs from the usual one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting<'s> {
+    /// The hypervisor; the built one if none is named.
+    pub image: Option<&'s Path>,
+    /// Whether the server orders a restart as soon as it hears that the application was stopped.
+    pub restarts_at_once: bool,
+    /// More arguments for QEMU; `{folder}` in them stands for the scene's folder.
+    pub arguments: &'s [&'s str],
+}
+
 /// The scene.
-#[derive(Debug)]
 pub struct Scene {
     gateway: Gateway,
     signer: [u8; 32],
@@ -52,8 +67,17 @@ pub struct Scene {
     events: Vec<Event>,
     began: Instant,
     n_crimes: u32,
+    last_pong: Duration,
+    secrets: DeviceSecrets,
     // Last, so that QEMU is gone when its files go.
     folder: TempDir,
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It holds secrets.
+        f.debug_struct("Scene").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Scene {
@@ -62,6 +86,22 @@ impl Scene {
     /// # Errors
     /// Something was not built or not installed (the text names the command), or the device did not get so far.
     pub fn install(app: &str, ready: &str) -> Result<Self> {
+        Self::arrange(app, ready, &Setting::default())
+    }
+
+    /// As [`Scene::install`] with the hostile application's words, under another setting.
+    ///
+    /// # Errors
+    /// As [`Scene::install`].
+    pub fn set(app: &str, setting: &Setting<'_>) -> Result<Self> {
+        Self::arrange(app, READY, setting)
+    }
+
+    /// As [`Scene::install`], under another setting.
+    ///
+    /// # Errors
+    /// As [`Scene::install`].
+    pub fn arrange(app: &str, ready: &str, setting: &Setting<'_>) -> Result<Self> {
         let image = find_image(None)?;
         let mut folder = tempfile::Builder::new().prefix("bulkhead-isolation-").tempdir()?;
         folder.disable_cleanup(std::env::var_os(KEEP_VARIABLE).is_some());
@@ -84,9 +124,13 @@ impl Scene {
             claim_token: secrets.claim_token,
         };
         provision(&memory, &Provisioning { identity, overwrite: Overwrite::Never })?;
-        let qemu = Qemu::new(image, memory)
+        gateway.restart_at_once(setting.restarts_at_once);
+        let mut qemu = Qemu::new(setting.image.unwrap_or(&image), memory)
             .console(Serial::File(folder.path().join("console")))
             .application_console(Serial::Socket(folder.path().join("application")));
+        for argument in setting.arguments {
+            qemu = qemu.argument(argument.replace("{folder}", &folder.path().to_string_lossy()));
+        }
         let mut scene = Self {
             gateway,
             signer: owner.storage_root,
@@ -95,6 +139,8 @@ impl Scene {
             events: Vec::new(),
             began: Instant::now(),
             n_crimes: 0,
+            last_pong: Duration::ZERO,
+            secrets,
             folder,
         };
         scene.power_on(ready, INSTALL)?;
@@ -124,6 +170,48 @@ impl Scene {
             bail!("crime {} ({}): {failure}\n{}", crime.letter, crime.name, self.tail());
         }
         Ok(())
+    }
+
+    /// Commits a row of the attack matrix and judges what came of it.
+    ///
+    /// # Errors
+    /// The device ended.
+    pub fn commit_row(&mut self, row: &Row, number: u32) -> Result<Result<(), Escape>> {
+        // What belongs to earlier rows is of no use any more, but for a trace of it.
+        let kept = self.events.len().saturating_sub(EVENTS_KEPT);
+        self.events.drain(..kept);
+        let from = self.events.len();
+        self.type_text(&row.line(number))?;
+        self.wait(
+            row.longest,
+            |events| row_is_over(row, number, events) || went_unheard(number, events),
+            from,
+        )?;
+        if went_unheard(number, self.events.get(from..).unwrap_or_default()) {
+            // The row before had asked for a restart, which came only now.
+            self.type_text(&row.line(number))?;
+            self.wait(row.longest, |events| row_is_over(row, number, events), from)?;
+        }
+        let judged = judge_row(row, number, self.events.get(from..).unwrap_or_default());
+        // The server asks four times a second; a row is shorter than that.
+        let answered = self.began.elapsed().saturating_sub(self.last_pong) <= Limits::default().silence;
+        Ok(judged.and(if answered { Ok(()) } else { Err(Escape::Silent) }))
+    }
+
+    /// The last events, for people.
+    pub fn recent(&self) -> String {
+        let start = self.events.len().saturating_sub(EVENTS_KEPT);
+        shown(self.events.get(start..).unwrap_or_default())
+    }
+
+    /// The scene's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The secrets that the device was provisioned with.
+    pub fn secrets(&self) -> &DeviceSecrets {
+        &self.secrets
     }
 
     /// Gives the device another application and waits until it has written a line that satisfies `ready`.
@@ -167,10 +255,17 @@ impl Scene {
     /// # Errors
     /// The device has no power, or QEMU has ended.
     pub fn type_to_application(&mut self, character: char) -> Result<()> {
-        let Some(running) = &mut self.running else { bail!("the device has no power") };
         let mut bytes = [0; 4];
-        let bytes = character.encode_utf8(&mut bytes).as_bytes();
-        running.application()?.send(bytes).context("failed to type to the application")
+        self.type_text(character.encode_utf8(&mut bytes))
+    }
+
+    /// Types a text into the application's console.
+    ///
+    /// # Errors
+    /// As [`Scene::type_to_application`].
+    pub fn type_text(&mut self, text: &str) -> Result<()> {
+        let Some(running) = &mut self.running else { bail!("the device has no power") };
+        running.application()?.send(text.as_bytes()).context("failed to type to the application")
     }
 
     /// Everything seen so far.
@@ -255,7 +350,11 @@ impl Scene {
             self.events.push(Event { at, seen: Witness::Application(line) });
         }
         for (when, seen) in self.gateway.seen() {
-            self.events.push(Event { at: when.duration_since(self.began), seen });
+            let at = when.duration_since(self.began);
+            if seen == Witness::Pong {
+                self.last_pong = at;
+            }
+            self.events.push(Event { at, seen });
         }
         let runs = running.still_runs();
         runs.with_context(|| self.tail())

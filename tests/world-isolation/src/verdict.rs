@@ -135,7 +135,7 @@ pub fn judge(
     device_answered(events, from, to, limits)
 }
 
-fn link_was_up(events: &[Event]) -> Result<(), Failure> {
+pub(crate) fn link_was_up(events: &[Event]) -> Result<(), Failure> {
     for event in events {
         match &event.seen {
             Witness::Console(line) if message(line).starts_with("link ") => {

@@ -1,6 +1,6 @@
 //! `cargo xtask apps`: the applications.
 //!
-//! A folder of `apps/` with a `.c` or `.cpp` file or a `Cargo.toml` in it is an application; the `sdk-*` folders are what
+//! A folder of `apps/` with a `.c` or `.cpp` file, a `main.zig` or a `Cargo.toml` in it is an application; the `sdk-*` folders are what
 //! applications are made with. A `kernel` folder in it names an operating system to build it with. Linker script and `bh_board.h` are generated from the board's description. A source that mentions
 //! `APP_VERSION` is built twice, as version 1 and as version 2, so that there is something to update to.
 
@@ -18,6 +18,7 @@ use crate::kernel::{self, Kernel};
 use crate::process;
 use crate::toolchain::{TARGET, Toolchain, remap};
 use crate::workspace::Workspace;
+use crate::zig;
 
 const COMPILER: &str = "arm-none-eabi-gcc";
 const FLAGS: &[&str] = &[
@@ -108,6 +109,12 @@ pub(crate) fn build(workspace: &Workspace, name: &str) -> Result<Vec<PathBuf>> {
     if folder.join("Cargo.toml").is_file() {
         let elf = output.join(format!("{name}.elf"));
         build_rust(workspace, name, &elf)?;
+        return Ok(vec![elf]);
+    }
+    if folder.join("main.zig").is_file() {
+        let elf = output.join(format!("{name}.elf"));
+        zig::build(workspace, &folder, &generated, &elf)?;
+        tell(workspace, &elf)?;
         return Ok(vec![elf]);
     }
     if process::find(COMPILER).is_none() {
@@ -264,7 +271,10 @@ fn compile_kernel(
 fn generate(folder: &Path) -> Result<()> {
     let board = Board::parse(MPS2_AN505)?;
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    let mut calls_in_zig = String::new();
+    bulkhead_syscall_abi::write_zig(board.hypervisor.gateways.base, &mut calls_in_zig)?;
     for (name, text) in [
+        ("bulkhead.zig", calls_in_zig),
         ("application.ld", application_linker_script(&board)),
         ("bh_board.h", application_board_header(&board)),
         ("memory.x", cortex_m_rt_memory(&board)),
@@ -295,8 +305,8 @@ fn names(workspace: &Workspace) -> Result<Vec<String>> {
 }
 
 fn is_application(folder: &Path) -> Result<bool> {
-    let is_crate = folder.join("Cargo.toml").is_file();
-    Ok(is_crate || !c_files(folder)?.is_empty() || !files(folder, "cpp")?.is_empty())
+    let is_other = folder.join("Cargo.toml").is_file() || folder.join("main.zig").is_file();
+    Ok(is_other || !c_files(folder)?.is_empty() || !files(folder, "cpp")?.is_empty())
 }
 
 /// The `.c` files right in `folder`.

@@ -31,7 +31,7 @@ struct Tally {
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let started = Instant::now();
     let mut tally = Tally::default();
-    step("set-up", requirements::setup)?;
+    step("set-up", || requirements::setup(workspace))?;
     // Taken after set-up, before anything is built: a build or test that rewrites the tree shows at the end.
     let before = tree(workspace);
     step("format", || process::run(process::cargo(workspace.root()).args(["fmt", "--all", "--check"])))?;

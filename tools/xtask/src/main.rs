@@ -1,4 +1,4 @@
-//! Developer commands: doctor, setup, image, apps, test, tidy, demo, bench, power-cut, soak, fuzz.
+//! Developer commands: doctor, setup, image, apps, test, tidy, demo, attack-matrix, bench, power-cut, soak, fuzz.
 //!
 //! It depends on little on purpose: `cargo xtask doctor` must build in seconds on a bare machine. What needs the
 //! whole product (the demo, the soak, the link's figures) lives in `tests/end-to-end` and is started from here.
@@ -19,6 +19,7 @@ mod system;
 mod tidy;
 mod toolchain;
 mod workspace;
+mod zig;
 
 use std::process::ExitCode;
 
@@ -30,12 +31,13 @@ const USAGE: &str = "\
 Developer commands of Bulkhead. Usage: cargo xtask COMMAND
 
   doctor                        say what is missing and the command that installs it
-  setup                         install what is missing (Debian packages, through apt)
+  setup                         install what is missing (Debian packages through apt, Zig through pip)
   demo [--once]                 the whole loop on an emulated device; --once ends by itself
   test                          everything that must hold before a change goes in (alias: ci)
   tidy                          check the rules of ARCHITECTURE.md and STYLE.md
   image BOARD                   build the hypervisor image of a board (mps2-an505)
   apps [NAME]                   build the applications under apps/
+  attack-matrix [--only TEXT]   every attack of the matrix and its seeded holes, in QEMU
   bench footprint|link|device|update
                                 measure, compare, write target/bench/NAME.json
   bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
@@ -69,13 +71,18 @@ fn run(arguments: &[String]) -> Result<()> {
             Ok(())
         }
         ["doctor"] => requirements::doctor(&workspace),
-        ["setup"] => requirements::setup(),
+        ["setup"] => requirements::setup(&workspace),
         ["demo", rest @ ..] => demo(&workspace, rest),
         ["test" | "ci"] => check::run(&workspace),
         ["tidy"] => tidy::run(&workspace),
         ["image", board] => image::build(&workspace, board).map(|_| ()),
         ["apps"] => apps::build_all(&workspace).map(|_| ()),
         ["apps", name] => apps::build(&workspace, name).map(|_| ()),
+        ["attack-matrix", rest @ ..] => {
+            image::build(&workspace, system::BOARD)?;
+            apps::build(&workspace, "hostile-c")?;
+            system::run_attack_matrix(&workspace, rest)
+        }
         ["bench", name] => bench::run(&workspace, name),
         ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
         ["power-cut", rest @ ..] => power_cut::run(&workspace, rest),

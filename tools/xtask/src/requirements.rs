@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::process;
 use crate::toolchain::{TARGET, Toolchain};
 use crate::workspace::Workspace;
+use crate::zig;
 
 /// Something that must be on the machine.
 struct Requirement {
@@ -45,6 +46,12 @@ const REQUIREMENTS: &[Requirement] = &[
         purpose: "debugs applications",
         packages: &["gdb-multiarch"],
         present: || process::find("gdb-multiarch").is_some(),
+    },
+    Requirement {
+        name: "pip",
+        purpose: "fetches Zig",
+        packages: &["python3-pip"],
+        present: || process::succeeds(Command::new("python3").args(["-m", "pip", "--version"])),
     },
     Requirement {
         name: "Rust for thumbv8m.main-none-eabi",
@@ -120,6 +127,9 @@ pub(crate) fn doctor(workspace: &Workspace) -> Result<()> {
         println!("firmware is compiled by {}", toolchain.describe());
     }
     println!("working tree {}", workspace.root().display());
+    if !zig::doctor(workspace) && missing.is_empty() {
+        bail!("Zig is missing; run `cargo xtask setup`");
+    }
     if missing.is_empty() {
         println!("doctor: ok");
         return Ok(());
@@ -134,8 +144,9 @@ pub(crate) fn doctor(workspace: &Workspace) -> Result<()> {
 ///
 /// # Errors
 /// No apt, no rights (the text is the command to run), or the installation failed.
-pub(crate) fn setup() -> Result<()> {
-    bring(REQUIREMENTS)
+pub(crate) fn setup(workspace: &Workspace) -> Result<()> {
+    bring(REQUIREMENTS)?;
+    zig::setup(workspace)
 }
 
 /// Installs what the comparison of patches needs, as [`setup`] does.

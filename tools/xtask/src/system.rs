@@ -28,6 +28,14 @@ pub(crate) fn run_delta_bench(workspace: &Workspace, arguments: &[PathBuf]) -> R
     run_program(workspace, &["--release", "--package", "bulkhead-delta-bench"], arguments)
 }
 
+/// Commits the attack matrix; image and hostile application must be built.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_attack_matrix(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    run_program(workspace, &["--package", "bulkhead-world-isolation", "--bin", "attack-matrix"], arguments)
+}
+
 fn run_program(workspace: &Workspace, program: &[&str], arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     let mut command = process::cargo(workspace.root());
     command.args(["run", "--locked", "--quiet"]).args(program).arg("--").args(arguments);
@@ -41,7 +49,7 @@ fn run_program(workspace: &Workspace, program: &[&str], arguments: &[impl AsRef<
 /// # Errors
 /// Set-up or a build failed.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
-    requirements::setup()?;
+    requirements::setup(workspace)?;
     image::build(workspace, BOARD)?;
     apps::build_all(workspace)?;
     check::product(workspace)

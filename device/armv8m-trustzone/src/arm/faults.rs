@@ -9,19 +9,26 @@ use super::memory_check::{self, Intent};
 use super::registers::{self as scs, BFAR, CFSR, HFSR, MMFAR, NON_SECURE_ALIAS, SFAR, SFSR};
 use crate::{FaultRegisters, Offence, classify};
 
-// lr: EXC_RETURN. Nothing is passed by address: the application's stack may be gone.
+// lr: EXC_RETURN. Nothing is passed by address: the application's stack may be gone. r3: whose limit of the main stack was
+// in force. The handler's own lies lower: it is also called because the stack has run into its limit.
 core::arch::global_asm!(
     r#"
     .section .text.bulkhead_fault_entry, "ax"
     .thumb_func
     .global bulkhead_fault_entry
 bulkhead_fault_entry:
+    mrs r3, msplim
+    ldr r12, =__stack_limit
+    msr msplim, r12
     mov r0, lr
     mrs r1, ipsr
     mrs r2, msp
-    push {{r4, lr}}
+    push {{r3, lr}}
     bl bulkhead_fault
-    pop {{r4, pc}}
+    pop {{r3, lr}}
+    msr msplim, r3
+    bx r0                               @ Not always as it came, see bulkhead_fault.
+    .pool
     "#
 );
 
@@ -71,6 +78,8 @@ pub fn take() -> Option<ApplicationFault> {
     PENDING.with(Option::take)
 }
 
+/// Number of the exception. One that was escalated is another: it hit the hypervisor with interrupts masked.
+const USAGE_FAULT: u32 = 6;
 const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
 const EXC_RETURN_PROCESS_STACK: u32 = 1 << 2;
 const EXC_RETURN_THREAD: u32 = 1 << 3;
@@ -80,9 +89,14 @@ const WAIT_FOR_INTERRUPT: [u8; 2] = [0x30, 0xBF];
 const WAIT_FOR_EVENT: [u8; 2] = [0x20, 0xBF];
 
 #[unsafe(no_mangle)]
-extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
+extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_limit: u32) -> u32 {
     let registers = take_status();
-    if exc_return & EXC_RETURN_SECURE_STACK != 0 && !registers.is_forged_return() {
+    // Its frames fill a secure stack: nothing of the hypervisor's was running, and nothing is left half done.
+    let left_frames = exception & 0x1FF == USAGE_FAULT
+        && registers.is_secure_overflow()
+        && main_limit == super::start::application_limit()
+        && super::switch::application_is_current();
+    if exc_return & EXC_RETURN_SECURE_STACK != 0 && !registers.is_forged_return() && !left_frames {
         let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
         let program_counter = if in_secure_memory(stack) {
             // SAFETY: the hardware has just pushed a frame to this stack. If that had failed, the stack limit would
@@ -105,6 +119,9 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32) {
         p.get_or_insert(ApplicationFault { offence, program_counter, address, registers });
     });
     super::switch::pend_executor();
+    // A refused EXC_RETURN is handed on to the handler of its refusal, reserved bits included. Returned with once more,
+    // it would be refused again, above every priority and for ever. The executor comes before anything is unstacked.
+    if registers.is_forged_return() { super::switch::RETURN_TO_APPLICATION } else { exc_return }
 }
 
 fn in_secure_memory(stack: u32) -> bool {

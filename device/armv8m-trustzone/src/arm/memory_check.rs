@@ -49,6 +49,7 @@ pub const CHECK_LEN_MAX: u32 = 4096;
 ///
 /// Asks with the privilege of the caller, so that an unprivileged task cannot use the hypervisor to get past the
 /// application's own MPU. The range must lie in one region of the SAU.
+#[inline(never)]
 pub fn allowed(address: u32, len: u32, intent: Intent) -> bool {
     if len == 0 || len > CHECK_LEN_MAX || !in_memory(address, len, intent) {
         return false;

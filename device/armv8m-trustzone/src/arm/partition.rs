@@ -2,8 +2,9 @@
 
 use super::interrupts::InterruptLine;
 use super::registers::{
-    self as scs, AIRCR, AIRCR_BFHFNMINS, AIRCR_KEY, AIRCR_PRIS, NSACR, NVIC_ITNS, SAU_CTRL, SAU_RBAR,
-    SAU_RLAR, SAU_RNR, SAU_TYPE, SCR, SCR_SLEEPDEEPS, SHCSR, SHCSR_ENABLE_ALL, SHPR1, SHPR2, SHPR3,
+    self as scs, AIRCR, AIRCR_BFHFNMINS, AIRCR_KEY, AIRCR_PRIS, FPCCR, FPCCR_LSPENS, FPCCR_RESET, NSACR,
+    NVIC_ITNS, SAU_CTRL, SAU_RBAR, SAU_RLAR, SAU_RNR, SAU_TYPE, SCR, SCR_SLEEPDEEPS, SHCSR, SHCSR_ENABLE_ALL,
+    SHPR1, SHPR2, SHPR3,
 };
 
 /// What a region of the SAU becomes.
@@ -76,6 +77,9 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
     scs::write(SCR, SCR_SLEEPDEEPS);
     // The application may use the FPU; the hypervisor is built soft-float and never touches it.
     scs::write(NSACR, 0b11 << 10);
+    // Its registers are saved lazily, and it cannot choose otherwise: an exception that pre-empts a gateway would have to
+    // save them to a secure stack, which CPACR of the Secure state forbids, and the fault would be the hypervisor's.
+    scs::write(FPCCR, FPCCR_RESET | FPCCR_LSPENS);
     scs::barrier();
     Ok(())
 }

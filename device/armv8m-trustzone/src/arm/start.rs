@@ -24,9 +24,9 @@ bulkhead_vectors:
     .word bulkhead_fault_entry @ DebugMonitor
     .word 0
     .word bulkhead_pendsv
-    .word bulkhead_systick
+    .word bulkhead_systick_entry
     .rept 112
-    .word bulkhead_device_interrupt
+    .word bulkhead_device_entry
     .endr
 
     .section .text.bulkhead_reset, "ax"
@@ -34,7 +34,7 @@ bulkhead_vectors:
     .global bulkhead_reset
 bulkhead_reset:
     cpsid i                             @ Until the idle thread opens them.
-    ldr r0, =__stack_limit              @ A stack that runs over faults instead of eating data.
+    ldr r0, =__stack_limit + {reserve}  @ A stack that runs over faults instead of eating data.
     msr msplim, r0
     ldr r0, =__data_load
     ldr r1, =__data_start
@@ -59,8 +59,38 @@ bulkhead_reset:
     bl bulkhead_main
     udf #0                              @ bulkhead_main does not return.
     .pool
-    "#
+
+    @ While the application runs, MSPLIM keeps it to its share of the main stack. The hypervisor's handlers go deeper.
+    @ r0: the limit that is put back; r1: scratch.
+    .macro handler name, body
+    .thumb_func
+\name:
+    mrs r0, msplim
+    ldr r1, =__stack_limit + {reserve}
+    msr msplim, r1
+    push {{r0, lr}}
+    bl \body
+    pop {{r0, lr}}
+    msr msplim, r0
+    bx lr
+    .endm
+    handler bulkhead_systick_entry, bulkhead_systick
+    handler bulkhead_device_entry, bulkhead_device_interrupt
+    .pool
+    "#,
+    reserve = const FAULT_RESERVE_BYTES,
 );
+
+/// Lowest part of the main stack, for the handler of the fault that tells of an overflow.
+pub(super) const FAULT_RESERVE_BYTES: u32 = 512;
+/// Highest part of the main stack, for gateways that handlers of the application enter and frames of the exceptions
+/// that pre-empt them: `MSPLIM` keeps the application from the rest.
+pub(super) const APPLICATION_SHARE_BYTES: u32 = 2048;
+
+/// `MSPLIM` while the application runs.
+pub(super) fn application_limit() -> u32 {
+    stack_bounds().1.wrapping_sub(APPLICATION_SHARE_BYTES)
+}
 
 unsafe extern "C" {
     fn bulkhead_tick();
@@ -85,6 +115,7 @@ pub fn restart() -> ! {
 }
 
 /// Lets only the hypervisor restart the chip: the application's own request is ignored.
+#[inline(never)]
 pub fn refuse_application_reset() {
     let keep = scs::read(AIRCR) & 0xFFFF;
     scs::write(AIRCR, AIRCR_KEY | keep | AIRCR_SYSRESETREQS);

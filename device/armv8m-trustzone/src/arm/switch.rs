@@ -4,9 +4,9 @@
 //! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
 
 use super::registers::{
-    self as scs, CCR, CPACR, FPCCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET, ICSR_PENDSVCLR, ICSR_PENDSVSET,
-    MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1,
-    SHPR2, SHPR3, SYST_CSR, VTOR,
+    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
+    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
+    NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
 use super::{debug, faults, partition};
 use core::cell::UnsafeCell;
@@ -50,6 +50,11 @@ bulkhead_pendsv:
     stmia r1!, {{r4-r11}}
     mov r0, lr
     stmia r1!, {{r0, r2, r3}}
+    mrs r2, basepri                     @ A gateway masks the application's interrupts.
+    str r2, [r1]
+    ldr r0, =__stack_limit + {reserve}  @ The executor may use all of the stack.
+    msr msplim, r0
+    mov r0, lr
     bl bulkhead_execute
     cpsid i
     ldr r1, =bulkhead_next
@@ -68,6 +73,8 @@ bulkhead_pendsv:
     msr psplim, r3
     cmp r12, #0
     bne 1f                              @ The chain ends in bulkhead_idle, which opens interrupts.
+    ldr r0, =__stack_top - {share}
+    msr msplim, r0
     cpsie i
 1:  bx r1
 
@@ -76,6 +83,8 @@ bulkhead_pendsv:
 bulkhead_idle:
     ldr r0, =__stack_top
     msr msp, r0
+    ldr r0, =__stack_top - {share}
+    msr msplim, r0
     cpsie i
 1:  wfi
     b 1b
@@ -85,11 +94,14 @@ bulkhead_idle:
 bulkhead_unwind:
     bx lr
     .pool
-    "#
+    "#,
+    reserve = const super::start::FAULT_RESERVE_BYTES,
+    share = const super::start::APPLICATION_SHARE_BYTES,
 );
 
 // EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).
-const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFB9; // NS stack, thread, exception was Secure.
+// NS stack, thread, exception was Secure. SPSEL: gateways that the thread enters use PSP_S.
+pub(super) const RETURN_TO_APPLICATION: u32 = 0xFFFF_FFBD;
 const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception was Secure.
 // SPSEL goes to CONTROL of the exception's own state: the chain's first return sets CONTROL_S.SPSEL for the idle thread
 // at its end, the returns from Non-secure exceptions clear CONTROL_NS.SPSEL.
@@ -338,8 +350,10 @@ fn silence() -> u32 {
     scs::write(SHCSR + NON_SECURE_ALIAS, 0);
     scs::write(CCR + NON_SECURE_ALIAS, CCR_RESET);
     scs::write(ICSR + NON_SECURE_ALIAS, ICSR_PENDSVCLR | ICSR_PENDSTCLR);
-    // A lazy save of floating-point state that is still due would be written into the next application's stack.
+    // A lazy save of floating-point state that is still due would be written into the next application's stack, or would be
+    // refused, if it is due on a secure stack: its first floating-point instruction would fault.
     scs::write(FPCCR + NON_SECURE_ALIAS, FPCCR_RESET);
+    scs::write(FPCCR, FPCCR_RESET | FPCCR_LSPENS);
     // SAFETY: resets the application's banked registers; none is used by this image.
     unsafe {
         core::arch::asm!(
@@ -354,8 +368,6 @@ fn silence() -> u32 {
     n_active
 }
 
-// DDI 0553, FPCCR: automatic and lazy state preservation on, nothing pending.
-const FPCCR_RESET: u32 = 0b11 << 30;
 // DDI 0553, CCR: STKALIGN reads as one.
 const CCR_RESET: u32 = 1 << 9;
 

@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
             system::run(workspace, "bench-device", &[])
         }
         "update" => {
-            requirements::setup()?;
+            requirements::setup(workspace)?;
             requirements::bring_peers()?;
             firmware_pairs::build(workspace)?;
             for program in DECODER_PROGRAMS {

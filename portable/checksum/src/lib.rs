@@ -1,4 +1,9 @@
-//! CRC-32 (ISO-HDLC), for torn writes; never for trust.
+//! CRC-32 (ISO-HDLC), for records that power may tear; never for trust.
+//!
+//! Bit by bit: records are short and read once, so a table is not worth its flash.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 /// The reflected polynomial of ISO-HDLC.
 const POLYNOMIAL: u32 = 0xEDB8_8320;

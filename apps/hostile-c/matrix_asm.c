@@ -1,0 +1,131 @@
+#include "matrix_asm.h"
+
+#include "bulkhead.h"
+
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* Naked functions find them in registers. */
+
+void (*volatile matrix_timer_action)(void);
+volatile uint32_t matrix_leaks, matrix_leaks_wanted, matrix_leak_exception, matrix_leak_calls;
+volatile uint32_t matrix_without_float;
+/* Where the leaking loop goes on, and its stack. */
+volatile uint32_t matrix_leak_resume, matrix_leak_stack;
+
+/* r0 gateway, r1 arguments, r2 where to put r0-r3, r12, flags, sp difference, r3 whether to use s0 to s31; returns r4 to r11 mismatches. */
+__attribute__((naked)) static uint32_t call_with_patterns(uint32_t gateway, const uint32_t *arguments, uint32_t *out,
+                                                           uint32_t with_float)
+{
+    __asm volatile(".fpu fpv5-sp-d16\n"
+                   "push {r4-r11, lr}\n"
+                   "push {r2, r3}\n"
+                   "mov r12, r0\n"
+                   "mov r4, #0x44\n mov r5, #0x55\n mov r6, #0x66\n mov r7, #0x77\n"
+                   "mov r8, #0x88\n mov r9, #0x99\n mov r10, #0xAA\n mov r11, #0xBB\n"
+                   "cmp r3, #0\n beq 8f\n"
+                   "vmov s0, r4\n vmov s1, r5\n vmov s15, r6\n vmov s16, r7\n vmov s31, r8\n"
+                   "8: ldmia r1, {r0-r3}\n"
+                   "mov lr, sp\n"
+                   "push {r12, lr}\n"
+                   "mov lr, #0xF8000000\n msr apsr_nzcvq, lr\n"
+                   "blx r12\n"
+                   /* Nothing may be touched before it is kept. */
+                   "push {r12}\n"
+                   "mrs r12, apsr\n push {r12}\n"
+                   "ldr r12, [sp, #12]\n" /* the stack pointer as it was */
+                   "push {r3}\n"
+                   "mov r3, sp\n sub r3, r12, r3\n sub r3, r3, #20\n"
+                   "ldr r12, [r12]\n" /* out */
+                   "str r0, [r12]\n str r1, [r12, #4]\n str r2, [r12, #8]\n"
+                   "str r3, [r12, #24]\n"
+                   "pop {r3}\n str r3, [r12, #12]\n"
+                   "pop {r3}\n str r3, [r12, #20]\n"
+                   "pop {r3}\n str r3, [r12, #16]\n"
+                   "movs r0, #0\n"
+                   "cmp r4, #0x44\n it ne\n orrne r0, #1\n cmp r5, #0x55\n it ne\n orrne r0, #1\n"
+                   "cmp r6, #0x66\n it ne\n orrne r0, #1\n cmp r7, #0x77\n it ne\n orrne r0, #1\n"
+                   "cmp r8, #0x88\n it ne\n orrne r0, #1\n cmp r9, #0x99\n it ne\n orrne r0, #1\n"
+                   "cmp r10, #0xAA\n it ne\n orrne r0, #1\n cmp r11, #0xBB\n it ne\n orrne r0, #1\n"
+                   "ldr r1, [sp, #12]\n cmp r1, #0\n beq 9f\n" /* with_float */
+                   "vmov r1, s0\n cmp r1, #0x44\n it ne\n orrne r0, #2\n"
+                   "vmov r1, s1\n cmp r1, #0x55\n it ne\n orrne r0, #2\n"
+                   "vmov r1, s15\n cmp r1, #0x66\n it ne\n orrne r0, #2\n"
+                   "vmov r1, s16\n cmp r1, #0x77\n it ne\n orrne r0, #2\n"
+                   "vmov r1, s31\n cmp r1, #0x88\n it ne\n orrne r0, #2\n"
+                   "9: add sp, #16\n" /* gateway and stack pointer, out and padding */
+                   "pop {r4-r11, pc}\n");
+}
+
+uint32_t matrix_call(uint32_t slot, const uint32_t arguments[4], uint32_t *status)
+{
+    uint32_t out[7] = {0};
+    uint32_t others = call_with_patterns(BH_GATEWAY(slot), arguments, out, !matrix_without_float);
+    *status = out[0];
+    uint32_t wrong = (out[1] != 0) | (out[2] != 0) << 1 | (out[3] != 0) << 2 | (out[4] != 0) << 3;
+    wrong |= ((out[5] & 0xF8000000u) != 0) << 4;
+    wrong |= (others & 1u) << 5 | (others >> 1 & 1u) << 6 | (out[6] != 0) << 7;
+    return wrong;
+}
+
+__attribute__((naked)) static void call_with_return(uint32_t gateway, uint32_t address)
+{
+    __asm volatile("push {r4, lr}\n mov r4, r0\n mov lr, r1\n movs r0, #0\n movs r1, #0\n movs r2, #0\n movs r3, #0\n"
+                   "bx r4\n");
+}
+
+void matrix_call_returning_to(uint32_t slot, uint32_t address)
+{
+    call_with_return(BH_GATEWAY(slot), address);
+}
+
+__attribute__((naked)) void matrix_on_process_stack(void (*what)(void), void *top)
+{
+    __asm volatile("push {r4, lr}\n msr psp, r1\n mrs r4, control\n orr r4, r4, #2\n msr control, r4\n isb\n"
+                   "blx r0\n"
+                   "mrs r4, control\n bic r4, r4, #2\n msr control, r4\n isb\n pop {r4, pc}\n");
+}
+
+__attribute__((used)) void matrix_timer(void);
+
+/* An interrupt that came in a gateway finds EXC_RETURN.S set. It does not return there: it makes up a frame of its own,
+ * and leaves the secure one where it lies. */
+__attribute__((naked)) void timer0_handler(void)
+{
+    __asm volatile("push {r4, lr}\n bl matrix_timer\n pop {r4, lr}\n"
+                   "ldr r0, =matrix_leaks_wanted\n ldr r0, [r0]\n cmp r0, #0\n beq 1f\n"
+                   "tst lr, #0x40\n beq 1f\n"
+                   "ldr r0, =matrix_leaks\n ldr r1, [r0]\n adds r1, #1\n str r1, [r0]\n"
+                   /* The stack as the loop had it: what was pushed above belongs to nobody any more. */
+                   "ldr r0, =matrix_leak_stack\n ldr r0, [r0]\n mov sp, r0\n"
+                   "ldr r1, =matrix_leak_exception\n ldr r1, [r1]\n"
+                   "mov r0, #0x01000000\n orr r0, r0, r1\n"
+                   "ldr r2, =matrix_leak_resume\n ldr r2, [r2]\n"
+                   "push {r0}\n push {r2}\n"
+                   "movs r0, #0\n mov r2, r0\n mov r3, r0\n"
+                   "push {r0}\n push {r0}\n push {r0}\n push {r0}\n push {r0}\n push {r0}\n"
+                   "cmp r1, #0\n"
+                   "ite eq\n ldreq lr, =0xFFFFFFB8\n ldrne lr, =0xFFFFFFB0\n"
+                   "1: bx lr\n"
+                   ".ltorg\n");
+}
+
+__attribute__((naked)) static void leak_loop(uint32_t gateway)
+{
+    __asm volatile("push {r4-r11, lr}\n sub sp, #4\n"
+                   "ldr r1, =matrix_leak_stack\n mov r2, sp\n str r2, [r1]\n str r0, [sp]\n"
+                   "ldr r1, =matrix_leak_resume\n adr r2, 1f\n str r2, [r1]\n"
+                   ".balign 4\n"
+                   "1: ldr r1, =matrix_leak_stack\n ldr r1, [r1]\n mov sp, r1\n"
+                   "ldr r0, =matrix_leak_calls\n ldr r1, [r0]\n subs r1, #1\n str r1, [r0]\n beq 2f\n"
+                   "ldr r0, =matrix_leaks\n ldr r0, [r0]\n ldr r1, =matrix_leaks_wanted\n ldr r1, [r1]\n"
+                   "cmp r0, r1\n bhs 2f\n"
+                   "ldr r4, [sp]\n movs r0, #2\n mov r1, #0x80000000\n mov r2, #0x100\n movs r3, #0\n"
+                   "blx r4\n"
+                   "b 1b\n"
+                   "2: ldr r1, =matrix_leaks_wanted\n movs r0, #0\n str r0, [r1]\n"
+                   "add sp, #4\n pop {r4-r11, pc}\n"
+                   ".ltorg\n");
+}
+
+void matrix_leak_loop(uint32_t slot)
+{
+    leak_loop(BH_GATEWAY(slot));
+}

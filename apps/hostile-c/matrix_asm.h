@@ -1,0 +1,23 @@
+/* What C cannot say. */
+#ifndef MATRIX_ASM_H
+#define MATRIX_ASM_H
+
+#include <stdint.h>
+
+/* Calls a slot, floating point switched on, with every register and flag set to a pattern; returns which ones came back wrong:
+ * bit 0 r1, 1 r2, 2 r3, 3 r12 (must be 0), 4 flags (must be 0), 5 r4 to r11, 6 floating point, 7 the stack pointer. */
+uint32_t matrix_call(uint32_t slot, const uint32_t arguments[4], uint32_t *status);
+/* Calls a slot with a return address of the caller's own making. */
+void matrix_call_returning_to(uint32_t slot, uint32_t address);
+/* Runs `what` in this thread on the process stack that ends at `top`. */
+void matrix_on_process_stack(void (*what)(void), void *top);
+/* Calls `slot` until an interrupt has been forged out of it as often as is wanted, or `matrix_leak_calls` times. */
+void matrix_leak_loop(uint32_t slot);
+
+/* An interrupt that came in a gateway must not touch floating-point registers: they would have to be saved in the secure
+ * world, which is refused. */
+extern volatile uint32_t matrix_without_float;
+extern void (*volatile matrix_timer_action)(void);
+extern volatile uint32_t matrix_leaks, matrix_leaks_wanted, matrix_leak_exception, matrix_leak_calls;
+
+#endif
