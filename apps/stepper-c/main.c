@@ -93,10 +93,10 @@ static jmp_buf escape;
 
 static WORKLOAD void leap(uint32_t depth)
 {
-    if (depth == 0) {
-        longjmp(escape, 5);
+    if (depth > 0) {
+        leap(depth - 1);
     }
-    leap(depth - 1);
+    longjmp(escape, 5);
 }
 
 WORKLOAD uint32_t workload_leap(uint32_t seed)
