@@ -44,6 +44,7 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
                                 fewer are a sample. --replay ID [--bug NAME] tells the story of one run
   step-oracle [--programs N] [--bench N] [--seed S]
                                 step programs twice, by QEMU and by the product: the traces must be equal
+  halted [SECONDS]              hold an application (600 s) and look what goes on meanwhile
   soak update [--kills N]       cut the power N times (50) at random moments of an update
   fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler
 ";
@@ -84,6 +85,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["step-oracle", rest @ ..] => {
             system::prepare(&workspace)?;
             system::run_package(&workspace, "bulkhead-step-oracle", "step-oracle", rest)
+        }
+        ["halted", rest @ ..] => {
+            system::prepare(&workspace)?;
+            system::run(&workspace, "halted", rest)
         }
         ["soak", "update", rest @ ..] => soak(&workspace, number(rest, "--kills", SOAK_KILLS)?),
         ["fuzz", rest @ ..] => fuzz::run(&workspace, number(rest, "--seconds", FUZZ_SECONDS)?),
