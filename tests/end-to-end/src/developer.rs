@@ -29,6 +29,8 @@ pub struct Stop {
     pub reason: StopReason,
     /// The program counter.
     pub pc: u32,
+    /// r0 to r12, sp, lr, pc, xpsr.
+    pub core: [u32; 17],
     /// The device's clock in microseconds.
     pub time_us: u64,
 }
@@ -160,7 +162,12 @@ impl Developer {
                 let message = self.tunnel.open(&sealed)?;
                 if let Ok(Some(Event::Stopped(stopped))) = parse_event(&message) {
                     let [.., pc, _] = stopped.core.0;
-                    self.stops.push(Stop { reason: stopped.reason, pc, time_us: stopped.time_us });
+                    self.stops.push(Stop {
+                        reason: stopped.reason,
+                        pc,
+                        core: stopped.core.0,
+                        time_us: stopped.time_us,
+                    });
                 }
                 Ok(message)
             }

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! generate (seed) -> Job -> trace by Machine (QEMU's stub)  = follow by Stack (bridge, server, link, agent)
+//!                                                           = follow by Direct (the same, interrupts let in)
 //!                                                           = follow by Bench (the agent here, the processor in QEMU)
 //! ```
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 mod assembler;
 pub mod bench;
 pub mod compare;
+pub mod direct;
 pub mod generate;
 pub mod job;
 mod jumps;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::bench::Bench;
 use crate::compare::{Subject, follow, trace};
+use crate::direct::Direct;
 use crate::job::Job;
 use crate::machine::{Machine, Program};
 use crate::mistakes::Mistake;
@@ -128,13 +129,21 @@ pub fn run(bed: &Bed, extent: Extent, say: &mut dyn FnMut(&str)) -> Result<Tally
         tally.add(&mut stack, &mut machine, &job, "cargo xtask step-oracle")?;
     }
     for seed in seeds(extent.programs) {
-        for ticks in [false, true] {
-            let job = Job::generated(seed, ticks, &bed.program)?;
-            tally.add(&mut stack, &mut machine, &job, &replay(seed, "programs"))?;
-        }
+        let job = Job::generated(seed, false, &bed.program)?;
+        tally.add(&mut stack, &mut machine, &job, &replay(seed, "programs"))?;
     }
     let took = started.elapsed().as_secs_f32();
-    say(&format!("through the product: {} steps, {took:.1} s", tally.steps - before));
+    say(&format!("through GDB's protocol: {} steps, {took:.1} s", tally.steps - before));
+    drop(stack);
+
+    let (started, before) = (Instant::now(), tally.steps);
+    let mut direct = Direct::open(bed).context("opening a session with interrupts")?;
+    for seed in seeds(extent.programs) {
+        let job = Job::generated(seed, true, &bed.program)?;
+        tally.add(&mut direct, &mut machine, &job, &replay(seed, "programs"))?;
+    }
+    let took = started.elapsed().as_secs_f32();
+    say(&format!("with interrupts: {} steps, {took:.1} s", tally.steps - before));
     Ok(tally)
 }
 
