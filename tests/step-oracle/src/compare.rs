@@ -16,6 +16,8 @@ const SEQUENCE_MAX: usize = 20;
 const SECURE_CODE: std::ops::Range<u32> = 0x1000_0000..0x2000_0000;
 /// Bit of xPSR that says how a frame was aligned; no register while something runs.
 const ALIGNED: u32 = 1 << 9;
+/// Bits of xPSR with the number of the exception.
+const EXCEPTION: u32 = 0x1FF;
 /// An exclusive store may fail because an interrupt of the hypervisor's came before it; hardly three times in a row.
 const ATTEMPTS: usize = 3;
 
@@ -108,11 +110,18 @@ pub fn trace(machine: &mut Machine, job: &Job) -> Result<Vec<Registers>> {
     for _ in 0..STEPS_MAX {
         let mut now = machine.remote.step().with_context(|| format!("the reference, {}", job.name))?;
         if SECURE_CODE.contains(&now[15]) {
-            // A gateway is one instruction for who steps: the reference runs to where it returns.
-            let back = now[14] & !1;
-            machine.remote.breakpoint(true, back)?;
-            now = machine.remote.run()?;
-            machine.remote.breakpoint(false, back)?;
+            // A gateway is one instruction for who steps: the reference runs to where it returns. With an instruction
+            // that enters or leaves a handler QEMU takes whatever is pending first, the hypervisor's tick for example.
+            let before = trace.last().map_or(0, |registers| registers[16]);
+            let is_interrupt = (now[16] ^ before) & EXCEPTION != 0;
+            let beyond = if is_interrupt { job.beyond.clone() } else { vec![now[14] & !1] };
+            for place in &beyond {
+                machine.remote.breakpoint(true, *place)?;
+            }
+            now = machine.remote.run().with_context(|| format!("the reference, {}", job.name))?;
+            for place in &beyond {
+                machine.remote.breakpoint(false, *place)?;
+            }
         }
         trace.push(now);
         if now[15] == job.end {

@@ -34,6 +34,8 @@ pub struct Program {
     pub registers: [u32; 17],
     /// Its handler of supervisor calls.
     pub handler: u32,
+    /// Where supervisor calls return to.
+    pub returns: Vec<u32>,
     /// Where it ends.
     pub end: u32,
     /// Whether an interrupt of the application's comes while it is stepped.
@@ -55,6 +57,7 @@ struct Generator {
     asm: Assembler,
     random: Random,
     stack: Stack,
+    returns: Vec<u32>,
     subroutines: Vec<Label>,
     /// Tables and literals that are put behind everything.
     pool: Vec<Pooled>,
@@ -88,6 +91,7 @@ impl Generator {
             asm: Assembler::default(),
             random,
             stack: Stack::Taken,
+            returns: Vec::new(),
             subroutines: Vec::new(),
             pool: Vec::new(),
         }
@@ -129,8 +133,9 @@ impl Generator {
         registers[16] = 0x0100_0000 | self.random.below(32) << 27;
         let data = self.bytes(DATA_LEN);
         let stack = self.bytes(STACK_FILL);
+        let returns = self.returns;
         let code = self.asm.finish().filter(|code| code.subject.len() <= CODE_LEN_MAX)?;
-        Some(Program { seed, code, data, stack, registers, handler: handler | 1, end, ticks })
+        Some(Program { seed, code, data, stack, registers, handler: handler | 1, returns, end, ticks })
     }
 
     fn bytes(&mut self, len: usize) -> Vec<u8> {
@@ -172,6 +177,7 @@ impl Generator {
     fn supervisor_call(&mut self) {
         let number = self.random.below(256);
         self.asm.narrow(0xDF00 | number);
+        self.returns.push(self.asm.here());
     }
 
     /// Over some instructions, or not.

@@ -25,6 +25,8 @@ pub struct Job {
     pub end: u32,
     /// Whether interrupts come meanwhile.
     pub ticks: bool,
+    /// Where an instruction that enters or leaves a handler can lead.
+    pub beyond: Vec<u32>,
     base: u32,
     code: Vec<u8>,
 }
@@ -55,6 +57,7 @@ impl Job {
             registers: made.registers,
             end: made.end,
             ticks,
+            beyond: made.returns.into_iter().chain([made.handler & !1]).collect(),
             base: CODE,
             code: made.code.subject,
         })
@@ -66,7 +69,7 @@ impl Job {
     /// The application has no such function.
     pub fn compiled(name: &str, argument: u32, program: &Program) -> Result<Self> {
         let end = program.address("workload_end")?;
-        let mut registers: Registers = core::array::from_fn(|n| 0x1111_1111 * u32::try_from(n).unwrap_or(0));
+        let mut registers: Registers = core::array::from_fn(|n| 0x0111_1111 * u32::try_from(n).unwrap_or(0));
         registers[0] = argument;
         registers[13] = STACKS[0];
         registers[14] = end | 1;
@@ -81,6 +84,7 @@ impl Job {
             registers,
             end,
             ticks: false,
+            beyond: Vec::new(),
             base: FLASH,
             code: program.flash.clone(),
         })

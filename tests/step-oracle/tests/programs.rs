@@ -58,7 +58,8 @@ fn the_programs_of_a_run_contain_every_way_that_leaves_the_straight_line() {
     let mut missing: Vec<&str> = WAYS.iter().map(|way| way.0).collect();
     for seed in SEEDS {
         let code = generate(seed, false).code.subject;
-        let halves: Vec<u16> = code.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        let halves: Vec<u16> =
+            code.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
         let has = |way: &(&str, u16, u16, u16, u16)| {
             halves.windows(2).any(|pair| pair[0] & way.1 == way.2 && pair[1] & way.3 == way.4)
         };
