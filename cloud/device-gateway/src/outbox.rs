@@ -154,6 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn stop_order_of_a_developer_overtakes_chunks_and_offers_that_wait() {
+        let mut outbox = Outbox::default();
+        outbox.push_span(fetch(FETCH_LEN_MAX), vec![0; 8192]);
+        while outbox.push_update(ServerMessage::Ping(Ping { token: 1 })).is_ok() {}
+        outbox.push_debug(ToDebug::Frame(5, vec![9; 40])).expect("room");
+        outbox.push_control(ServerMessage::Ping(Ping { token: 7 })).expect("room");
+        let order = |message: &ServerMessage<'_>| match message {
+            ServerMessage::Ping(ping) => format!("ping {}", ping.token),
+            ServerMessage::DebugFrame(frame) => format!("debug {}", frame.bytes.len()),
+            _ => "other".into(),
+        };
+        let first: Vec<_> = (0..3).filter_map(|_| outbox.pop(order)).collect();
+        assert_eq!(first, ["ping 7", "debug 40", "ping 1"]);
+    }
+
+    #[test]
     fn device_that_does_not_read_fills_no_memory() {
         let mut outbox = Outbox::default();
         let pushed = (0..1000)

@@ -72,6 +72,10 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         outside: &mut impl Outside,
     ) {
         let Some(update) = self.engine.status().map(|status| status.manifest) else { return };
+        // An application that its developer holds cannot answer: what is staged waits until it runs, unless forced.
+        if self.debug.is_moving_it() && !self.policy.is_urgent() {
+            return;
+        }
         // The running bundle says how polite one has to be to its application.
         let longest_s = self.engine.policy().and_then(|policy| policy.postpone_max_s);
         let total_s = longest_s.unwrap_or(POSTPONE_TOTAL_S);

@@ -112,7 +112,7 @@ pub struct Hypervisor<'w, E> {
     pub(crate) wear_due: bool,
     pub(crate) stopped_at_ms: Option<u64>,
     trial: TrialWatch,
-    debug: Debug<'w>,
+    pub(crate) debug: Debug<'w>,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,

@@ -96,6 +96,11 @@ impl UpdatePolicy {
         if now_ms >= asked.deadline_ms { Moment::Apply } else { Moment::Wait }
     }
 
+    /// Whether the owner does not wait for the application's word.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.forced || self.ordered
+    }
+
     /// Until when the application may postpone at most, in milliseconds of monotonic time; `None` before it was asked.
     pub(crate) fn latest_ms(&self) -> Option<u64> {
         self.asked.map(|asked| asked.latest_ms)

@@ -257,7 +257,8 @@ impl<M: Memory> Stepper<'_, M> {
             let down = first & 0xFFD0 == 0xE910;
             let at = if down { base.wrapping_sub(4) } else { base.wrapping_add(len).wrapping_sub(4) };
             let writes_sp = rn == 13 && first & 0x20 != 0;
-            let sp = if writes_sp { base.wrapping_add(len) } else { sp };
+            let moved = if down { base.wrapping_sub(len) } else { base.wrapping_add(len) };
+            let sp = if writes_sp { moved } else { sp };
             return self.load_and_branch(at, sp);
         }
         if first & 0xFFF0 == 0xE8D0 && second & 0xFFE0 == 0xF000 {

@@ -44,6 +44,39 @@ fn another_developers_key_is_refused() {
     assert_eq!(refused, Some(Refused::OtherKey));
 }
 
+/// What the server knows: every public key, the manifest, the session, and all that ever passed.
+#[test]
+fn who_has_public_keys_alone_cannot_begin_a_session() {
+    let prologue =
+        [&b"bulkhead/debug/1"[..], &BINDING.device, &BINDING.manifest, &6_u32.to_be_bytes()].concat();
+    let forge = |public: [u8; 32], secret: [u8; 32]| {
+        let mut developer = bulkhead_link_session::key_pair(&secret);
+        developer.public = public;
+        let ephemeral = bulkhead_link_session::key_pair(&[0x55; 32]);
+        let mut noise = bulkhead_link_session::Noise::new(
+            clatter::handshakepattern::noise_ik(),
+            &prologue,
+            true,
+            Some(developer),
+            Some(ephemeral),
+            Some(public_key(&DEVICE)),
+            None,
+        )
+        .unwrap();
+        let mut first = [0; bulkhead_developer_seal::FIRST_LEN];
+        clatter::traits::Handshaker::write_message(&mut noise, &[], &mut first).unwrap();
+        answer(&KEYS, &BINDING, &first, |key| *key == public_key(&DEVELOPER)).err()
+    };
+    // The true pair is taken: the forger differs from the developer in nothing but the secret.
+    assert_eq!(forge(public_key(&DEVELOPER), DEVELOPER), None);
+    for secret in [[0x66; 32], public_key(&DEVELOPER), public_key(&DEVICE)] {
+        let forged = forge(public_key(&DEVELOPER), secret);
+        assert_eq!(forged, Some(Refused::Handshake), "a named key, and no secret to it");
+    }
+    let own = forge(public_key(&[0x66; 32]), [0x66; 32]);
+    assert_eq!(own, Some(Refused::OtherKey), "a key of its own, which nobody named");
+}
+
 #[test]
 fn a_handshake_for_another_device_manifest_or_session_is_refused() {
     let (first, _) = open(&DEVELOPER, &public_key(&DEVICE), &BINDING).unwrap();

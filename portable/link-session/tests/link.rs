@@ -330,6 +330,24 @@ fn control_overtakes_updates_and_updates_overtake_logs() {
 }
 
 #[test]
+fn what_a_debugger_is_told_overtakes_full_queues_of_updates_and_logs() {
+    let (mut device, mut server) = connected();
+    while device.send(&log(0, "a flood of words, again and again")).is_ok() {}
+    let fetch = Fetch { manifest: [1; 32], from: FetchFrom::Envelope, area: 0, offset: 0, len: 8192 };
+    while device.send(&DeviceMessage::Fetch(fetch)).is_ok() {}
+    let stop = DebugFrame { session: 3, bytes: (&[5; 500][..]).into() };
+    device.send(&DeviceMessage::DebugFrame(stop)).unwrap();
+    assert!(!device.has_room_for_debug(), "one message at a time: its developer sets the pace");
+    device.send(&DeviceMessage::CommandDone(CommandDone { id: 5, accepted: true })).unwrap();
+    let bytes = transmit(&mut device, 1042);
+    let messages = open(&mut server, &bytes);
+    assert!(messages[0].starts_with("Known(CommandDone("), "{}", messages[0]);
+    assert!(messages[1].starts_with("Known(DebugFrame("), "{}", messages[1]);
+    assert!(messages[2].starts_with("Known(Fetch("), "{}", messages[2]);
+    assert!(device.has_room_for_debug());
+}
+
+#[test]
 fn the_largest_report_fits_the_control_lane() {
     let (mut device, mut server) = connected();
     let text = "e".repeat(REASON_LEN_MAX);

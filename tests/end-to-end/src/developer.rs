@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::{DebugStreamEnd, OpenDebug, from_hex};
 use bulkhead_cloud_client::{Client, DebugRecord, DebugRecords};
 use bulkhead_debug_protocol::{
-    Answer, Event, MESSAGE_LEN_MAX, MessageType, MoreFollows, Operation, StopReason, Writer, message_type,
-    parse_event, parse_reply,
+    Answer, Event, MESSAGE_LEN_MAX, MessageType, MoreFollows, Operation, ReadMemory, StopReason, Writer,
+    message_type, parse_event, parse_reply,
 };
 use bulkhead_developer_seal::Binding;
 use bulkhead_developer_seal::developer::{Tunnel, open};
@@ -19,7 +19,20 @@ pub struct Developer {
     tunnel: Tunnel,
     sequence: u32,
     last: Vec<u8>,
-    stops: Vec<StopReason>,
+    stops: Vec<Stop>,
+}
+
+/// A stop as the device told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// Why.
+    pub reason: StopReason,
+    /// The program counter.
+    pub pc: u32,
+    /// r0 to r12, sp, lr, pc, xpsr.
+    pub core: [u32; 17],
+    /// The device's clock in microseconds.
+    pub time_us: u64,
 }
 
 impl Developer {
@@ -72,6 +85,36 @@ impl Developer {
         Ok(self.client.send_debug(self.session, &self.last)?)
     }
 
+    /// Sends a message that somebody in between changed.
+    ///
+    /// # Errors
+    /// The server refused.
+    pub fn send_changed(&mut self) -> Result<()> {
+        let mut sealed = self.tunnel.seal(b"whatever it was")?;
+        if let Some(byte) = sealed.first_mut() {
+            *byte ^= 1;
+        }
+        Ok(self.client.send_debug(self.session, &sealed)?)
+    }
+
+    /// A word of the application's memory.
+    ///
+    /// # Errors
+    /// The session ended, or the device refused.
+    pub fn word(&mut self, address: u32) -> Result<u32> {
+        self.send(&[Operation::ReadMemory(ReadMemory { address, len: 4, width: None })])?;
+        loop {
+            let message = self.receive()?;
+            let Ok(mut reply) = parse_reply(&message) else { continue };
+            return match reply.answers.next_pair::<Answer<'_>>() {
+                Ok(Some(Some(Answer::Memory(memory)))) => {
+                    Ok(u32::from_le_bytes(memory.bytes.try_into().context("not a word")?))
+                }
+                other => bail!("{address:#x} was not read: {other:?}"),
+            };
+        }
+    }
+
     /// Asks, and returns the answers, printed.
     ///
     /// # Errors
@@ -99,6 +142,14 @@ impl Developer {
     /// # Errors
     /// The session ended.
     pub fn stop(&mut self) -> Result<StopReason> {
+        self.stopped().map(|stop| stop.reason)
+    }
+
+    /// As [`Self::stop`], with where and when.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub fn stopped(&mut self) -> Result<Stop> {
         while self.stops.is_empty() {
             self.receive()?;
         }
@@ -110,7 +161,13 @@ impl Developer {
             Some(DebugRecord::Message(sealed)) => {
                 let message = self.tunnel.open(&sealed)?;
                 if let Ok(Some(Event::Stopped(stopped))) = parse_event(&message) {
-                    self.stops.push(stopped.reason);
+                    let [.., pc, _] = stopped.core.0;
+                    self.stops.push(Stop {
+                        reason: stopped.reason,
+                        pc,
+                        core: stopped.core.0,
+                        time_us: stopped.time_us,
+                    });
                 }
                 Ok(message)
             }

@@ -11,6 +11,7 @@ pub mod device;
 pub mod flash;
 pub mod fleet;
 pub mod folder;
+pub mod halted;
 pub mod meter;
 pub mod owner;
 pub mod programs;

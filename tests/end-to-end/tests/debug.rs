@@ -236,6 +236,19 @@ fn a_repeated_message_ends_the_session_and_the_application_runs() {
 }
 
 #[test]
+fn a_changed_message_ends_the_session_and_the_application_runs() {
+    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
+    let named = tool(&folder.path().join("named"));
+    let key = developer(&named);
+    let (fleet, device, _) = fleet(&[&key]);
+    let mut developer = Developer::open(&fleet.api, &device.id, &private_key(&named)).unwrap();
+    developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
+    developer.send_changed().unwrap();
+    assert_eq!(developer.end(), Some(DebugStreamEnd::Broken));
+    log_line(&fleet, &device, "the debugger is gone").unwrap();
+}
+
+#[test]
 fn a_bundle_without_debug_keys_is_debugged_by_nobody() {
     let (fleet, device, _) = fleet(&[]);
     developer(&fleet.tool);

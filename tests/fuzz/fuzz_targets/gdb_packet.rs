@@ -1,27 +1,62 @@
-//! Whatever a GDB sends is answered or refused, and nothing of it panics.
+//! Whatever a GDB sends is answered or refused, with the true agent behind the server, and nothing of it panics.
 #![no_main]
 
-use std::sync::mpsc;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Sender};
 
-use bulkhead_gdb_server::{Device, FromGdb, Packets, SendError, Session, ToDevice, frame};
+use bulkhead_fuzz::Debugged;
+use bulkhead_gdb_server::{Arrived, Device, FromGdb, Packets, Reaction, SendError, Session, ToDevice, frame};
 
-/// A device that is gone: packets that need it end the session.
-struct Gone;
+/// A device in this process. Its application stops as soon as it runs.
+struct InProcess {
+    debugged: Rc<RefCell<Debugged>>,
+    to_loop: Sender<Arrived>,
+    stop: u8,
+}
 
-impl ToDevice for Gone {
-    fn send(&mut self, _: &[u8]) -> Result<(), SendError> {
-        Err(SendError("gone".into()))
+impl ToDevice for InProcess {
+    fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let mut debugged = self.debugged.borrow_mut();
+        let mut said = debugged.ask(message);
+        for _ in 0..4 {
+            self.stop = self.stop.wrapping_add(2);
+            let stop = self.stop;
+            said.extend(debugged.stop(stop));
+        }
+        for message in said {
+            let _ = self.to_loop.send(Arrived::Device(message));
+        }
+        // Where the application still runs nothing more comes: a server that waits is told at once.
+        if debugged.application.running {
+            let _ = self.to_loop.send(Arrived::DeviceGone("it runs".into()));
+        }
+        Ok(())
     }
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let (_sender, arrived) = mpsc::channel();
-    let mut session = Session::new(Device::new(Box::new(Gone)), arrived);
-    // Once as raw bytes, once as the content of a packet that is whole.
+    let (to_loop, arrived) = mpsc::channel();
+    let debugged = Rc::new(RefCell::new(Debugged::new(bytes)));
+    let device = InProcess { debugged: Rc::clone(&debugged), to_loop, stop: bytes.len() as u8 };
+    let mut session = Session::new(Device::new(Box::new(device)), arrived);
+    if session.attach(None).is_err() {
+        return;
+    }
+    // Once as raw bytes, once as the content of packets that are whole, one a line.
+    let whole: Vec<u8> = bytes.split(|byte| *byte == b'\n').flat_map(frame).collect();
     let mut packets = Packets::default();
-    for byte in bytes.iter().chain(&frame(bytes)) {
+    for byte in bytes.iter().chain(&whole) {
         if let Some(FromGdb::Packet(packet)) = packets.push(*byte) {
-            let _ = session.answer(&packet);
+            match session.answer(&packet) {
+                Ok(Reaction::Answer(_)) => {}
+                Ok(Reaction::Runs) => {
+                    if session.settle().is_err() {
+                        return;
+                    }
+                }
+                Ok(Reaction::Leaves(_)) | Err(_) => return,
+            }
         }
     }
 });

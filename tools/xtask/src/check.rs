@@ -14,8 +14,13 @@ use crate::{apps, image, process, requirements, tidy};
 const BOARD: &str = "mps2-an505";
 
 /// Suites with a step of their own: they are slow, or need images and QEMU.
-const OWN_STEP: &[&str] =
-    &["bulkhead-power-cut", "bulkhead-update-model", "bulkhead-world-isolation", "bulkhead-end-to-end"];
+const OWN_STEP: &[&str] = &[
+    "bulkhead-power-cut",
+    "bulkhead-update-model",
+    "bulkhead-world-isolation",
+    "bulkhead-end-to-end",
+    "bulkhead-step-oracle",
+];
 
 /// Tests counted over all steps.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -50,6 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     step("server and tool", || product(workspace))?;
     step("isolation of the worlds, in QEMU", || suite(workspace, "bulkhead-world-isolation", &mut tally))?;
     step("end to end, in QEMU", || suite(workspace, "bulkhead-end-to-end", &mut tally))?;
+    step("step oracle, in QEMU", || suite(workspace, "bulkhead-step-oracle", &mut tally))?;
     step("generated files unchanged", || {
         if tree(workspace) != before {
             bail!(

@@ -44,6 +44,9 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   power-cut [--states N] [--seed S]
                                 recover a device from every power cut until N states (1000000) were seen;
                                 fewer are a sample. --replay ID [--bug NAME] tells the story of one run
+  step-oracle [--programs N] [--bench N] [--seed S]
+                                step programs twice, by QEMU and by the product: the traces must be equal
+  halted [SECONDS]              hold an application (600 s) and look what goes on meanwhile
   soak update [--kills N]       cut the power N times (50) at random moments of an update
   fuzz [--seconds N]            every fuzz target for N seconds (60); needs a nightly compiler
 ";
@@ -86,6 +89,14 @@ fn run(arguments: &[String]) -> Result<()> {
         ["bench", name] => bench::run(&workspace, name),
         ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
         ["power-cut", rest @ ..] => power_cut::run(&workspace, rest),
+        ["step-oracle", rest @ ..] => {
+            system::prepare(&workspace)?;
+            system::run_package(&workspace, "bulkhead-step-oracle", "step-oracle", rest)
+        }
+        ["halted", rest @ ..] => {
+            system::prepare(&workspace)?;
+            system::run(&workspace, "halted", rest)
+        }
         ["soak", "update", rest @ ..] => soak(&workspace, number(rest, "--kills", SOAK_KILLS)?),
         ["fuzz", rest @ ..] => fuzz::run(&workspace, number(rest, "--seconds", FUZZ_SECONDS)?),
         _ => bail!("no such command: `{}`; `cargo xtask help` lists them", words.join(" ")),

@@ -16,7 +16,20 @@ pub(crate) const BOARD: &str = "mps2-an505";
 /// # Errors
 /// The program could not be built, or ended with a failure.
 pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Result<()> {
-    run_program(workspace, &["--package", "bulkhead-end-to-end", "--bin", name], arguments)
+    run_package(workspace, "bulkhead-end-to-end", name, arguments)
+}
+
+/// As [`run`], for a program of another package.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_package(
+    workspace: &Workspace,
+    package: &str,
+    name: &str,
+    arguments: &[&str],
+) -> Result<()> {
+    run_program(workspace, &["--package", package, "--bin", name], arguments)
 }
 
 /// Compares patches: every known pair of images, or the one named in `arguments`.

@@ -57,6 +57,9 @@ pub(crate) enum Said {
     Unavailable,
     Acknowledge,
     Command(Command),
+    DebugOpen(u32, Vec<u8>),
+    DebugFrame(u32, Vec<u8>),
+    DebugClose(u32),
     Closed(Closed),
     Other,
     /// The connection ended without a word.
@@ -295,6 +298,13 @@ fn owned(event: Event<'_>) -> Said {
         Event::Message(ServerMessage::Command(command)) => Said::Command(command),
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
         Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
+        Event::Message(ServerMessage::DebugOpen(frame)) => {
+            Said::DebugOpen(frame.session, frame.bytes.to_vec())
+        }
+        Event::Message(ServerMessage::DebugFrame(frame)) => {
+            Said::DebugFrame(frame.session, frame.bytes.to_vec())
+        }
+        Event::Message(ServerMessage::DebugClose(close)) => Said::DebugClose(close.session),
         Event::Message(ServerMessage::Chunk(chunk)) => Said::Chunk {
             from: chunk.from,
             area: chunk.area,

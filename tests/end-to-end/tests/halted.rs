@@ -1,0 +1,18 @@
+//! A held application stands still, and everything else goes on.
+
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
+
+use std::time::Duration;
+
+use bulkhead_end_to_end::halted::hold;
+
+/// What fits here. `cargo xtask halted` holds it for ten minutes.
+const SECONDS: u64 = 20;
+
+#[test]
+fn a_held_application_takes_no_tick_and_its_device_stays_online_and_stages_an_update() {
+    let held = hold(SECONDS).unwrap();
+    println!("{held:?}");
+    assert_eq!(held.ticks, 0);
+    assert!(held.held >= Duration::from_secs(SECONDS - 2), "{held:?}");
+}
