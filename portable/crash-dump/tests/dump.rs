@@ -102,7 +102,7 @@ fn awkward_memory(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let mut next = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize
+        usize::try_from(state >> 33).unwrap()
     };
     let mut bytes = Vec::new();
     while bytes.len() < len {
@@ -144,7 +144,7 @@ fn what_the_device_wrote_is_what_each_named_developer_reads() {
 #[test]
 fn memory_of_any_shape_comes_back_word_for_word() {
     for seed in 0..40 {
-        let memory = awkward_memory(4 * (1 + (seed as usize * 977) % 9000), seed);
+        let memory = awkward_memory(4 * (1 + (usize::try_from(seed).unwrap() * 977) % 9000), seed);
         let mut maker = Maker::new(&[ALICE]);
         maker.memory(0x2820_0000, &memory);
         maker.memory(0x2830_0000, &memory[..4]);

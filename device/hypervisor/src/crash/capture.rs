@@ -113,6 +113,11 @@ impl Job {
         self.slot
     }
 
+    /// Forgets the content key: from here on only the developers have it.
+    pub(crate) fn wipe(&mut self) {
+        self.content_key.fill(0);
+    }
+
     pub(crate) const fn begun_ms(&self) -> u64 {
         self.begun_ms
     }

@@ -219,6 +219,7 @@ impl<'w> Crash<'w> {
                 Told::Failed
             }
         };
+        running.wipe();
         *job = None;
         writer.clear();
         self.told = Some(told);

@@ -147,7 +147,8 @@ impl Bench {
         let mut dump = vec![0; waiting.len as usize];
         let mut at = 0;
         while at < dump.len() {
-            at += crash.ring.read_dump(&mut self.flash, waiting.slot, at as u32, &mut dump[at..]).unwrap();
+            let offset = u32::try_from(at).unwrap();
+            at += crash.ring.read_dump(&mut self.flash, waiting.slot, offset, &mut dump[at..]).unwrap();
         }
         crash.ring.take(&mut self.flash, waiting.slot);
         Some(open(&dump, &ALICE).unwrap())
@@ -156,7 +157,7 @@ impl Bench {
 
 fn scene(now_ms: u64, memory: Option<CrashMemory>) -> Scene {
     let mut registers = RegisterFile::default();
-    registers.core = Words(core::array::from_fn(|n| n as u32));
+    registers.core = Words(core::array::from_fn(|n| u32::try_from(n).unwrap()));
     registers.core.0[13] = RAM + RAM_LEN - 128;
     registers.system.0[0] = RAM + RAM_LEN - 128;
     let status = FaultStatus { cfsr: 0, sfsr: 8 };
@@ -173,7 +174,7 @@ fn scene(now_ms: u64, memory: Option<CrashMemory>) -> Scene {
         manifest: [7; 32],
         registers: Some(registers),
         vectors: 0x8000_0000,
-        code: Some((FlashAddress(4096), CODE.len() as u32)),
+        code: Some((FlashAddress(4096), u32::try_from(CODE.len()).unwrap())),
         code_address: 0x8000_0000,
         keys: DebugKeys::new(&[public_key(&ALICE)]).unwrap(),
         memory,
@@ -335,7 +336,8 @@ fn a_power_cut_anywhere_in_a_capture_leaves_a_beginning_that_opens() {
         let mut dump = vec![0; waiting.len as usize];
         let mut at = 0;
         while at < dump.len() {
-            at += crash.ring.read_dump(&mut bench.flash, waiting.slot, at as u32, &mut dump[at..]).unwrap();
+            let offset = u32::try_from(at).unwrap();
+            at += crash.ring.read_dump(&mut bench.flash, waiting.slot, offset, &mut dump[at..]).unwrap();
         }
         match open(&dump, &ALICE) {
             Ok(opened) => {
