@@ -114,7 +114,7 @@ struct parcel {
     uint32_t stamp;
 };
 
-static volatile uint32_t diary[16];
+static volatile uint32_t diary[4096];
 
 __attribute__((noinline)) static uint32_t weigh(const volatile uint32_t *letter, uint32_t pages)
 {

@@ -160,6 +160,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         let mut ledger = Ledger::read(memory.die, facts.ledger);
         let journal_len = engine.layout().die_journal.length;
         ledger.wear.journal_pages = journal_len.checked_div(facts.flash_speeds.die_page_bytes).unwrap_or(0);
+        let debug = Debug::new(settings.private_key, debug);
+        let crash = Crash::new((settings.private_key, debug.device()), crash, memory.external, facts.crashes);
         Ok(Self {
             facts,
             network,
@@ -172,8 +174,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             wear_due: false,
             stopped_at_ms: None,
             trial: TrialWatch::default(),
-            debug: Debug::new(settings.private_key, debug),
-            crash: Crash::new(settings.private_key, crash, memory.external, facts.crashes),
+            debug,
+            crash,
             crash_ordered_ms: None,
             on_trial: false,
             welcomed: false,

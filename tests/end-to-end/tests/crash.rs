@@ -123,6 +123,7 @@ fn a_crash_of_the_hostile_application_opens_in_gdb_and_the_server_cannot_read_it
     let path = file.to_string_lossy().into_owned();
     fleet.tool.run(&["crash", "pull", &id, "--sealed", "-o", &path]).unwrap();
     assert!(fleet.tool.run(&["crash", "show", &path, "--elf", &elf]).unwrap().contains("in weigh at"));
+    assert!(sealed.len() > 16 * 1024, "{} bytes", sealed.len());
     std::fs::write(&file, &sealed[..sealed.len() - 1024]).unwrap();
     assert!(fleet.tool.run(&["crash", "show", &path]).unwrap().contains("incomplete"));
     let mut changed = sealed.clone();
@@ -155,7 +156,7 @@ fn every_way_to_fall_leaves_a_dump_and_a_hung_handler_unwinds_to_what_it_interru
             'f' => &["by the link register alone", "in main at"],
             'l' => &["in software0_handler at", "interrupted by the frame above", "in main at"],
             'n' => &["in main at"],
-            _ => &["StackOverflow"],
+            _ => &["StackOverflow", "are lost", "in recurse at", "a guess"],
         };
         for wanted in wanted {
             assert!(shown.contains(wanted), "{crime}: `{wanted}` in:\n{shown}");
@@ -173,6 +174,7 @@ fn every_way_to_fall_leaves_a_dump_and_a_hung_handler_unwinds_to_what_it_interru
 #[test]
 fn without_a_debug_key_nothing_of_the_application_is_kept() {
     let (fleet, mut device) = crashing(&[]);
+    let before = dumps(&device);
     fleet.commit_crime(&mut device, CRIME_WITH_A_HISTORY, FaultKind::SecureAccess).unwrap();
     let refused = fleet.tool.refused(&["crash", "take", &device.id]).unwrap();
     assert_eq!(refused.code, DEVICE_DECLINED, "{}", refused.text);
@@ -184,8 +186,7 @@ fn without_a_debug_key_nothing_of_the_application_is_kept() {
         })
         .unwrap();
     assert_eq!(newest(&fleet, &device).unwrap(), 0);
-    let dumps = dumps(&device);
-    assert!(dumps.iter().all(|byte| *byte == 0xFF), "the flash for dumps was never written to");
+    assert!(dumps(&device) == before, "the flash for dumps was written to");
 }
 
 #[test]
@@ -215,13 +216,13 @@ fn dumps(device: &Device) -> Vec<u8> {
     memory[usize::try_from(DUMPS_AT).unwrap()..][..1 << 20].to_vec()
 }
 
-/// Waits until the flash for dumps is being written to.
+/// Waits until the first slot holds the record of a dump.
 fn wait_for_capture(device: &Device) {
     use std::os::unix::fs::FileExt as _;
     let memory = std::fs::File::open(&device.memory).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut magic = [0xFF; 4];
-    while magic == [0xFF; 4] {
+    let mut magic = [0; 4];
+    while magic != *b"BCH1" {
         assert!(Instant::now() < deadline, "no dump is written: {}", device.console_tail());
         memory.read_exact_at(&mut magic, DUMPS_AT).unwrap();
     }
@@ -232,7 +233,7 @@ fn power_that_fails_during_a_capture_leaves_what_was_captured() {
     let (fleet, mut device) = debuggable(&["--crash-memory", "all"]);
     device.type_to_application(CRIME_WITH_A_HISTORY).unwrap();
     wait_for_capture(&device);
-    std::thread::sleep(Duration::from_millis(30));
+    std::thread::sleep(Duration::from_millis(15));
     device.cut_power();
     fleet.power_on(&mut device).unwrap();
     let crash = wait_crash(&fleet, &device, 0).unwrap();
@@ -258,8 +259,8 @@ fn an_upload_goes_on_where_the_link_or_the_power_broke() {
         device
     });
     let meter = meter.unwrap();
-    // Some RAM that does not compress would make the dump longer; a few blocks are enough to be cut in.
-    meter.cut_after(2_500);
+    // Within the dump of some seventeen blocks, however much else is said.
+    meter.cut_after(9_000);
     device.type_to_application(CRIME_WITH_A_HISTORY).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while meter.cut_is_due() {

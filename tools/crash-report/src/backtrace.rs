@@ -63,8 +63,20 @@ pub fn backtrace(dump: &Dump, program: &Program) -> Vec<Frame> {
     for (place, value) in registers.iter_mut().zip(core) {
         *place = Some(value);
     }
+    if frame_is_missing(&core) {
+        STACKED.iter().for_each(|register| registers[*register] = None);
+    }
     walk.run(registers);
     walk.frames
+}
+
+/// Registers that the processor pushes when an exception is taken.
+const STACKED: [usize; 7] = [0, 1, 2, 3, 12, LR, PC];
+
+/// Whether the stack was where the processor could not push the registers of the fault, so that they are lost.
+pub fn frame_is_missing(core: &[u32; 17]) -> bool {
+    // The Thumb bit is set in every frame that was pushed.
+    core[16] == 0 && core[PC] == 0
 }
 
 struct Walk<'p> {
@@ -78,6 +90,9 @@ struct Walk<'p> {
 impl Walk<'_> {
     fn run(&mut self, mut registers: Registers) {
         let mut found = Found::Registers;
+        if registers[PC].is_none() {
+            return self.guess(registers[SP]);
+        }
         while let Some(pc) = registers[PC].filter(|_| self.number < FRAMES_MAX) {
             if pc == START {
                 return;
@@ -134,7 +149,7 @@ impl Walk<'_> {
     fn guess(&mut self, sp: Option<u32>) {
         let Some(sp) = sp else { return };
         let words =
-            (0..SCAN_WORDS_MAX).map_while(|index| self.memory.word((sp & !3).wrapping_add(4 * index)));
+            (0..SCAN_WORDS_MAX).filter_map(|index| self.memory.word((sp & !3).wrapping_add(4 * index)));
         let guesses: Vec<u32> =
             words.filter(|word| self.program.may_return_to(*word)).take(GUESSES_MAX).collect();
         for word in guesses {

@@ -11,7 +11,7 @@ mod faults;
 mod memory;
 mod program;
 
-pub use backtrace::{Found, Frame, backtrace};
+pub use backtrace::{Found, Frame, backtrace, frame_is_missing};
 pub use core_file::core_file;
 pub use faults::{fault_words, signal};
 pub use memory::Memory;

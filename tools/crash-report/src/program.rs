@@ -5,8 +5,8 @@ use std::rc::Rc;
 use addr2line::Context;
 use bulkhead_crash_dump::{CodeMark, code_crc};
 use gimli::{
-    BaseAddresses, CfaRule, DebugFrame, EndianRcSlice, LittleEndian, Register, RegisterRule, Section as _, UnwindContext,
-    UnwindSection as _,
+    BaseAddresses, CfaRule, DebugFrame, EndianRcSlice, LittleEndian, Register, RegisterRule, Section as _,
+    UnwindContext, UnwindSection as _,
 };
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile32, ProgramHeader as _};
@@ -127,6 +127,10 @@ impl Program {
     /// Where `address` is in the source, the innermost inlined function first.
     pub(crate) fn places(&self, address: u32) -> Vec<Place> {
         let mut places = Vec::new();
+        // What the linker left out lies at address 0 for the debug information.
+        if self.half(address & !1).is_none() {
+            return places;
+        }
         let found = self.context.find_frames(u64::from(address)).skip_all_loads();
         if let Ok(mut frames) = found {
             while let Ok(Some(frame)) = frames.next() {
@@ -175,6 +179,7 @@ impl Program {
 
     /// What is known of the frame in which `address` is executed.
     pub(crate) fn row(&self, address: u32) -> Option<Row> {
+        self.half(address & !1)?;
         let bases = BaseAddresses::default();
         let mut context = UnwindContext::new();
         let entry =

@@ -191,8 +191,10 @@ impl Job {
         let running = self.core.map_or(0, |core| core[13]);
         for (index, pointer) in [running, system[0], system[1]].into_iter().enumerate() {
             let known = index > 0 && pointer == running;
+            // A stack that overflowed points below its memory: what it wrote last lies at the start of that.
             let home = ram().find(|region| {
-                pointer.checked_sub(region.address).is_some_and(|offset| offset <= region.len)
+                pointer.saturating_add(STACK_LEN) > region.address
+                    && pointer <= region.address.saturating_add(region.len)
             });
             if let Some(region) = home.filter(|_| !known) {
                 let end = region.address.saturating_add(region.len);

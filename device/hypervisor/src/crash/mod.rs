@@ -13,7 +13,6 @@ use bulkhead_bundle_format::{CrashMemory, DebugKeys};
 use bulkhead_crash_dump::Writer;
 use bulkhead_debug_agent::DebugTarget;
 use bulkhead_debug_protocol::RegisterFile;
-use bulkhead_device_identity::{device_id, public_key};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_link_protocol::{CrashDone, CrashWanted};
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
@@ -120,16 +119,17 @@ pub(crate) struct Crash<'w> {
 }
 
 impl<'w> Crash<'w> {
-    /// Reads what flash holds. `private` is the device's static key, `part` the part of external flash for dumps.
+    /// Reads what flash holds. `private` is the static key of `device`, `part` the part of external flash for dumps.
+    #[inline(never)]
     pub(crate) fn new<X: NorFlash>(
-        private: [u8; 32],
+        (private, device): ([u8; 32], [u8; 16]),
         storage: &'w mut CrashStorage,
         flash: &mut X,
         part: (FlashAddress, u32),
     ) -> Self {
         Self {
             private,
-            device: *device_id(&public_key(&private)).as_bytes(),
+            device,
             storage,
             ring: Ring::read(flash, part),
             upload: Upload::default(),

@@ -62,6 +62,7 @@ pub(crate) struct Waiting {
 
 impl Ring {
     /// Reads the part at `first`, `length` bytes long.
+    #[inline(never)]
     pub(crate) fn read(flash: &mut impl NorFlash, (first, length): (FlashAddress, u32)) -> Self {
         let erase_size = flash.geometry().erase_size.max(1);
         let slot_len = length / 8 / erase_size * erase_size;

@@ -11,6 +11,7 @@ use bulkhead_crash_dump::EndMark;
 use bulkhead_crash_dump::developer::{Dump, End, open};
 use bulkhead_debug_agent::{AccessRefused, Interrupts, Memory, Width};
 use bulkhead_debug_protocol::{Region, RegionKind, Register, Words};
+use bulkhead_device_identity::{device_id, public_key};
 use bulkhead_flash_simulator::{Cut, Moment, Power, SimulatedFlash};
 use bulkhead_link_protocol::FaultKind;
 
@@ -121,7 +122,7 @@ impl Bench {
     }
 
     fn crash<'s>(&mut self, storage: &'s mut CrashStorage) -> Crash<'s> {
-        Crash::new(DEVICE, storage, &mut self.flash, PART)
+        Crash::new((DEVICE, *device_id(&public_key(&DEVICE)).as_bytes()), storage, &mut self.flash, PART)
     }
 
     /// Polls until the dump is made; what was told of it.

@@ -8,7 +8,9 @@ use bulkhead_cloud_api::{
 };
 use bulkhead_crash_dump::developer::{Dump, DumpError, End, header, open};
 use bulkhead_crash_dump::{EndMark, Header, REASON_ORDERED};
-use bulkhead_crash_report::{Found, Frame, Match, Program, backtrace, core_file, fault_words};
+use bulkhead_crash_report::{
+    Found, Frame, Match, Program, backtrace, core_file, fault_words, frame_is_missing,
+};
 use serde_json::json;
 
 use super::Session;
@@ -267,7 +269,15 @@ fn lines(session: &Session<'_>, dump: &Dump, frames: Option<&[Frame]>) -> Vec<St
         line("note", words);
     }
     match &dump.core {
-        Some(core) => lines.extend(register_lines(core)),
+        Some(core) => {
+            lines.extend(register_lines(core));
+            if frame_is_missing(core) {
+                lines.push(
+                    "r0 to r3, r12, lr, pc and xpsr are lost: the stack was where nothing can be pushed"
+                        .into(),
+                );
+            }
+        }
         None => lines.push("no registers: the application stood inside a system call".into()),
     }
     match frames {
