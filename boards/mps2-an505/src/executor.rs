@@ -7,8 +7,8 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor,
-    LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
+    CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health,
+    Hypervisor, LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
@@ -147,7 +147,15 @@ pub(crate) fn start() {
     let mut memory = Memory { die: &mut die, external: &mut external };
     let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
     let link = (settings, storage);
-    match Hypervisor::start(facts, network, link, (debug_storage(), CRASH.take()), engine, &mut memory, &mut entropy) {
+    match Hypervisor::start(
+        facts,
+        network,
+        link,
+        (debug_storage(), CRASH.take()),
+        engine,
+        &mut memory,
+        &mut entropy,
+    ) {
         Ok(hypervisor) => {
             let target = Target::new(breakpoints);
             MACHINE.set(|| Machine { hypervisor, die, external, entropy, target });

@@ -12,8 +12,8 @@ use crate::handshake::{Handshake, HandshakeDone, HandshakeJob, LinkKeys, Outcome
 use crate::keepalive::Keepalive;
 use crate::lane_queue::LaneQueue;
 use crate::{
-    CONTROL_QUEUE_LEN, CRASH_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN,
-    PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
+    CONTROL_QUEUE_LEN, CRASH_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS,
+    HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
 };
 
 /// Shortest ciphertext of a frame: lane, kind and tag.
