@@ -113,6 +113,33 @@ static void stack_into(uint32_t address)
     __asm volatile("msr msp, %0\n1: b 1b" : : "r"(address));
 }
 
+/* A fault with a history, for whoever opens the crash: calls, a local, and words that only RAM holds. */
+struct parcel {
+    uint32_t pages;
+    uint32_t stamp;
+};
+
+static volatile uint32_t diary[4096];
+
+__attribute__((noinline)) static uint32_t weigh(const volatile uint32_t *letter, uint32_t pages)
+{
+    uint32_t weight = 0;
+    for (uint32_t page = 0; page < pages; page++) {
+        weight += letter[page];
+    }
+    return weight;
+}
+
+__attribute__((noinline)) static uint32_t post(uint32_t pages)
+{
+    volatile struct parcel parcel = {.pages = pages, .stamp = 0x5EA1u};
+    for (uint32_t i = 0; i < sizeof diary / sizeof *diary; i++) {
+        diary[i] = (i + 1u) * 0x9E3779B1u ^ 0xA5A5A5A5u;
+    }
+    uint32_t weight = weigh((const volatile uint32_t *)SECURE_MEMORY, parcel.pages);
+    return weight + parcel.stamp;
+}
+
 static void verdict(int refused)
 {
     bh_console_write(refused ? "refused\n" : "ESCAPED\n");
@@ -283,6 +310,7 @@ static void commit(int crime)
     case 'x': forge(FORGE, EXC_RETURN_SECURE_THREAD); break;
     case 'y': branch_to(FNC_RETURN); break;
     case 'z': MPU_CTRL = 3u; break; /* A memory protection unit without regions: nothing is allowed. */
+    case '*': sink = post(41) + sink; break;
     case 'A': wild_pointers(); return;
     case 'B': look_at_leftovers(); return;
     case 'C': ask_for_reset(); return;

@@ -7,8 +7,8 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health, Hypervisor,
-    LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
+    CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health,
+    Hypervisor, LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
@@ -43,6 +43,7 @@ static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
 static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static DEBUG: StaticCell<DebugStorage> = StaticCell::new();
+static CRASH: ConstStaticCell<CrashStorage> = ConstStaticCell::new(CrashStorage::new());
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
 static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
@@ -129,6 +130,8 @@ pub(crate) fn start() {
             external_sector_bytes: board::EXTERNAL_SECTOR_BYTES,
         },
         ledger: FlashAddress(board::DIE_LEDGER.0),
+        crashes: (FlashAddress(board::EXTERNAL_CRASHES.0), board::EXTERNAL_CRASHES.1),
+        die_address: board::DIE_BASE.wrapping_add(board::DIE_APPLICATION.0),
     };
     let settings = LinkSettings {
         private_key: identity.device_private_key,
@@ -144,7 +147,15 @@ pub(crate) fn start() {
     let mut memory = Memory { die: &mut die, external: &mut external };
     let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
     let link = (settings, storage);
-    match Hypervisor::start(facts, network, link, debug_storage(), engine, &mut memory, &mut entropy) {
+    match Hypervisor::start(
+        facts,
+        network,
+        link,
+        (debug_storage(), CRASH.take()),
+        engine,
+        &mut memory,
+        &mut entropy,
+    ) {
         Ok(hypervisor) => {
             let target = Target::new(breakpoints);
             MACHINE.set(|| Machine { hypervisor, die, external, entropy, target });

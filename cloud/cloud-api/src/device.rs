@@ -456,6 +456,8 @@ pub enum DeviceCommand {
     CancelUpdate,
     /// Take a new version that is on trial back.
     RevertUpdate,
+    /// Make a crash dump of the application as it runs.
+    TakeCrash,
 }
 
 /// Body that sends a command.

@@ -5,6 +5,7 @@
 //! that they do not know.
 #![forbid(unsafe_code)]
 
+mod crash;
 mod debug;
 mod device;
 mod fleet;
@@ -14,6 +15,7 @@ mod problem;
 mod time;
 mod token;
 
+pub use crash::*;
 pub use debug::*;
 pub use device::*;
 pub use fleet::*;

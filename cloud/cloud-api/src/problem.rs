@@ -48,6 +48,7 @@ codes! {
     NotFound = "not-found", 404, "There is nothing of that name.";
     DeviceNotFound = "device-not-found", 404, "There is no such device.";
     BundleNotFound = "bundle-not-found", 404, "There is no such bundle.";
+    CrashNotFound = "crash-not-found", 404, "There is no such crash dump.";
     AmbiguousName = "ambiguous-name", 409, "The name fits more than one thing.";
     NameTaken = "name-taken", 409, "The name is in use.";
     MethodNotAllowed = "method-not-allowed", 405, "The path does not know this method.";

@@ -49,6 +49,8 @@ const RECONNECT_IN_S: u32 = 5;
 const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 /// Days for which logs and events are kept.
 const KEPT_DAYS: i64 = 30;
+/// Days for which crash dumps are kept.
+const CRASHES_KEPT_DAYS: i64 = 180;
 /// Most log records that are kept, all devices together.
 const LOG_RECORDS_MAX: u32 = 5_000_000;
 
@@ -257,6 +259,12 @@ async fn prune(store: Store) {
             Ok(0) => {}
             Ok(row_count) => tracing::info!(row_count, "old logs and events were deleted"),
             Err(error) => tracing::error!(%error, "old logs and events could not be deleted"),
+        }
+        let before = Timestamp::now().plus_seconds(-CRASHES_KEPT_DAYS * 86_400);
+        match store.prune_crashes(before).await {
+            Ok(0) => {}
+            Ok(dump_count) => tracing::info!(dump_count, "old crash dumps were deleted"),
+            Err(error) => tracing::error!(%error, "old crash dumps could not be deleted"),
         }
     }
 }

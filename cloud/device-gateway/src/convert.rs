@@ -129,6 +129,7 @@ pub(crate) fn command(command: api::DeviceCommand) -> link::CommandKind {
         api::DeviceCommand::RestartDevice => link::CommandKind::RestartDevice,
         api::DeviceCommand::CancelUpdate => link::CommandKind::CancelUpdate,
         api::DeviceCommand::RevertUpdate => link::CommandKind::RevertUpdate,
+        api::DeviceCommand::TakeCrash => link::CommandKind::TakeCrash,
     }
 }
 

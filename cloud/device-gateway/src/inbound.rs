@@ -58,6 +58,8 @@ impl Link {
                 self.log(&log);
                 Ok(())
             }
+            DeviceMessage::CrashOffer(offer) => self.crash_offered(offer).await,
+            DeviceMessage::CrashPiece(piece) => self.crash_piece(&piece).await,
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod accept;
 mod convert;
+mod crash;
 mod debug;
 mod directory;
 mod inbound;

@@ -117,6 +117,8 @@ pub(crate) struct Link {
     /// Bytes handed to the device for its update that are not yet written to the store.
     pub(crate) bytes_sent: u64,
     pub(crate) debug: Option<Relay>,
+    /// The crash dump that the device is sending.
+    pub(crate) crash: Option<crate::crash::Incoming>,
     commands: HashMap<u32, oneshot::Sender<bool>>,
     next_command: u32,
     ending: Option<&'static str>,
@@ -167,6 +169,7 @@ pub(crate) async fn run(
         patches: None,
         bytes_sent: 0,
         debug: None,
+        crash: None,
         commands: HashMap::new(),
         next_command: 1,
         ending: None,

@@ -10,6 +10,7 @@
 mod audit;
 mod bundles;
 mod claims;
+mod crashes;
 mod devices;
 mod error;
 mod events;
@@ -33,6 +34,7 @@ use tokio::sync::{Mutex, broadcast};
 pub use audit::AuditBroken;
 pub use bundles::{BundleObjects, ObjectSpan};
 pub use claims::ClaimOutcome;
+pub use crashes::{CRASHES_PER_DAY_MAX, CRASHES_PER_DEVICE_MAX, CrashStanding};
 pub use devices::{Admission, ChangeOutcome, DeviceFilter, NewDevice};
 pub use error::StoreError;
 pub use logs::{LogFilter, NewLog};

@@ -99,6 +99,11 @@ impl<'w> Debug<'w> {
         }
     }
 
+    /// The 16 bytes of the device's id.
+    pub(crate) const fn device(&self) -> [u8; 16] {
+        self.device
+    }
+
     /// Whether the next slice should follow soon.
     pub(crate) fn is_busy(&self) -> bool {
         self.storage.session.is_some() || self.storage.opening.is_some() || self.closed.is_some()

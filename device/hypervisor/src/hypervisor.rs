@@ -14,6 +14,7 @@ use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, 
 
 use crate::application::{Application, Due, FaultStatus, Health, Offence};
 use crate::calls::MailboxAccess;
+use crate::crash::{Crash, CrashStorage};
 use crate::debug::{Debug, DebugStorage};
 use crate::downtime::FlashSpeeds;
 use crate::ledger::Ledger;
@@ -23,6 +24,7 @@ use crate::trial_watch::TrialWatch;
 use crate::update_policy::UpdatePolicy;
 
 mod connection;
+mod crashing;
 mod debugging;
 mod reports;
 mod updating;
@@ -51,6 +53,10 @@ pub struct Facts {
     pub flash_speeds: FlashSpeeds,
     /// First of two erase blocks of the die for what is counted.
     pub ledger: FlashAddress,
+    /// Part of external flash for crash dumps: first address and length in bytes.
+    pub crashes: (FlashAddress, u32),
+    /// Where the die's application part lies for the application.
+    pub die_address: u32,
 }
 
 /// The facts of one moment.
@@ -113,6 +119,8 @@ pub struct Hypervisor<'w, E> {
     pub(crate) stopped_at_ms: Option<u64>,
     trial: TrialWatch,
     pub(crate) debug: Debug<'w>,
+    crash: Crash<'w>,
+    crash_ordered_ms: Option<u64>,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,
@@ -143,7 +151,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         facts: Facts,
         network: Option<NetworkStack<E>>,
         (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
-        debug: &'w mut DebugStorage,
+        (debug, crash): (&'w mut DebugStorage, &'w mut CrashStorage),
         mut engine: Engine<'w>,
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
@@ -152,6 +160,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         let mut ledger = Ledger::read(memory.die, facts.ledger);
         let journal_len = engine.layout().die_journal.length;
         ledger.wear.journal_pages = journal_len.checked_div(facts.flash_speeds.die_page_bytes).unwrap_or(0);
+        let debug = Debug::new(settings.private_key, debug);
+        let crash = Crash::new((settings.private_key, debug.device()), crash, memory.external, facts.crashes);
         Ok(Self {
             facts,
             network,
@@ -164,7 +174,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             wear_due: false,
             stopped_at_ms: None,
             trial: TrialWatch::default(),
-            debug: Debug::new(settings.private_key, debug),
+            debug,
+            crash,
+            crash_ordered_ms: None,
             on_trial: false,
             welcomed: false,
             claimed: false,
@@ -189,7 +201,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     /// Whether another slice should follow at once.
     pub fn is_busy(&self) -> bool {
-        self.engine_busy || self.link.is_busy() || self.debug.is_busy()
+        self.engine_busy || self.link.is_busy() || self.debug.is_busy() || self.crash.is_busy()
     }
 
     /// One slice.
@@ -210,6 +222,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.tell_outcome(moment.now_us, mailbox, outside);
         self.keep_ledger(memory);
         self.poll_debug(moment.now_us, mailbox, outside);
+        self.poll_crash(&moment, memory, mailbox, entropy, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
             && self.link.flush(network)
@@ -226,10 +239,15 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     fn order(&mut self, moment: &Moments, mailbox: &impl MailboxAccess, outside: &mut impl Outside) -> Order {
         let running = moment.health != Health::Stopped;
+        // What it left in memory is read first.
+        if !running && self.crash.is_capturing() {
+            return Order::Continue;
+        }
         match self.application.due(running, moment.now_us / 1000) {
             Due::Nothing => Order::Continue,
             Due::Stop => {
                 self.debug.ended(outside.target());
+                self.crash.ended();
                 mailbox.with(|m| m.application_ended());
                 outside.console(format_args!("application stopped"));
                 Order::Stop

@@ -12,6 +12,7 @@
 mod application;
 mod calls;
 mod courtesy;
+mod crash;
 mod debug;
 mod downtime;
 mod entropy;
@@ -29,6 +30,7 @@ mod wear;
 pub use application::{Application, Due, FaultStatus, Health, Offence, Start};
 pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
+pub use crash::CrashStorage;
 pub use debug::DebugStorage;
 pub use downtime::FlashSpeeds;
 pub use entropy::{EntropyError, SeededEntropy};

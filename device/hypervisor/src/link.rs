@@ -170,6 +170,11 @@ impl<'w> Link<'w> {
         self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_debug)
     }
 
+    /// Whether a piece of a crash dump can be queued.
+    pub(crate) fn has_room_for_crash(&self) -> bool {
+        self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_crash)
+    }
+
     /// Moves sealed frames to the network as far as it has room. Returns whether it did.
     pub(crate) fn flush<E: EthernetController>(&mut self, network: &mut NetworkStack<E>) -> bool {
         let Some(session) = self.storage.session.as_mut() else { return false };

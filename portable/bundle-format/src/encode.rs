@@ -12,8 +12,8 @@ use crate::cose::{
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
 use crate::manifest::{
-    AreaKind, Confirm, Manifest, Medium, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED, Policy, Revisions,
-    page_digest,
+    AreaKind, Confirm, Manifest, Medium, POLICY_CRASH_MEMORY, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED,
+    Policy, Revisions, page_digest,
 };
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};
@@ -106,7 +106,8 @@ fn encode_policy(w: &mut Writer, policy: &Policy) {
     ];
     let debug_keys = policy.debug_keys.as_slice();
     let count = values.iter().filter(|(_, value)| value.is_some()).count() as u64;
-    w.head(Major::Map, count + u64::from(!debug_keys.is_empty()));
+    let more = u64::from(!debug_keys.is_empty()) + u64::from(policy.crash_memory.is_some());
+    w.head(Major::Map, count + more);
     for (key, value) in values {
         if let Some(value) = value {
             w.pair(key, value.into());
@@ -115,6 +116,15 @@ fn encode_policy(w: &mut Writer, policy: &Policy) {
     if !debug_keys.is_empty() {
         w.unsigned(POLICY_DEBUG_KEYS);
         w.bytes(debug_keys.as_flattened());
+    }
+    if let Some(memory) = &policy.crash_memory {
+        w.unsigned(POLICY_CRASH_MEMORY);
+        let ranges = memory.as_slice().iter();
+        let bytes: Vec<u8> = ranges
+            .flat_map(|range| [range.address.to_be_bytes(), range.len.to_be_bytes()])
+            .flatten()
+            .collect();
+        w.bytes(&bytes);
     }
 }
 

@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod cbor;
 mod cose;
+mod crash_memory;
 mod debug_keys;
 mod difference;
 #[cfg(feature = "encode")]
@@ -32,6 +33,7 @@ mod room;
 
 pub use cbor::{CborError, CborFault};
 pub use cose::{KEY_ID_LEN, KeyId, PublicKey, key_id};
+pub use crash_memory::{CRASH_RANGES_MAX, CrashMemory, CrashRange};
 pub use debug_keys::{DEBUG_KEYS_MAX, DebugKeys};
 pub use difference::{Difference, PageChange, difference, differing_len};
 #[cfg(feature = "encode")]

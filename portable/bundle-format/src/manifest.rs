@@ -5,6 +5,7 @@ use core::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use crate::cbor::{CborError, CborFault, Major, Reader};
+use crate::crash_memory::CrashMemory;
 use crate::debug_keys::DebugKeys;
 use crate::refused::{ManifestFault, Mismatch, Refused};
 use crate::{
@@ -36,6 +37,8 @@ const POLICY_TRIAL_BOOTS: u64 = 4;
 pub(crate) const POLICY_GIVES_UP_OWNED: u64 = 8;
 /// Policy key: the developers who may debug the application, as their keys one after the other.
 pub(crate) const POLICY_DEBUG_KEYS: u64 = 16;
+/// Policy key: memory that a crash dump holds, as ranges one after the other.
+pub(crate) const POLICY_CRASH_MEMORY: u64 = 17;
 
 /// Which memory an area lies in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -93,6 +96,8 @@ pub struct Policy {
     pub gives_up_owned: bool,
     /// Developers who may debug the application; with none, nobody can.
     pub debug_keys: DebugKeys,
+    /// Memory that a crash dump for those developers holds; stack and all writable memory if absent.
+    pub crash_memory: Option<CrashMemory>,
 }
 
 /// Who says, at the device, that a new version works.
@@ -450,6 +455,11 @@ fn policy(r: &mut Reader<'_>) -> Result<Policy, Refused> {
             POLICY_DEBUG_KEYS => {
                 let at = r.position();
                 policy.debug_keys = DebugKeys::from_bytes(r.bytes()?).ok_or_else(|| out_of_range(at))?;
+            }
+            POLICY_CRASH_MEMORY => {
+                let at = r.position();
+                policy.crash_memory =
+                    Some(CrashMemory::from_bytes(r.bytes()?).ok_or_else(|| out_of_range(at))?);
             }
             _ => r.skip()?,
         }

@@ -437,6 +437,14 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             trial_boots: Some(7),
             gives_up_owned: true,
             debug_keys: DebugKeys::new(&[[1; 32], [2; 32]]).unwrap(),
+            crash_memory: CrashMemory::new(&[]),
+        },
+        Policy {
+            crash_memory: CrashMemory::new(&[
+                CrashRange { address: 0x2820_0000, len: 0x1000 },
+                CrashRange { address: 0x2828_0000 - 4, len: 4 },
+            ]),
+            ..Policy::default()
         },
         Policy { gives_up_owned: true, ..Policy::default() },
     ];
@@ -448,6 +456,11 @@ fn policy_of_trials_comes_back_as_it_was_written() {
     let head = encode_manifest(&ManifestFields { policy: Policy::default(), ..fields(&areas) }).unwrap();
     let later = [&head[..head.len() - 1], &[0xA1, 0x02, 0x09]].concat();
     assert_eq!(Manifest::parse(&later).unwrap().policy.confirm, Confirm::Application);
+    // Ranges that no memory has, or of half words, are refused with the manifest.
+    for range in [[0, 0, 0, 1, 0, 0, 0, 4], [0, 0, 0, 0, 0, 0, 0, 2], [0; 8], [0xFF; 8]] {
+        let policy = [&[0xA1, 0x11, 0x48], &range[..]].concat();
+        assert!(Manifest::parse(&[&head[..head.len() - 1], &policy].concat()).is_err(), "{range:?}");
+    }
     // Nor does a number that is not known yet give anything up.
     let later = [&head[..head.len() - 1], &[0xA1, 0x08, 0x02]].concat();
     assert!(!Manifest::parse(&later).unwrap().policy.gives_up_owned);

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+mod crash;
 mod debug;
 mod frame;
 mod limits;
@@ -15,6 +16,9 @@ mod plan;
 mod reason_code;
 mod wear;
 
+pub use crash::{
+    CRASH_LEN_MAX, CRASH_PIECE_LEN_MAX, CrashDone, CrashId, CrashOffer, CrashPiece, CrashWanted,
+};
 pub use debug::{DEBUG_BYTES_MAX, DebugClose, DebugClosed, DebugEnd, DebugFrame};
 pub use frame::{Frame, FrameError, Lane, decode, encode};
 pub use limits::*;

@@ -5,6 +5,7 @@ use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+use crate::crash::{CrashDone, CrashOffer, CrashPiece, CrashWanted};
 use crate::debug::{DebugClose, DebugClosed, DebugFrame};
 use crate::frame::Lane;
 use crate::plan::{Plan, PlanRequest, StagingMode};
@@ -70,6 +71,8 @@ messages! {
         Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
         PlanRequest(PlanRequest) = Update / 0x03, "Asks how to stage an update.";
         Log(Log<'b>) = Log / 0x01, "One log record.";
+        CrashOffer(CrashOffer) = Crash / 0x01, "A crash dump waits here.";
+        CrashPiece(CrashPiece<'b>) = Crash / 0x02, "A piece of a crash dump.";
     }
 }
 
@@ -90,6 +93,8 @@ messages! {
         Unavailable(Unavailable) = Update / 0x43, "What was asked for does not exist here.";
         Plan(Plan) = Update / 0x44, "How to stage an update.";
         KeySetOffer(KeySetOffer) = Update / 0x45, "A newer set of the owner's keys.";
+        CrashWanted(CrashWanted) = Crash / 0x41, "Asks for a crash dump from an offset on.";
+        CrashDone(CrashDone) = Crash / 0x42, "A crash dump is kept, or not wanted.";
     }
 }
 
@@ -355,6 +360,9 @@ pub enum CommandKind {
     /// Go back from a trial to what ran before it.
     #[n(5)]
     RevertUpdate,
+    /// Make a crash dump of the application as it runs.
+    #[n(16)]
+    TakeCrash,
 }
 
 /// A command; done at most once for each id on one link.

@@ -156,6 +156,8 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         ("wear", M::Wear(wear)),
         ("debug-frame", M::DebugFrame(debug_frame())),
         ("debug-closed", M::DebugClosed(DebugClosed { session: 9, end: DebugEnd::OtherKey })),
+        ("crash-offer", M::CrashOffer(CrashOffer { crash: [0xAB; 16], len: 8192 })),
+        ("crash-piece", M::CrashPiece(crash_piece(&[1, 2, 3]))),
         ("plan-request-first", M::PlanRequest(PlanRequest { base: None, patch_version: 0, ..request })),
     ]
 }
@@ -199,12 +201,19 @@ fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
         ("debug-open", M::DebugOpen(debug_frame())),
         ("server-debug-frame", M::DebugFrame(debug_frame())),
         ("debug-close", M::DebugClose(DebugClose { session: 9 })),
+        ("command-crash", M::Command(Command { id: 5, kind: CommandKind::TakeCrash })),
+        ("crash-wanted", M::CrashWanted(CrashWanted { crash: [0xAB; 16], offset: 960 })),
+        ("crash-done", M::CrashDone(CrashDone { crash: [0xAB; 16], kept: true })),
         ("key-set-offer", M::KeySetOffer(KeySetOffer { version: 2, len: 300 })),
     ]
 }
 
 fn debug_frame() -> DebugFrame<'static> {
     DebugFrame { session: 9, bytes: (&[0xEE_u8; 3][..]).into() }
+}
+
+fn crash_piece(bytes: &[u8]) -> CrashPiece<'_> {
+    CrashPiece { crash: [0xAB; 16], offset: 960, bytes: bytes.into() }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -299,6 +308,13 @@ fn the_largest_piece_of_a_debug_session_fits_a_frame() {
     let bytes = [0xEE; DEBUG_BYTES_MAX];
     let frame = DebugFrame { session: u32::MAX, bytes: (&bytes[..]).into() };
     assert!(encoded(&DeviceMessage::DebugFrame(frame)).len() <= PLAINTEXT_LEN_MAX);
+}
+
+#[test]
+fn the_largest_piece_of_a_crash_dump_fits_a_frame() {
+    let bytes = [0xEE; CRASH_PIECE_LEN_MAX];
+    let piece = CrashPiece { offset: u32::MAX, ..crash_piece(&bytes) };
+    assert!(encoded(&DeviceMessage::CrashPiece(piece)).len() <= PLAINTEXT_LEN_MAX);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::handshake::{Handshake, HandshakeDone, HandshakeJob, LinkKeys, Outcome
 use crate::keepalive::Keepalive;
 use crate::lane_queue::LaneQueue;
 use crate::{
-    CONTROL_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN,
-    PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
+    CONTROL_QUEUE_LEN, CRASH_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS,
+    HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
 };
 
 /// Shortest ciphertext of a frame: lane, kind and tag.
@@ -69,6 +69,7 @@ pub struct DeviceSession {
     debug: LaneQueue<DEBUG_QUEUE_LEN>,
     update: LaneQueue<UPDATE_QUEUE_LEN>,
     log: LaneQueue<LOG_QUEUE_LEN>,
+    crash: LaneQueue<CRASH_QUEUE_LEN>,
     keepalive: Keepalive,
     established: Told,
     closed: Option<Closed>,
@@ -119,6 +120,7 @@ impl DeviceSession {
             debug: LaneQueue::new(),
             update: LaneQueue::new(),
             log: LaneQueue::new(),
+            crash: LaneQueue::new(),
             keepalive,
             established: Told::NotYet,
             closed: None,
@@ -253,8 +255,9 @@ impl DeviceSession {
             Lane::Debug => self.debug.push(plaintext),
             Lane::Update => self.update.push(plaintext),
             Lane::Log => self.log.push(plaintext),
+            Lane::Crash => self.crash.push(plaintext),
             // No message of this version travels there.
-            Lane::Application | Lane::Crash => return Err(SendError::TooLong),
+            Lane::Application => return Err(SendError::TooLong),
         };
         if queued { Ok(()) } else { Err(SendError::LaneFull) }
     }
@@ -275,7 +278,7 @@ impl DeviceSession {
     /// Whether [`Self::poll_transmit`] would write something.
     pub fn wants_to_transmit(&self) -> bool {
         let above = self.control.is_empty() && self.debug.is_empty();
-        let queued = !(above && self.update.is_empty() && self.log.is_empty());
+        let queued = !(above && self.update.is_empty() && self.log.is_empty() && self.crash.is_empty());
         !self.sending.is_empty() || (self.is_established() && queued)
     }
 
@@ -325,6 +328,11 @@ impl DeviceSession {
     /// Whether the debug lane is free for a message of any length.
     pub fn has_room_for_debug(&self) -> bool {
         self.is_established() && self.debug.is_empty()
+    }
+
+    /// Whether the crash lane is free for a piece of any length.
+    pub fn has_room_for_crash(&self) -> bool {
+        self.is_established() && self.crash.is_empty()
     }
 
     /// Whether frames flow.
@@ -444,6 +452,8 @@ impl DeviceSession {
             | ServerMessage::DebugOpen(_)
             | ServerMessage::DebugFrame(_)
             | ServerMessage::DebugClose(_)
+            | ServerMessage::CrashWanted(_)
+            | ServerMessage::CrashDone(_)
             | ServerMessage::Acknowledge(_) => true,
         }
     }
@@ -455,7 +465,8 @@ impl DeviceSession {
         let plaintext = room.get_mut(..PLAINTEXT_LEN_MAX).unwrap_or_default();
         let popped = self.control.pop(plaintext).or_else(|| self.debug.pop(plaintext));
         let popped = popped.or_else(|| self.update.pop(plaintext));
-        let Some(len) = popped.or_else(|| self.log.pop(plaintext)) else { return false };
+        let popped = popped.or_else(|| self.log.pop(plaintext));
+        let Some(len) = popped.or_else(|| self.crash.pop(plaintext)) else { return false };
         let sealed = send.encrypt_with_ad_in_place(&[], room, len);
         self.frames_sent += 1;
         let rekeyed = !self.frames_sent.is_multiple_of(REKEY_FRAMES) || send.rekey().is_ok();

@@ -49,6 +49,9 @@ pub const UPDATE_QUEUE_LEN: usize = 640;
 /// Room for unsent log records in bytes.
 pub const LOG_QUEUE_LEN: usize = 2048;
 
+/// Room for unsent pieces of crash dumps in bytes: one of the greatest length.
+pub const CRASH_QUEUE_LEN: usize = 1026;
+
 /// Longest time from opening the connection to the end of the handshake.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 30_000;
 

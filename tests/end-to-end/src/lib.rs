@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod child;
+pub mod crash;
 pub mod debugger;
 pub mod developer;
 pub mod device;

@@ -14,6 +14,8 @@ struct Counters {
     up: AtomicU64,
     down: AtomicU64,
     connections: AtomicU64,
+    /// Bytes up at which the connection is cut; 0 for never.
+    cut_at: AtomicU64,
 }
 
 /// The relay; it ends with the process.
@@ -52,8 +54,8 @@ impl Meter {
                     continue;
                 };
                 let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
-                thread::spawn(move || pump(device, upstream_too, &up.up));
-                thread::spawn(move || pump(upstream, device_too, &down.down));
+                thread::spawn(move || pump(device, upstream_too, &up.up, &up.cut_at));
+                thread::spawn(move || pump(upstream, device_too, &down.down, &AtomicU64::new(0)));
             }
         });
         Ok(Self { address, counters })
@@ -62,6 +64,16 @@ impl Meter {
     /// Where the device shall connect.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Cuts the connection once `more` further bytes went up. The next connection is relayed again.
+    pub fn cut_after(&self, more: u64) {
+        self.counters.cut_at.store(self.passed().up_bytes + more, Ordering::Relaxed);
+    }
+
+    /// Whether the cut that was ordered is still to come.
+    pub fn cut_is_due(&self) -> bool {
+        self.counters.cut_at.load(Ordering::Relaxed) != 0
     }
 
     /// What passed since the start.
@@ -75,12 +87,17 @@ impl Meter {
 }
 
 /// Carries bytes until one side ends, then ends the other.
-fn pump(mut from: TcpStream, mut to: TcpStream, counter: &AtomicU64) {
+fn pump(mut from: TcpStream, mut to: TcpStream, counter: &AtomicU64, cut_at: &AtomicU64) {
     let mut buffer = [0; 4096];
     while let Ok(count) = from.read(&mut buffer) {
         let Some(bytes) = buffer.get(..count) else { break };
         // Counted before it is passed on, so that whoever saw the bytes sees them counted.
-        counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let before = counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let at = cut_at.load(Ordering::Relaxed);
+        if at != 0 && before >= at {
+            cut_at.store(0, Ordering::Relaxed);
+            break;
+        }
         if bytes.is_empty() || to.write_all(bytes).is_err() {
             break;
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::{FaultKind, Timestamp};
 
+use crate::crash::{CRIME_WITH_A_HISTORY, diary, gdb_on_core, holds_nothing_of, wait_crash};
 use crate::debugger::Debugging;
 use crate::device::Device;
 use crate::flash::{Image, Memory};
@@ -202,12 +203,53 @@ fn update_under_cuts(story: &mut Story, fleet: &Fleet, device: &mut Device, v2: 
     Ok(())
 }
 
+/// A crash leaves a dump that the developer opens, and nobody else.
+fn crash(story: &mut Story, fleet: &Fleet, device: &mut Device) -> Result<()> {
+    let program = fleet.programs.app("hostile-c")?;
+    let elf = program.to_string_lossy().into_owned();
+    let crash = story.claim("it crashes, and a sealed dump of it uploads by itself", || {
+        fleet.commit_crime(device, CRIME_WITH_A_HISTORY, FaultKind::SecureAccess)?;
+        wait_crash(fleet, device, 0)
+    })?;
+    let id = crash.id.to_string();
+    let core = fleet.folder.path().join("core");
+    story.claim("nothing of its memory can be read at the server", || {
+        holds_nothing_of(fleet.server.data(), &diary()).map(drop)
+    })?;
+    let text = story.claim("the developer's key opens it: gdb-multiarch shows calls and locals", || {
+        fleet.tool.run(&["crash", "pull", &id, "--elf", &elf, "-o", &core.to_string_lossy()])?;
+        let commands = ["backtrace", "frame function post", "info locals"];
+        let text = gdb_on_core(&program, &core, &commands)?;
+        for wanted in ["weigh (", "in post (", "main ()", "pages = 41"] {
+            if !text.contains(wanted) {
+                bail!("GDB did not say `{wanted}`:\n{text}");
+            }
+        }
+        Ok(text)
+    })?;
+    for line in text.lines().filter(|line| line.starts_with('#') || line.starts_with("parcel")) {
+        story.note(line);
+    }
+    let shown = story.claim("`bulkhead crash show` tells the same without GDB", || {
+        let shown = fleet.tool.run(&["crash", "show", &id, "--elf", &elf])?;
+        if !shown.contains("in weigh at") {
+            bail!("no backtrace:\n{shown}");
+        }
+        Ok(shown)
+    })?;
+    for line in shown.lines().filter(|line| line.starts_with('#') || line.starts_with("because")) {
+        story.note(line);
+    }
+    Ok(())
+}
+
 fn crimes(story: &mut Story, fleet: &mut Fleet, device: &mut Device) -> Result<()> {
-    let hostile = fleet.push("hostile-c", "hostile", "1")?;
+    let hostile = fleet.push_debuggable("hostile-c", "hostile", "1")?;
     story.claim("it is deployed and runs", || {
         fleet.order(device, &hostile)?;
         fleet.wait_running(device, &hostile)
     })?;
+    crash(story, fleet, device)?;
     for (crime, kind, text) in CRIMES {
         let seen = story.claim(&format!("it {text}: contained, the link stays up"), || {
             fleet.commit_crime(device, *crime, *kind)

@@ -160,6 +160,8 @@ pub struct External {
     pub sector_bytes: u32,
     /// The application's external areas.
     pub application: Part,
+    /// Sealed crash dumps.
+    pub crashes: Part,
     /// Encrypted staging.
     pub staging: Part,
 }
@@ -225,6 +227,7 @@ impl Board {
             ("die.ledger", self.non_volatile.die.ledger),
             ("die.breakpoints", self.non_volatile.die.breakpoints),
             ("external.application", self.non_volatile.external.application),
+            ("external.crashes", self.non_volatile.external.crashes),
             ("external.staging", self.non_volatile.external.staging),
         ];
         let parts: Vec<_> = parts

@@ -13,8 +13,12 @@ mod elf;
 mod hex;
 mod image;
 mod key;
+mod used_memory;
 
-pub use bulkhead_bundle_format::{Confirm, DEBUG_KEYS_MAX, DebugKeys, Medium, Policy, Revisions, Signer};
+pub use bulkhead_bundle_format::{
+    CRASH_RANGES_MAX, Confirm, CrashMemory, CrashRange, DEBUG_KEYS_MAX, DebugKeys, Medium, Policy, Revisions,
+    Signer,
+};
 pub use bundle::{Bundle, FIRST_RESERVED, Purpose, Release, Reserved, build};
 pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
@@ -23,6 +27,8 @@ pub use key::{
     KeyError, generate_debug_key, generate_key, load_debug_key, load_key, parse_public_debug_key,
     parse_public_key, write_public_debug_key, write_public_key,
 };
+
+pub use used_memory::used_memory;
 
 use bulkhead_bundle_format::Refused;
 

@@ -7,6 +7,7 @@ use bulkhead_cloud_api::{LogLevel, ManifestDigest, Role};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::arguments_crash::{Crash, CrashMemoryChoice, crash_memory};
 use crate::arguments_key::Key;
 
 /// Manage devices that run applications under the Bulkhead microvisor.
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Serve GDB on this machine for a device anywhere, sealed between the two.
     Debug(Debug),
+    /// List, open and explain crash dumps.
+    #[command(subcommand)]
+    Crash(Crash),
     /// Show updates.
     #[command(subcommand)]
     Update(Update),
@@ -230,6 +234,10 @@ pub(crate) struct MakeBundle {
     /// Public key (text or file) of a developer who may debug it; up to four. Without any, nobody can.
     #[arg(long = "debug-key", value_name = "KEY")]
     pub(crate) debug_keys: Vec<String>,
+    /// Memory that a crash dump for those developers holds beside the stack: `used` (what the program's segments take;
+    /// the default), `all`, `none` (not even the stack), or up to four ranges.
+    #[arg(long, value_name = "used|all|none|ADDRESS+LENGTH", value_parser = crash_memory)]
+    pub(crate) crash_memory: Vec<CrashMemoryChoice>,
     /// Description of the board; by default that of the virtual board.
     #[arg(long, value_name = "BOARD.TOML")]
     pub(crate) board: Option<PathBuf>,
@@ -303,7 +311,7 @@ fn span(text: &str) -> Result<Span, String> {
 }
 
 /// Reads a number of bytes, decimal or `0x` hexadecimal, `K` and `M` being multiples of 1,024.
-fn bytes(text: &str) -> Option<u32> {
+pub(crate) fn bytes(text: &str) -> Option<u32> {
     let (digits, unit) = match text.chars().last() {
         Some('K') => (text.strip_suffix('K')?, 1 << 10),
         Some('M') => (text.strip_suffix('M')?, 1 << 20),

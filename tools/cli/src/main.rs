@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod arguments_crash;
 mod arguments_key;
 mod commands;
 mod config;
@@ -43,6 +44,7 @@ fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Device(command) => commands::device::run(&session, command),
         Command::App(command) => commands::app::run(&session, command),
         Command::Deploy(deploy) => commands::deploy::run(&session, deploy),
+        Command::Crash(command) => commands::crash::run(&session, command),
         Command::Debug(debug) => commands::debug::run(&session, debug),
         Command::Update(command) => commands::update::run(&session, command),
         Command::Logs(logs) => commands::logs::logs(&session, logs),

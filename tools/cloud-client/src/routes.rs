@@ -169,6 +169,34 @@ impl Client {
         bytes.map_err(|error| self.unreachable(&error))
     }
 
+    /// The newest crash dumps, newest first, of one device if given.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn crashes(&self, device: Option<&str>, count: u32) -> Result<Vec<Crash>, ClientError> {
+        let of = device.map(|device| format!("&device={}", escaped(device))).unwrap_or_default();
+        Ok(self.get::<Page<Crash>>(&format!("/api/v1/crashes?limit={count}{of}"))?.items)
+    }
+
+    /// What is known of one crash dump without opening it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn crash(&self, crash: &str) -> Result<Crash, ClientError> {
+        self.get(&format!("/api/v1/crashes/{}", escaped(crash)))
+    }
+
+    /// Fetches a sealed crash dump.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn crash_dump(&self, crash: &str) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/api/v1/crashes/{}/dump", escaped(crash));
+        let mut response = self.send(Outgoing::new("GET", &path))?;
+        let bytes = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec();
+        bytes.map_err(|error| self.unreachable(&error))
+    }
+
     /// Pushes a signed key set.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ fn write_memory(path: &Path, board: &Board, record: &[u8]) -> Result<(), Error> 
         die.keys,
         die.ledger,
         external.application,
+        external.crashes,
         external.staging,
     ];
     let write = |file: &mut File| -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! The routes. What each demands of its caller stands in its signature.
 
 mod bundles;
+mod crashes;
 mod debug;
 mod devices;
 mod owner;
@@ -40,6 +41,9 @@ pub(crate) fn open_api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(bundles::file))
         .routes(routes!(owner::key_sets, owner::push_key_set))
         .routes(routes!(owner::factory_bundles, owner::set_factory_bundle))
+        .routes(routes!(crashes::list))
+        .routes(routes!(crashes::show))
+        .routes(routes!(crashes::dump))
         .routes(routes!(records::events))
         .routes(routes!(records::follow_events))
         .routes(routes!(records::logs))

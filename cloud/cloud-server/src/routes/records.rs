@@ -112,12 +112,12 @@ async fn tail_start(
     Ok(store.logs(&filter).await?.first().map_or(0, |record| record.id - 1))
 }
 
-async fn device_of(state: &AppState, device: Option<&str>) -> Result<Option<DeviceId>, Failure> {
+pub(super) async fn device_of(state: &AppState, device: Option<&str>) -> Result<Option<DeviceId>, Failure> {
     let Some(device) = device else { return Ok(None) };
     Ok(Some(state.find_device(device).await?.id))
 }
 
-fn cursor_of(cursor: Option<&str>) -> Result<Option<i64>, Failure> {
+pub(super) fn cursor_of(cursor: Option<&str>) -> Result<Option<i64>, Failure> {
     let Some(text) = cursor else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
         let next = "take `next_cursor` from the page before, unchanged";
@@ -125,7 +125,7 @@ fn cursor_of(cursor: Option<&str>) -> Result<Option<i64>, Failure> {
     })
 }
 
-fn limit_of(limit: Option<u32>) -> u32 {
+pub(super) fn limit_of(limit: Option<u32>) -> u32 {
     limit.unwrap_or(PAGE_ITEMS_DEFAULT).clamp(1, PAGE_ITEMS_MAX)
 }
 

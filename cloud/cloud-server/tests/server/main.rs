@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod debugging;
 #[cfg(test)]
 mod devices;

@@ -77,6 +77,8 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                     self.engine_busy = true;
                 }
                 Some(Event::Message(ServerMessage::KeySetOffer(m))) => self.key_set = Some(m),
+                Some(Event::Message(ServerMessage::CrashWanted(m))) => self.crash.wanted(&m),
+                Some(Event::Message(ServerMessage::CrashDone(m))) => self.crash.done(&m),
             }
         }
     }
@@ -121,6 +123,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         self.pending_plan = None;
         self.engine.link_lost();
         self.debug.link_lost(outside.target());
+        self.crash.link_lost();
         self.link.closed(closed, self.network.as_mut(), now_us / 1000);
         outside.console(format_args!("link down: {closed}"));
     }
@@ -188,14 +191,22 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                 self.engine_busy = true;
                 true
             }
-            CommandKind::RestartApplication | CommandKind::StopApplication | CommandKind::RevertUpdate => {
-                false
+            CommandKind::TakeCrash if self.may_take_crash() => {
+                self.crash_ordered_ms = Some(now_us / 1000);
+                true
             }
+            CommandKind::RestartApplication
+            | CommandKind::StopApplication
+            | CommandKind::RevertUpdate
+            | CommandKind::TakeCrash => false,
         };
         if !accepted {
             let why = match command.kind {
                 CommandKind::CancelUpdate => "what is being written is finished first",
                 CommandKind::RevertUpdate => "no new version is on trial; deploy the old one instead",
+                CommandKind::TakeCrash => {
+                    "nothing runs whose bundle names a debug key, or it is being debugged"
+                }
                 CommandKind::RestartApplication
                 | CommandKind::StopApplication
                 | CommandKind::ApplyNow

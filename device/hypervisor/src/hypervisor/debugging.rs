@@ -27,6 +27,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             }
             let fault = self.application.faulted(offence, now_ms);
             self.state_due = true;
+            self.note_crash(Some(offence), moment, mailbox, outside);
             let line = FaultLine(fault);
             self.say(moment.now_us, 0, mailbox, outside, format_args!("{line}"));
         }

@@ -43,6 +43,7 @@ fn stay(fleet: &Fleet, mut device: Device) {
     println!(
         "  bulkhead debug demo --elf target/apps/hello-c-v2.elf --gdb   GDB at the device, through the server"
     );
+    println!("  bulkhead crash ls demo                         what crashed, and how to open it in GDB");
     println!("  bulkhead device restart demo --hypervisor      all of the device");
     println!("  curl -s {}/api/v1/info", fleet.server.url);
     println!("\nserver   {}", fleet.server.url);

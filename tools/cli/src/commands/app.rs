@@ -6,7 +6,7 @@ use std::path::Path;
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
     AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugKeys, Format, Policy, Purpose, Release,
-    Reserved, Revisions, build, compare, read_image,
+    Reserved, Revisions, build, compare, read_image, used_memory,
 };
 use bulkhead_cloud_api::{
     BUNDLE_FILE_LEN_MAX, Bundle, FactoryBundle, ManifestDigest, SetFactoryBundle, Timestamp,
@@ -79,14 +79,19 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         ProgramFormat::Bin => Format::Bin,
     };
     let start = board.application.region.first().map_or(0, |region| region.base);
-    let image =
-        read_image(&read(&make.program)?, format, make.address.unwrap_or(start)).map_err(not_built)?;
+    let program = read(&make.program)?;
+    let image = read_image(&program, format, make.address.unwrap_or(start)).map_err(not_built)?;
     let signer = super::key::load(make.key.as_deref())?;
     let stem = make.program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = make.name.or(stem).unwrap_or_default();
     let revisions = |(least, greatest): (u32, u32)| Revisions { least, greatest };
     let reserved: Vec<_> =
         reserve(Purpose::Owned, &make.owned).chain(reserve(Purpose::Fill, &make.fill)).collect();
+    // Without developers there are no dumps to speak of.
+    let crash_memory = match make.debug_keys.as_slice() {
+        [] => None,
+        _ => super::crash::policy(&make.crash_memory, || used_memory(&board, &program))?,
+    };
     let release = Release {
         name: &name,
         version: &make.version,
@@ -101,6 +106,7 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
             trial_boots: make.trial_boots,
             gives_up_owned: make.give_up_owned,
             debug_keys: debug_keys(&make.debug_keys)?,
+            crash_memory,
         },
         reserved: &reserved,
     };

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod bundle;
+pub(crate) mod crash;
 pub(crate) mod debug;
 pub(crate) mod deploy;
 pub(crate) mod device;

@@ -60,6 +60,8 @@ pub(crate) enum Said {
     DebugOpen(u32, Vec<u8>),
     DebugFrame(u32, Vec<u8>),
     DebugClose(u32),
+    CrashWanted(CrashWanted),
+    CrashDone(CrashDone),
     Closed(Closed),
     Other,
     /// The connection ended without a word.
@@ -296,6 +298,8 @@ fn owned(event: Event<'_>) -> Said {
         Event::Message(ServerMessage::Offer(offer)) => Said::Offer(offer),
         Event::Message(ServerMessage::KeySetOffer(offer)) => Said::KeySet(offer),
         Event::Message(ServerMessage::Command(command)) => Said::Command(command),
+        Event::Message(ServerMessage::CrashWanted(wanted)) => Said::CrashWanted(wanted),
+        Event::Message(ServerMessage::CrashDone(done)) => Said::CrashDone(done),
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
         Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
         Event::Message(ServerMessage::DebugOpen(frame)) => {

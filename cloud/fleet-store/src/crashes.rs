@@ -1,0 +1,202 @@
+//! Crash dumps: pieces as they come, then whole, sealed, and for a bounded time.
+
+use bulkhead_cloud_api::{Crash, DeviceId, Timestamp};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::error::{from_json, to_json};
+use crate::{Store, StoreError};
+
+/// Whole dumps of one device that are kept; of more the oldest goes.
+pub const CRASHES_PER_DEVICE_MAX: u32 = 64;
+/// Dumps of one device that are begun in a day at most.
+pub const CRASHES_PER_DAY_MAX: u32 = 64;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Where a dump stands that a device offers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CrashStanding {
+    /// It is here.
+    Whole,
+    /// So many bytes are here; the number is the dump's.
+    Partial {
+        /// Number.
+        id: i64,
+        /// Bytes that are here.
+        received: u32,
+    },
+    /// The device offered too many today.
+    TooMany,
+}
+
+impl Store {
+    /// A device offers a dump.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn offer_crash(
+        &self,
+        device_id: DeviceId,
+        crash: &[u8; 16],
+        len: u32,
+        now: Timestamp,
+    ) -> Result<CrashStanding, StoreError> {
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
+        let sql = "SELECT id, length, received, dump IS NOT NULL AS whole FROM crashes WHERE device_id = ? AND crash = ?";
+        let known = sqlx::query(sql)
+            .bind(device_id.0.to_vec())
+            .bind(crash.to_vec())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(row) = known {
+            let id: i64 = row.try_get("id")?;
+            if row.try_get::<bool, _>("whole")? {
+                return Ok(CrashStanding::Whole);
+            }
+            if row.try_get::<i64, _>("length")? == i64::from(len) {
+                return Ok(CrashStanding::Partial { id, received: number(&row, "received")? });
+            }
+            // Another length is another dump.
+            sqlx::query("DELETE FROM crashes WHERE id = ?").bind(id).execute(&mut *transaction).await?;
+        }
+        let since = now.0.saturating_sub(MICROS_PER_DAY);
+        let today: i64 = sqlx::query("SELECT count(*) FROM crashes WHERE device_id = ? AND begun_at > ?")
+            .bind(device_id.0.to_vec())
+            .bind(since)
+            .fetch_one(&mut *transaction)
+            .await?
+            .try_get(0)?;
+        if today >= i64::from(CRASHES_PER_DAY_MAX) {
+            return Ok(CrashStanding::TooMany);
+        }
+        let sql = "INSERT INTO crashes (device_id, crash, length, begun_at) VALUES (?, ?, ?, ?) RETURNING id";
+        let row = sqlx::query(sql)
+            .bind(device_id.0.to_vec())
+            .bind(crash.to_vec())
+            .bind(i64::from(len))
+            .bind(now.0)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let id = row.try_get("id")?;
+        transaction.commit().await?;
+        Ok(CrashStanding::Partial { id, received: 0 })
+    }
+
+    /// Keeps the piece of dump `id` at `start`, which is where those before it end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn append_crash(&self, id: i64, start: u32, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut transaction = self.reporter.begin_with(crate::BEGIN).await?;
+        sqlx::query("INSERT INTO crash_pieces (crash, start, bytes) VALUES (?, ?, ?)")
+            .bind(id)
+            .bind(i64::from(start))
+            .bind(bytes)
+            .execute(&mut *transaction)
+            .await?;
+        let end = i64::from(start).saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        sqlx::query("UPDATE crashes SET received = ? WHERE id = ?")
+            .bind(end)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The pieces of dump `id`, joined.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn crash_pieces(&self, id: i64) -> Result<Vec<u8>, StoreError> {
+        let sql = "SELECT bytes FROM crash_pieces WHERE crash = ? ORDER BY start";
+        let rows = sqlx::query(sql).bind(id).fetch_all(&self.reader).await?;
+        let mut dump = Vec::new();
+        for row in &rows {
+            dump.extend(row.try_get::<&[u8], _>("bytes")?);
+        }
+        Ok(dump)
+    }
+
+    /// Dump `crash.id` is whole: its pieces become one, and the device's oldest goes if there are too many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn complete_crash(&self, crash: &Crash, dump: &[u8]) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
+        sqlx::query("UPDATE crashes SET document = ?, dump = ? WHERE id = ?")
+            .bind(to_json(crash, "crash")?)
+            .bind(dump)
+            .bind(crash.id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM crash_pieces WHERE crash = ?")
+            .bind(crash.id)
+            .execute(&mut *transaction)
+            .await?;
+        let sql = "DELETE FROM crashes WHERE device_id = ?1 AND dump IS NOT NULL AND id NOT IN \
+                   (SELECT id FROM crashes WHERE device_id = ?1 AND dump IS NOT NULL ORDER BY id DESC LIMIT ?2)";
+        sqlx::query(sql)
+            .bind(crash.device_id.0.to_vec())
+            .bind(i64::from(CRASHES_PER_DEVICE_MAX))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Gives dump `id` up: it is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_crash(&self, id: i64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM crashes WHERE id = ?").bind(id).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Whole dumps numbered below `before`, newest first, of one device if given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn crashes(
+        &self,
+        before: Option<i64>,
+        device_id: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<Crash>, StoreError> {
+        let sql = "SELECT document FROM crashes WHERE dump IS NOT NULL AND id < ?1 \
+                   AND (?2 IS NULL OR device_id = ?2) ORDER BY id DESC LIMIT ?3";
+        let rows = sqlx::query(sql)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(device_id.map(|id| id.0.to_vec()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter().map(|row| from_json(row.try_get("document")?, "crash")).collect()
+    }
+
+    /// One whole dump: what is known of it, and its bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn crash(&self, id: i64) -> Result<Option<(Crash, Vec<u8>)>, StoreError> {
+        let sql = "SELECT document, dump FROM crashes WHERE id = ? AND dump IS NOT NULL";
+        let row = sqlx::query(sql).bind(id).fetch_optional(&self.reader).await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some((from_json(row.try_get("document")?, "crash")?, row.try_get("dump")?)))
+    }
+
+    /// Deletes dumps that were begun before `before`. Returns how many went.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prune_crashes(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let gone = sqlx::query("DELETE FROM crashes WHERE begun_at < ?")
+            .bind(before.0)
+            .execute(&self.writer)
+            .await?;
+        Ok(gone.rows_affected())
+    }
+}
+
+fn number(row: &SqliteRow, column: &str) -> Result<u32, StoreError> {
+    u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| StoreError::Damaged("crash"))
+}
