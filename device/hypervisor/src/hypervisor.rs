@@ -24,6 +24,7 @@ use crate::update_policy::UpdatePolicy;
 
 mod connection;
 mod debugging;
+mod networking;
 mod reports;
 mod updating;
 
@@ -204,6 +205,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         let now_ms = moment.now_us / 1000;
         self.judge_application(&moment, mailbox, outside);
         self.poll_link(moment.now_us, mailbox, entropy, outside);
+        let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.watch_owner(moment.now_us, mailbox, outside);
@@ -212,7 +214,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.poll_debug(moment.now_us, mailbox, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
-            && self.link.flush(network)
+            && (self.link.flush(network) || carried)
         {
             network.poll(now_ms);
         }

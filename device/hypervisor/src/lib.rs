@@ -21,6 +21,7 @@ mod lines;
 mod link;
 mod log_ring;
 mod mailbox;
+mod sockets;
 mod storage;
 mod trial_watch;
 mod update_policy;

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod folder;
 pub mod meter;
 pub mod owner;
+pub mod peers;
 pub mod programs;
 pub mod recorder;
 pub mod scenes;
