@@ -1,12 +1,15 @@
-/* FreeRTOS as an application: two measuring tasks feed a queue, one task logs what comes out, a timer blinks, and a
- * task of its own hears what the hypervisor has to tell. Nothing of the kernel was changed for it. */
+/* FreeRTOS as an application: two measuring tasks feed a queue, one task logs what comes out, a timer blinks, a task of
+ * its own hears what the hypervisor has to tell, and one speaks MQTT with a broker once `mqtt HOST PORT` is typed into
+ * the console. Nothing of the kernel was changed for it. */
 #include <FreeRTOS.h>
 #include <queue.h>
 #include <task.h>
 #include <timers.h>
 
 #include "bh_console.h"
+#include "bh_socket.h"
 #include "bulkhead.h"
+#include "mqtt.h"
 
 #define NVIC_ENABLE(line) (((volatile uint32_t *)0xE000E100)[(line) / 32] = 1u << ((line) % 32))
 #define NVIC_PRIORITY(line) (((volatile uint8_t *)0xE000E400)[line])
@@ -111,6 +114,105 @@ static void listen(void *unused)
     }
 }
 
+static void let_others_run(void)
+{
+    vTaskDelay(1);
+}
+
+/* Waits for `mqtt HOST PORT` and returns the port; the host is written to `host`. */
+static uint32_t typed_broker(char *host, uint32_t host_len)
+{
+    for (;;) {
+        char line[96];
+        uint32_t length = 0;
+        int c = 0;
+        while (c != '\n') {
+            c = bh_console_read();
+            if (c < 0) {
+                vTaskDelay(pdMS_TO_TICKS(10));
+            } else if (length < sizeof line - 1) {
+                line[length++] = (char)c;
+            }
+        }
+        line[length] = 0;
+        const char *word = "mqtt ";
+        char *at = line;
+        while (*word && *at == *word) {
+            at++;
+            word++;
+        }
+        if (*word) {
+            continue;
+        }
+        uint32_t n = 0, port = 0;
+        while (*at && *at != ' ' && n < host_len - 1) {
+            host[n++] = *at++;
+        }
+        host[n] = 0;
+        for (at += *at == ' '; *at >= '0' && *at <= '9'; at++) {
+            port = port * 10u + (uint32_t)(*at - '0');
+        }
+        return port;
+    }
+}
+
+static void say(const char *what, const uint8_t *text, uint32_t length)
+{
+    bh_console_write(what);
+    while (length-- > 0) {
+        char letter[2] = {(char)*text++, 0};
+        bh_console_write(letter);
+    }
+    bh_console_write("\n");
+}
+
+static void failed(const char *what, uint32_t number)
+{
+    char line[96];
+    char *end = bh_text_append(line, "mqtt: ");
+    end = bh_text_append(end, what);
+    end = bh_text_append(end, " failed with ");
+    end = bh_text_append_number(end, number);
+    *end = 0;
+    bh_log_text(1, line);
+    say(line, 0, 0);
+}
+
+static void talk(void *unused)
+{
+    (void)unused;
+    static struct mqtt mqtt;
+    char host[64];
+    for (;;) {
+        uint32_t port = typed_broker(host, sizeof host), socket = 0, reason = 0;
+        uint32_t status = bh_socket_dial(&socket, host, port, 25000, let_others_run, &reason);
+        if (status != BH_STATUS_OK) {
+            failed("dial", status == BH_STATUS_NOT_CONNECTED ? 100u + reason : status);
+            continue;
+        }
+        status = mqtt_connect(&mqtt, socket, "freertos", 60);
+        if (status == MQTT_OK) {
+            status = mqtt_subscribe(&mqtt, "freertos/told");
+        }
+        if (status == MQTT_OK) {
+            say("mqtt ready", 0, 0);
+            status = mqtt_publish(&mqtt, "freertos/said", "hello 1");
+        }
+        while (status == MQTT_OK || status == MQTT_NOTHING) {
+            const uint8_t *payload;
+            uint32_t length;
+            status = mqtt_next(&mqtt, 20000, &payload, &length);
+            if (status == MQTT_OK) {
+                say("told ", payload, length);
+            } else if (status == MQTT_NOTHING) {
+                status = mqtt_ping(&mqtt);
+            }
+        }
+        failed("talk", status);
+        bh_socket_close(socket);
+    }
+}
+
 static void blink(TimerHandle_t timer)
 {
     (void)timer;
@@ -133,6 +235,7 @@ int main(void)
     xTaskCreate(measure, "measure-2", configMINIMAL_STACK_SIZE, (void *)2, 2, 0);
     xTaskCreate(report, "report", 2 * configMINIMAL_STACK_SIZE, 0, 1, 0);
     xTaskCreate(listen, "listen", configMINIMAL_STACK_SIZE, 0, 3, &listener);
+    xTaskCreate(talk, "talk", 3 * configMINIMAL_STACK_SIZE, 0, 1, 0);
     xTimerStart(timer, 0);
     vTaskStartScheduler();
     application_failed("the scheduler did not start", __LINE__);

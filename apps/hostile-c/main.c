@@ -166,7 +166,7 @@ static void wild_pointers(void)
     refused &= bh_log_write(99, "level", 5) == BH_STATUS_ARGUMENT_REFUSED;
     refused &= bh_notification_enable(48) == BH_STATUS_ARGUMENT_REFUSED;
     /* Slots that this hypervisor does not have. */
-    refused &= ((bh_status (*)(void))BH_GATEWAY(31u))() == BH_STATUS_CALL_UNKNOWN;
+    refused &= ((bh_status (*)(void))BH_GATEWAY(63u))() == BH_STATUS_CALL_UNKNOWN;
     verdict(refused);
 }
 

@@ -1,11 +1,14 @@
-//! Embassy: three async tasks, one of them woken by the interrupt line that the hypervisor pends for its news.
+//! Embassy: async tasks, one of them woken by the interrupt line that the hypervisor pends for its news, and one that
+//! speaks MQTT with a broker once `mqtt HOST PORT` is typed into the console.
 #![no_std]
 #![no_main]
 
+mod console;
+mod mqtt;
 mod time;
 
 use bulkhead_sdk::notification::{self, Event};
-use bulkhead_sdk::update;
+use bulkhead_sdk::{socket, update};
 use embassy_executor::Spawner;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel::Channel;
@@ -41,6 +44,7 @@ async fn listen() {
                     // Between the notification and now the owner may have withdrawn it.
                     let _ = update::apply_now();
                 }
+                Event::SocketChanged(change) => socket::wake(change),
                 Event::UpdateProgress(_) | Event::ClockSet | Event::StorageDone | Event::Unknown(..) => {}
             }
         }
@@ -54,9 +58,10 @@ async fn main(spawner: Spawner) {
     let _ = bulkhead_sdk::logger::start(LevelFilter::Debug);
     log::info!("embassy starts, wake reason {:?}", bulkhead_sdk::wake_reason());
     time::start();
-    if let (Ok(measure), Ok(listen)) = (measure(), listen()) {
+    if let (Ok(measure), Ok(listen), Ok(talk)) = (measure(), listen(), mqtt::talk()) {
         spawner.spawn(measure);
         spawner.spawn(listen);
+        spawner.spawn(talk);
     } else {
         log::error!("embassy: a task was not spawned");
     }

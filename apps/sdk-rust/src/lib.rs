@@ -8,6 +8,8 @@
 //! `cargo xtask apps` generates from the board's description does.
 //!
 //! # Features
+//! * `async`: [`socket::Stream`] is an `embedded-io-async` reader and writer, woken by [`socket::wake`].
+//! * `nal`: [`socket_nal::Network`] is a stack for `embedded-nal`.
 //! * `log`: [`logger::start`] sends the records of the `log` crate to the device's log.
 //! * `panic-handler`: a panic is logged with its place, then the application asks to be restarted.
 #![no_std]
@@ -22,6 +24,11 @@ pub mod network;
 pub mod notification;
 #[cfg(feature = "panic-handler")]
 mod panic;
+pub mod socket;
+#[cfg(feature = "async")]
+mod socket_async;
+#[cfg(feature = "nal")]
+pub mod socket_nal;
 pub mod storage;
 pub mod text;
 pub mod update;
@@ -55,6 +62,10 @@ pub enum Error {
     NotErased,
     /// State: not while an update is being applied.
     NotNow,
+    /// Caller: no open socket has this handle.
+    HandleUnknown,
+    /// State: the socket is not connected yet, or not any more.
+    NotConnected,
     /// Hypervisor: a status of a later version.
     Unknown(u32),
 }

@@ -18,6 +18,8 @@ pub enum Event {
     ClockSet,
     /// What was begun on the application's own storage has ended: see [`crate::storage`].
     StorageDone,
+    /// Something rose on a socket: see [`crate::socket`].
+    SocketChanged(crate::socket::Change),
     /// A kind of a later version, and its value.
     Unknown(u32, u32),
 }
@@ -58,6 +60,9 @@ pub fn next() -> Option<Notification> {
         (abi::BH_NOTIFICATION_UPDATE_READY, pages) => Event::UpdateReady(pages),
         (abi::BH_NOTIFICATION_CLOCK_SET, _) => Event::ClockSet,
         (abi::BH_NOTIFICATION_STORAGE_DONE, _) => Event::StorageDone,
+        (abi::BH_NOTIFICATION_SOCKET_CHANGED, value) => {
+            Event::SocketChanged(crate::socket::Change::from_value(value))
+        }
         (kind, value) => Event::Unknown(kind, value),
     };
     Some(Notification { at_us: raw.at_us, event })

@@ -171,8 +171,11 @@ pub(crate) fn start() {
 /// Starts the network, if the machine has a controller. Out of line, like all that needs much stack once.
 #[inline(never)]
 fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
-    let mut seed = [0; 8];
-    entropy.fill(&mut seed);
+    let seeds = [(); 2].map(|()| {
+        let mut seed = [0; 8];
+        entropy.fill(&mut seed);
+        u64::from_le_bytes(seed)
+    });
     // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     match controller {
@@ -180,7 +183,7 @@ fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
             controller,
             BUFFERS.take(),
             SOCKETS.init_with(Sockets::new),
-            u64::from_le_bytes(seed),
+            seeds,
             0,
         )),
         Err(_) => {

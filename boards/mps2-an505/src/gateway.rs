@@ -1,6 +1,7 @@
 //! Where the gateways arrive: checked copies, then the hypervisor's dispatcher.
 
 use bulkhead_armv8m_trustzone::critical::Shared;
+use bulkhead_armv8m_trustzone::memory_check::Intent;
 use bulkhead_armv8m_trustzone::{memory_check, tick};
 use bulkhead_hypervisor::{ApplicationMemory, Mailbox, MailboxAccess, dispatch};
 
@@ -28,6 +29,10 @@ impl ApplicationMemory for Memory {
         memory_check::copy_out(address, bytes)
     }
 
+    fn may_write(&self, address: u32, len: u32) -> bool {
+        memory_check::allowed(address, len, Intent::Write)
+    }
+
     fn owns_line(&self, line: u32) -> bool {
         partition::owns_line(line)
     }
@@ -37,7 +42,7 @@ impl ApplicationMemory for Memory {
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
     let status = dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox);
-    if TheMailbox.with(|m| m.storage_waits()) {
+    if TheMailbox.with(|m| m.waits()) {
         executor::wake();
     }
     status as u32

@@ -7,7 +7,7 @@ use bulkhead_syscall_abi::{
 };
 
 use crate::mailbox::Mailbox;
-use crate::storage;
+use crate::{sockets, storage};
 
 /// The application's memory, reached only by checked copies.
 ///
@@ -18,6 +18,10 @@ pub trait ApplicationMemory {
     fn copy_in(&self, address: u32, out: &mut [u8]) -> bool;
     /// Copies out to `address`.
     fn copy_out(&self, address: u32, bytes: &[u8]) -> bool;
+    /// Whether all of a range may be written, asked before it is written in pieces. Each copy asks again.
+    fn may_write(&self, _address: u32, _len: u32) -> bool {
+        true
+    }
     /// Whether the interrupt line belongs to the application.
     fn owns_line(&self, line: u32) -> bool;
 }
@@ -85,6 +89,9 @@ pub fn dispatch(
         slot::STORAGE_WRITE => storage::write([a, b, c, d], memory, mailbox),
         slot::STORAGE_ERASE => storage::erase(a, b, mailbox),
         slot::STORAGE_RESULT_READ => storage::result_read(a, b, memory, mailbox),
+        slot::NETWORK_REQUEST..=slot::SOCKET_STATUS_READ => {
+            sockets::calls::answer(number, arguments, memory, mailbox)
+        }
         _ => Status::CallUnknown,
     }
 }

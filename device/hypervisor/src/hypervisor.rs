@@ -26,6 +26,7 @@ use crate::update_policy::UpdatePolicy;
 mod connection;
 mod crashing;
 mod debugging;
+mod networking;
 mod reports;
 mod updating;
 
@@ -216,6 +217,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         let now_ms = moment.now_us / 1000;
         self.judge_application(&moment, mailbox, outside);
         self.poll_link(moment.now_us, mailbox, entropy, outside);
+        let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.watch_owner(moment.now_us, mailbox, outside);
@@ -225,7 +227,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.poll_crash(&moment, memory, mailbox, entropy, outside);
         self.send_reports(now_ms, mailbox);
         if let Some(network) = &mut self.network
-            && self.link.flush(network)
+            && (self.link.flush(network) || carried)
         {
             network.poll(now_ms);
         }

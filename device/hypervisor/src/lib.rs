@@ -22,6 +22,7 @@ mod lines;
 mod link;
 mod log_ring;
 mod mailbox;
+mod sockets;
 mod storage;
 mod trial_watch;
 mod update_policy;

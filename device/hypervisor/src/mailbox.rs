@@ -1,9 +1,12 @@
 //! What gateways and executor tell each other.
 
 use bulkhead_link_protocol::LogSource;
-use bulkhead_syscall_abi::{Notification, NotificationKind, UpdateStatus, WakeReason};
+use bulkhead_syscall_abi::{
+    Notification, NotificationKind, SOCKET_EVENT_SHIFT, SOCKET_HANDLE_MASK, UpdateStatus, WakeReason,
+};
 
 use crate::log_ring::{LogRecord, LogRing};
+use crate::sockets::{Rose, Sockets};
 use crate::storage::Storage;
 
 /// Notifications that may wait; with more, the oldest is dropped.
@@ -40,6 +43,8 @@ pub struct Mailbox {
     pub postpone_latest_ms: Option<u64>,
     /// The application's own areas of external flash.
     pub(crate) storage: Storage,
+    /// The application's sockets.
+    pub(crate) sockets: Sockets,
     /// Why the application runs.
     pub wake_reason: WakeReason,
     /// The device id as text.
@@ -69,6 +74,7 @@ impl Mailbox {
             },
             postpone_latest_ms: None,
             storage: Storage::new(),
+            sockets: Sockets::new(),
             wake_reason: WakeReason::PowerOn,
             device_id: [0; 34],
         }
@@ -96,6 +102,21 @@ impl Mailbox {
         }
         let _ = self.notifications.push_back(Notification { at_us, kind: kind as u32, value });
         self.notification_line
+    }
+
+    /// Tells what rose on a socket; what is still to be told of the same socket is told with it, so that sockets can
+    /// never push out more than one notification each.
+    pub(crate) fn notify_socket(&mut self, at_us: u64, rose: Rose) -> Option<u8> {
+        let kind = NotificationKind::SocketChanged;
+        let events = rose.events << SOCKET_EVENT_SHIFT;
+        let same = |waiting: &&mut Notification| {
+            waiting.kind == kind as u32 && waiting.value & SOCKET_HANDLE_MASK == rose.handle
+        };
+        if let Some(waiting) = self.notifications.iter_mut().find(same) {
+            waiting.value |= events;
+            return self.notification_line;
+        }
+        self.notify(at_us, kind, events | rose.handle)
     }
 
     /// The oldest notification, left in place.
@@ -129,11 +150,12 @@ impl Mailbox {
         self.notification_line = None;
         self.requests = Requests::default();
         self.storage.forget();
+        self.sockets.forget();
     }
 
-    /// Whether the executor has something to do on the application's storage.
-    pub const fn storage_waits(&self) -> bool {
-        self.storage.is_waiting()
+    /// Whether a gateway left something for the executor to do.
+    pub const fn waits(&self) -> bool {
+        self.storage.is_waiting() || self.sockets.wait()
     }
 }
 

@@ -1,8 +1,12 @@
-//! An [`EthernetController`] as smoltcp wants to see it.
+//! An [`EthernetController`] as smoltcp wants to see it, once for each of the two that share it.
 
 use bulkhead_hardware_ports::{ETHERNET_FRAME_LEN_MAX, EthernetController};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
+use smoltcp::wire::Ipv4Address;
+
+use crate::network::RESOLVERS_MAX;
+use crate::sorting::{For, Side, whose};
 
 /// One frame in each direction.
 pub(crate) struct Frames {
@@ -16,10 +20,54 @@ impl Frames {
     }
 }
 
+/// The received frame, until everybody whom it is for has seen it.
+#[derive(Clone, Copy)]
+struct Waiting {
+    len: usize,
+    wanted: For,
+}
+
 /// The controller with its frame buffers.
 pub(crate) struct Bearer<E> {
     pub(crate) controller: E,
-    pub(crate) frames: &'static mut Frames,
+    pub(crate) resolvers: [Ipv4Address; RESOLVERS_MAX],
+    frames: &'static mut Frames,
+    waiting: Option<Waiting>,
+}
+
+impl<E: EthernetController> Bearer<E> {
+    pub(crate) fn new(controller: E, frames: &'static mut Frames) -> Self {
+        Self { controller, frames, waiting: None, resolvers: [Ipv4Address::UNSPECIFIED; RESOLVERS_MAX] }
+    }
+
+    /// The controller as `side` sees it; it may send so many frames.
+    pub(crate) const fn port(&mut self, side: Side, frames_max: usize) -> Port<'_, E> {
+        Port { bearer: self, side, frames_left: frames_max }
+    }
+
+    /// The length of the next frame for `side`, which then counts as seen by it.
+    fn next_for(&mut self, side: Side) -> Option<usize> {
+        let waiting = match self.waiting.take() {
+            Some(waiting) => waiting,
+            None => {
+                let len = self.controller.receive(&mut self.frames.received)?;
+                let frame = self.frames.received.get(..len)?;
+                Waiting { len, wanted: whose(frame, &self.resolvers) }
+            }
+        };
+        let rest = waiting.wanted.without(side);
+        if rest != For::NOBODY {
+            self.waiting = Some(Waiting { wanted: rest, ..waiting });
+        }
+        (rest != waiting.wanted).then_some(waiting.len)
+    }
+}
+
+/// The controller as one of the two sees it: the other's frames are not there.
+pub(crate) struct Port<'b, E> {
+    bearer: &'b mut Bearer<E>,
+    side: Side,
+    frames_left: usize,
 }
 
 pub(crate) struct Received<'a>(&'a [u8]);
@@ -47,7 +95,7 @@ impl<E: EthernetController> TxToken for Transmit<'_, E> {
     }
 }
 
-impl<E: EthernetController> Device for Bearer<E> {
+impl<E: EthernetController> Device for Port<'_, E> {
     type RxToken<'a>
         = Received<'a>
     where
@@ -58,22 +106,30 @@ impl<E: EthernetController> Device for Bearer<E> {
         Self: 'a;
 
     fn receive(&mut self, _now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        // Without room for an answer the frame stays in the controller.
-        if !self.controller.can_transmit() {
+        // Without room for an answer the frame stays where it is.
+        if !self.bearer.controller.can_transmit() {
             return None;
         }
-        let len = self.controller.receive(&mut self.frames.received)?;
-        let frame = self.frames.received.get(..len)?;
+        let len = self.bearer.next_for(self.side)?;
+        let frame = self.bearer.frames.received.get(..len)?;
         Some((
             Received(frame),
-            Transmit { controller: &mut self.controller, buffer: &mut self.frames.transmitted },
+            Transmit {
+                controller: &mut self.bearer.controller,
+                buffer: &mut self.bearer.frames.transmitted,
+            },
         ))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Self::TxToken<'_>> {
-        self.controller
-            .can_transmit()
-            .then_some(Transmit { controller: &mut self.controller, buffer: &mut self.frames.transmitted })
+        if self.frames_left == 0 || !self.bearer.controller.can_transmit() {
+            return None;
+        }
+        self.frames_left -= 1;
+        Some(Transmit {
+            controller: &mut self.bearer.controller,
+            buffer: &mut self.bearer.frames.transmitted,
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -9,7 +9,10 @@ use smoltcp::wire::{
     DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address, Ipv4Cidr,
 };
 
+use crate::application::{ApplicationBuffers, ApplicationNetwork, ApplicationStorage};
 use crate::ethernet::{Bearer, Frames};
+use crate::network::{Network, RESOLVERS_MAX};
+use crate::sorting::Side;
 
 /// Two full segments in, one and a half out: what one fetch of 8 KiB needs to keep flowing.
 const TCP_RECEIVE_LEN: usize = 2920;
@@ -23,18 +26,28 @@ const OPEN_TIMEOUT_MS: u64 = 20_000;
 /// First port of the range that connections go out from.
 const LOCAL_PORT_FIRST: u16 = 49_152;
 const LOCAL_PORT_COUNT: u16 = 16_384;
+/// How often in one poll the two stacks take turns at the frames that came in.
+const TURNS_MAX: usize = 16;
+/// Frames that the hypervisor's stack may send in one turn: more than its buffers hold.
+const FRAMES_MAX: usize = 64;
 
 /// Byte buffers of the stack, all zeros at first: a static of them costs no flash.
 pub struct Buffers {
     tcp_receive: [u8; TCP_RECEIVE_LEN],
     tcp_transmit: [u8; TCP_TRANSMIT_LEN],
     frames: Frames,
+    application: ApplicationBuffers,
 }
 
 impl Buffers {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self { tcp_receive: [0; TCP_RECEIVE_LEN], tcp_transmit: [0; TCP_TRANSMIT_LEN], frames: Frames::new() }
+        Self {
+            tcp_receive: [0; TCP_RECEIVE_LEN],
+            tcp_transmit: [0; TCP_TRANSMIT_LEN],
+            frames: Frames::new(),
+            application: ApplicationBuffers::new(),
+        }
     }
 }
 
@@ -48,12 +61,17 @@ impl Default for Buffers {
 pub struct Sockets {
     sockets: [SocketStorage<'static>; SOCKETS],
     dns_queries: [Option<dns::DnsQuery>; 1],
+    application: ApplicationStorage,
 }
 
 impl Sockets {
     /// No sockets.
     pub const fn new() -> Self {
-        Self { sockets: [SocketStorage::EMPTY; SOCKETS], dns_queries: [const { None }; 1] }
+        Self {
+            sockets: [SocketStorage::EMPTY; SOCKETS],
+            dns_queries: [const { None }; 1],
+            application: ApplicationStorage::new(),
+        }
     }
 }
 
@@ -91,24 +109,35 @@ pub struct NetworkStack<E> {
     dns: SocketHandle,
     tcp: SocketHandle,
     opening: Opening,
-    has_address: bool,
+    network: Network,
     next_local_port: u16,
+    application: ApplicationNetwork,
 }
 
 impl<E: EthernetController> NetworkStack<E> {
-    /// Starts the stack. `seed` makes port and sequence numbers unpredictable.
+    /// Starts the stack. The seeds make port and sequence numbers unpredictable; the second is the application's, who
+    /// may see what comes of it and shall learn nothing of the first.
     pub fn new(
         mut controller: E,
         buffers: &'static mut Buffers,
         storage: &'static mut Sockets,
-        seed: u64,
+        [seed, application_seed]: [u64; 2],
         now_ms: u64,
     ) -> Self {
         let mac = controller.mac_address();
-        let mut bearer = Bearer { controller, frames: &mut buffers.frames };
-        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
+        let mut bearer = Bearer::new(controller, &mut buffers.frames);
+        let address = HardwareAddress::Ethernet(EthernetAddress(mac));
+        let mut config = Config::new(address);
         config.random_seed = seed;
-        let interface = Interface::new(config, &mut bearer, instant(now_ms));
+        let interface = Interface::new(config, &mut bearer.port(Side::Hypervisor, 0), instant(now_ms));
+        let application = ApplicationNetwork::new(
+            address,
+            &mut bearer,
+            &mut buffers.application,
+            &mut storage.application,
+            application_seed,
+            instant(now_ms),
+        );
         let mut sockets = SocketSet::new(storage.sockets.as_mut_slice());
         let dhcp = sockets.add(dhcpv4::Socket::new());
         let dns = sockets.add(dns::Socket::new(&[], storage.dns_queries.as_mut_slice()));
@@ -129,8 +158,9 @@ impl<E: EthernetController> NetworkStack<E> {
             dns,
             tcp,
             opening: Opening::Idle,
-            has_address: false,
+            network: Network::unknown(),
             next_local_port,
+            application,
         }
     }
 
@@ -141,19 +171,30 @@ impl<E: EthernetController> NetworkStack<E> {
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp);
         let waits = socket.send_queue() > 0 || !socket.may_send();
         socket.set_timeout(waits.then_some(TCP_TIMEOUT));
-        let _ = self.interface.poll(instant(now_ms), &mut self.bearer, &mut self.sockets);
+        let now = instant(now_ms);
+        // The hypervisor's stack goes first; a frame of the application's at the head is in its way for one turn.
+        for _ in 0..TURNS_MAX {
+            let mut port = self.bearer.port(Side::Hypervisor, FRAMES_MAX);
+            let _ = self.interface.poll(now, &mut port, &mut self.sockets);
+            if !self.application.take_frames(&mut self.bearer, now) {
+                break;
+            }
+        }
+        self.application.send_frames(&mut self.bearer, now_ms);
         self.poll_dhcp();
         self.poll_opening(now_ms);
     }
 
     /// Milliseconds until the stack wants to be polled without a frame; `None` for no wish.
+    ///
+    /// The application's sockets have no say: with any of them open, poll every few milliseconds.
     pub fn poll_in_ms(&mut self, now_ms: u64) -> Option<u64> {
         self.interface.poll_delay(instant(now_ms), &self.sockets).map(|d| d.total_millis())
     }
 
     /// How far the connection is.
     pub fn connection(&self) -> Connection {
-        if !self.has_address {
+        if !self.network.is_up() {
             return Connection::NoAddress;
         }
         let socket = self.sockets.get::<tcp::Socket<'_>>(self.tcp);
@@ -168,7 +209,7 @@ impl<E: EthernetController> NetworkStack<E> {
     /// cannot even be tried: no address yet, a name that is none, or no DNS server.
     pub fn open(&mut self, host: &str, port: u16, now_ms: u64) -> bool {
         self.close();
-        if !self.has_address {
+        if !self.network.is_up() {
             return false;
         }
         if let Ok(address) = host.parse::<Ipv4Address>() {
@@ -208,37 +249,46 @@ impl<E: EthernetController> NetworkStack<E> {
         self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp).recv_slice(out).unwrap_or(0)
     }
 
+    /// The network as the device was told of it.
+    pub const fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The application's sockets.
+    pub const fn application(&mut self) -> &mut ApplicationNetwork {
+        &mut self.application
+    }
+
     fn poll_dhcp(&mut self) {
         match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.dhcp).poll() {
             None => {}
             Some(dhcpv4::Event::Configured(config)) => {
-                let address = config.address;
-                let router = config.router;
-                let mut servers = [IpAddress::Ipv4(Ipv4Address::UNSPECIFIED); 2];
+                let (address, router) = (config.address, config.router);
+                let mut servers = [IpAddress::Ipv4(Ipv4Address::UNSPECIFIED); RESOLVERS_MAX];
+                let mut resolvers = [None; RESOLVERS_MAX];
                 let mut n_servers = 0;
-                for (to, from) in servers.iter_mut().zip(config.dns_servers.iter()) {
+                for ((to, known), from) in
+                    servers.iter_mut().zip(&mut resolvers).zip(config.dns_servers.iter())
+                {
                     *to = IpAddress::Ipv4(*from);
+                    *known = Some(*from);
                     n_servers += 1;
-                }
-                self.set_address(Some(address));
-                let routes = self.interface.routes_mut();
-                match router {
-                    // The table holds at least one route and this is the only one.
-                    Some(router) => drop(routes.add_default_ipv4_route(router)),
-                    None => drop(routes.remove_default_ipv4_route()),
                 }
                 let servers = servers.get(..n_servers).unwrap_or(&[]);
                 self.sockets.get_mut::<dns::Socket<'_>>(self.dns).update_servers(servers);
+                let network = self.network.configured(address, router, resolvers);
+                self.bearer.resolvers = resolvers.map(|one| one.unwrap_or(Ipv4Address::UNSPECIFIED));
+                self.set_network(network, Some(address));
             }
             Some(dhcpv4::Event::Deconfigured) => {
                 self.close();
-                self.set_address(None);
-                self.interface.routes_mut().remove_default_ipv4_route();
+                self.set_network(Network::unknown(), None);
             }
         }
     }
 
-    fn set_address(&mut self, address: Option<Ipv4Cidr>) {
+    fn set_network(&mut self, network: Network, address: Option<Ipv4Cidr>) {
+        self.network = network;
         self.interface.update_ip_addrs(|addresses| {
             addresses.clear();
             if let Some(address) = address {
@@ -246,7 +296,13 @@ impl<E: EthernetController> NetworkStack<E> {
                 let _ = addresses.push(IpCidr::Ipv4(address));
             }
         });
-        self.has_address = address.is_some();
+        let routes = self.interface.routes_mut();
+        match network.router() {
+            // The table holds at least one route and this is the only one.
+            Some(router) => drop(routes.add_default_ipv4_route(router)),
+            None => drop(routes.remove_default_ipv4_route()),
+        }
+        self.application.set_network(network, address);
     }
 
     fn poll_opening(&mut self, now_ms: u64) {
@@ -286,6 +342,9 @@ impl<E: EthernetController> NetworkStack<E> {
         let local_port = LOCAL_PORT_FIRST + self.next_local_port;
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp);
         let started = socket.connect(self.interface.context(), (address, port), local_port).is_ok();
+        let IpAddress::Ipv4(peer) = address;
+        self.network = self.network.linked_to(peer, port);
+        self.application.network = self.network;
         if started {
             self.opening = Opening::Connecting { since_ms: now_ms };
         }
@@ -293,6 +352,6 @@ impl<E: EthernetController> NetworkStack<E> {
     }
 }
 
-fn instant(now_ms: u64) -> Instant {
+pub(crate) fn instant(now_ms: u64) -> Instant {
     Instant::from_millis(i64::try_from(now_ms).unwrap_or(i64::MAX))
 }

@@ -4,8 +4,8 @@ use core::fmt::{Result, Write};
 
 use crate::{
     ABI_VERSION, DEVICE_ID_LEN, GATEWAY_STRIDE_BYTES, LOG_TEXT_LEN_MAX, NetworkReason, NetworkStatus,
-    NotificationKind, STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, Status,
-    UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason,
+    NotificationKind, STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketEvent, SocketKind,
+    SocketReason, SocketState, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason, sockets,
 };
 
 pub(crate) type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
@@ -16,6 +16,10 @@ pub(crate) const GROUPS: &[Group] = &[
     (WakeReason::C_PREFIX, WakeReason::ALL),
     (NetworkStatus::C_PREFIX, NetworkStatus::ALL),
     (NetworkReason::C_PREFIX, NetworkReason::ALL),
+    (SocketKind::C_PREFIX, SocketKind::ALL),
+    (SocketState::C_PREFIX, SocketState::ALL),
+    (SocketReason::C_PREFIX, SocketReason::ALL),
+    (SocketEvent::C_PREFIX, SocketEvent::ALL),
 ];
 
 /// Writes `bulkhead.h`.
@@ -44,7 +48,11 @@ extern \"C\" {
     writeln!(out, "#define BH_LOG_TEXT_LEN_MAX {LOG_TEXT_LEN_MAX}u")?;
     writeln!(out, "#define BH_UPDATE_STATUS_VERSION {UPDATE_STATUS_VERSION}u")?;
     writeln!(out, "#define BH_STORAGE_INFO_VERSION {STORAGE_INFO_VERSION}u")?;
-    writeln!(out, "#define BH_STORAGE_TRANSFER_LEN_MAX {STORAGE_TRANSFER_LEN_MAX}u\n")?;
+    writeln!(out, "#define BH_STORAGE_TRANSFER_LEN_MAX {STORAGE_TRANSFER_LEN_MAX}u")?;
+    for (name, value, _) in sockets::CONSTANTS {
+        writeln!(out, "#define {name} {value}u")?;
+    }
+    out.write_char('\n')?;
     writeln!(out, "typedef uint32_t bh_status;")?;
     for (status, name, doc) in Status::ALL {
         writeln!(out, "/** {doc} */\n#define {name} {}u", *status as u32)?;
@@ -80,7 +88,11 @@ struct bh_notification {
     uint32_t kind;
     uint32_t value;
 };
-
+",
+    )?;
+    out.write_str(sockets::C_STRUCTS)?;
+    out.write_str(
+        "
 #define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * ",
     )?;
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
@@ -123,6 +135,9 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
             writeln!(out, "/// {doc}\npub const {prefix}{name}: u32 = {value};")?;
         }
     }
+    for (name, value, doc) in sockets::CONSTANTS {
+        writeln!(out, "/// {doc}\npub const {name}: u32 = {value};")?;
+    }
     for call in SYSTEM_CALLS {
         write!(out, "/// Slot of `{}`. {}\npub const SLOT_", call.name, call.doc)?;
         for c in call.name.chars() {
@@ -157,6 +172,9 @@ pub fn write_specification(out: &mut impl Write) -> Result {
         for (value, name, doc) in *members {
             writeln!(out, "| `{prefix}{name}` | {value} | {doc} |")?;
         }
+    }
+    for (name, value, doc) in sockets::CONSTANTS {
+        writeln!(out, "| `{name}` | {value} | {doc} |")?;
     }
     Ok(())
 }

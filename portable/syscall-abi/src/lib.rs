@@ -8,19 +8,21 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod generate;
+mod sockets;
 mod status;
 mod structs;
 mod table;
 mod zig;
 
 pub use generate::{write_c_header, write_rust_constants, write_specification};
+pub use sockets::*;
 pub use status::Status;
 pub use structs::*;
 pub use table::{Argument, Call, SYSTEM_CALLS, slot};
 pub use zig::write_zig;
 
 /// Version of the interface: rises when slots are appended. Manifests name the range they work with.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Distance of two gateways in bytes: `SG` and one branch.
 pub const GATEWAY_STRIDE_BYTES: u32 = 8;

@@ -68,7 +68,7 @@ impl StorageInfo {
     }
 }
 
-fn words<const WORDS: usize, const LEN: usize>(words: [u32; WORDS]) -> [u8; LEN] {
+pub(crate) fn words<const WORDS: usize, const LEN: usize>(words: [u32; WORDS]) -> [u8; LEN] {
     const { assert!(LEN == 4 * WORDS, "four bytes a word") };
     let mut out = [0; LEN];
     for (to, word) in out.chunks_exact_mut(4).zip(words) {
@@ -118,6 +118,7 @@ macro_rules! numbers {
         }
     };
 }
+pub(crate) use numbers;
 
 numbers! {
     /// Kinds of notification.
@@ -127,6 +128,7 @@ numbers! {
         UpdateReady = 3, "UPDATE_READY", "An update is staged; value is the pages to be written. Apply or postpone.";
         ClockSet = 4, "CLOCK_SET", "The wall clock became known or was corrected.";
         StorageDone = 5, "STORAGE_DONE", "What was begun on the application's own storage has ended; value is its BH_STATUS_.";
+        SocketChanged = 6, "SOCKET_CHANGED", "Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits.";
     }
 }
 
@@ -179,5 +181,6 @@ numbers! {
         FetchingUpdate = 16, "FETCHING_UPDATE", "An update is being fetched.";
         NoApplication = 32, "NO_APPLICATION", "There is no startable application.";
         BackOff = 64, "BACK_OFF", "Offline: the last attempt failed, the next waits for its time.";
+        ApplicationAsked = 128, "APPLICATION_ASKED", "The application asked for the network.";
     }
 }

@@ -116,6 +116,14 @@ impl Device {
     /// # Errors
     /// The pipe is broken.
     pub fn type_to_application(&self, character: char) -> Result<()> {
+        self.type_line(character.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Types a text into the application's console.
+    ///
+    /// # Errors
+    /// The pipe is broken.
+    pub fn type_line(&self, text: &str) -> Result<()> {
         // Opened for both ways: a pipe without a reader would block otherwise.
         let path = self.pipe.with_added_extension("in");
         let mut pipe = std::fs::File::options()
@@ -123,8 +131,7 @@ impl Device {
             .write(true)
             .open(&path)
             .with_context(|| format!("failed to open {}", path.display()))?;
-        let mut bytes = [0; 4];
-        pipe.write_all(character.encode_utf8(&mut bytes).as_bytes()).context("failed to type")
+        pipe.write_all(text.as_bytes()).context("failed to type")
     }
 
     /// Everything the application wrote to its console, all runs.

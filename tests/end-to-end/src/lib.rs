@@ -15,6 +15,7 @@ pub mod folder;
 pub mod halted;
 pub mod meter;
 pub mod owner;
+pub mod peers;
 pub mod programs;
 pub mod recorder;
 pub mod scenes;

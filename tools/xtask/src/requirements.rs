@@ -54,6 +54,16 @@ const REQUIREMENTS: &[Requirement] = &[
         present: || process::succeeds(Command::new("python3").args(["-m", "pip", "--version"])),
     },
     Requirement {
+        name: "mosquitto with its clients",
+        purpose: "broker that applications talk to in tests",
+        packages: &["mosquitto", "mosquitto-clients"],
+        present: || {
+            // Debian puts the broker where only administrators look.
+            let broker = process::find("mosquitto").is_some() || Path::new("/usr/sbin/mosquitto").is_file();
+            broker && process::find("mosquitto_sub").is_some()
+        },
+    },
+    Requirement {
         name: "Rust for thumbv8m.main-none-eabi",
         purpose: "compiles the hypervisor",
         packages: &["rustc-web", "cargo-web", "rust-web-src"],

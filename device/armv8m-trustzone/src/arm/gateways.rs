@@ -36,12 +36,12 @@ bulkhead_gateway_\slot:
     .global bulkhead_gateway_page
     .thumb_func
 bulkhead_gateway_page:
-    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63
     gateway \slot
     .endr
 
     .section .text.bulkhead_gateways, "ax"
-    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    .irp slot, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63
     entry \slot
     .endr
     .thumb_func
@@ -86,7 +86,13 @@ bulkhead_gateway_common:
 
 /// Gateways in the page. Slots without a call answer `BH_STATUS_CALL_UNKNOWN`, so that an application built for a
 /// newer hypervisor learns it instead of faulting.
-pub const GATEWAY_COUNT: u32 = 32;
+pub const GATEWAY_COUNT: u32 = 64;
 
-const _: () = assert!(bulkhead_syscall_abi::SYSTEM_CALLS.len() <= GATEWAY_COUNT as usize, "add gateways");
+const _: () = assert!(
+    match bulkhead_syscall_abi::SYSTEM_CALLS {
+        [.., last] => last.slot < GATEWAY_COUNT,
+        [] => true,
+    },
+    "add gateways"
+);
 const _: () = assert!(bulkhead_syscall_abi::GATEWAY_STRIDE_BYTES == 8, "SG and B.W are four bytes each");

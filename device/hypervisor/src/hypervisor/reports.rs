@@ -130,6 +130,9 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             if m.wall_offset_us.is_none() {
                 reasons |= NetworkReason::ClockNotSet as u32;
             }
+            if m.sockets.network_wanted {
+                reasons |= NetworkReason::ApplicationAsked as u32;
+            }
             m.network_status = network as u32;
             m.network_reasons = reasons;
             m.update = update;

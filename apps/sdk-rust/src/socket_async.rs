@@ -1,0 +1,159 @@
+//! Streams for `async`: who waits for a socket is woken by the notification about it.
+//!
+//! One task takes the notifications and passes each [`Change`] to [`wake`]. A task that waits leaves its waker before it
+//! asks for the last time, so a notification in between is not lost.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+use critical_section::Mutex;
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+
+use crate::Error;
+use crate::socket::{Change, State, Stream};
+
+/// One for a reader and one for a writer of each socket.
+const WAITING_MAX: usize = 2 * (crate::abi::BH_SOCKET_STREAMS_MAX as usize + crate::abi::BH_SOCKET_DATAGRAMS_MAX as usize);
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Half {
+    Reader,
+    Writer,
+}
+
+type Waiting = [Option<(u32, Half, Waker)>; WAITING_MAX];
+
+static WAITING: Mutex<RefCell<Waiting>> = Mutex::new(RefCell::new([const { None }; WAITING_MAX]));
+
+/// Wakes whoever waits for this socket.
+pub fn wake(change: Change) {
+    critical_section::with(|cs| {
+        for entry in WAITING.borrow_ref_mut(cs).iter_mut() {
+            if let Some((_, _, waker)) = entry.take_if(|(handle, ..)| *handle == change.handle) {
+                waker.wake();
+            }
+        }
+    });
+}
+
+fn wait_for(handle: u32, half: Half, waker: &Waker) {
+    critical_section::with(|cs| {
+        let mut waiting = WAITING.borrow_ref_mut(cs);
+        let same = |entry: &&mut Option<(u32, Half, Waker)>| {
+            entry.as_ref().is_some_and(|(other, side, _)| (*other, *side) == (handle, half))
+        };
+        if let Some(entry) = waiting.iter_mut().find(same) {
+            *entry = Some((handle, half, waker.clone()));
+        } else if let Some(entry) = waiting.iter_mut().find(|entry| entry.is_none()) {
+            *entry = Some((handle, half, waker.clone()));
+        } else {
+            // Entries of sockets that are gone fill the table: all are woken, and who still waits comes back.
+            for entry in waiting.iter_mut() {
+                if let Some((_, _, waker)) = entry.take() {
+                    waker.wake();
+                }
+            }
+            waker.wake_by_ref();
+        }
+    });
+}
+
+impl Stream {
+    /// Connects, and waits until it is.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`]: the status says why. [`Error::ArgumentRefused`]: no name, or port 0.
+    pub async fn connected(&self, host: &str, port: u16) -> Result<(), Error> {
+        poll_fn(|context| {
+            wait_for(self.handle(), Half::Writer, context.waker());
+            match self.connect(host, port) {
+                // Another name waits for its turn, which is over soon.
+                Err(Error::Busy) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                other => Poll::Ready(other),
+            }
+        })
+        .await?;
+        poll_fn(|context| {
+            wait_for(self.handle(), Half::Writer, context.waker());
+            Poll::Ready(match self.status() {
+                Ok(status) => match status.state {
+                    State::Connected | State::PeerDone => Ok(()),
+                    State::Closed(_) => Err(Error::NotConnected),
+                    State::Open | State::Resolving | State::Connecting | State::Unknown(_) => {
+                        return Poll::Pending;
+                    }
+                },
+                Err(error) => Err(error),
+            })
+        })
+        .await
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl embedded_io_async::Error for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotConnected | Self::HandleUnknown => ErrorKind::NotConnected,
+            Self::ArgumentRefused | Self::PointerRefused => ErrorKind::InvalidInput,
+            Self::LimitReached => ErrorKind::OutOfMemory,
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+impl ErrorType for Stream {
+    type Error = Error;
+}
+
+impl Read for Stream {
+    /// 0 bytes mean that the peer has sent all.
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|context| {
+            wait_for(self.handle(), Half::Reader, context.waker());
+            match self.receive(buffer) {
+                Err(Error::NothingPending | Error::Busy) => Poll::Pending,
+                Err(Error::NotConnected) if matches!(self.status(), Ok(status) if status.state == State::PeerDone) => {
+                    Poll::Ready(Ok(0))
+                }
+                other => Poll::Ready(other),
+            }
+        })
+        .await
+    }
+}
+
+impl Write for Stream {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        poll_fn(|context| {
+            wait_for(self.handle(), Half::Writer, context.waker());
+            match self.send(bytes) {
+                Err(Error::Busy) => Poll::Pending,
+                other => Poll::Ready(other),
+            }
+        })
+        .await
+    }
+
+    /// What was written leaves by itself.
+    async fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
