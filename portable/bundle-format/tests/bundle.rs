@@ -437,7 +437,10 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             trial_boots: Some(7),
             gives_up_owned: true,
             debug_keys: DebugKeys::new(&[[1; 32], [2; 32]]).unwrap(),
+            debug_halt: DebugHalt::LogpointsOnly,
+            debug_silence_s: Some(600),
         },
+        Policy { debug_halt: DebugHalt::Never, ..Policy::default() },
         Policy { gives_up_owned: true, ..Policy::default() },
     ];
     for policy in policies {
@@ -448,6 +451,9 @@ fn policy_of_trials_comes_back_as_it_was_written() {
     let head = encode_manifest(&ManifestFields { policy: Policy::default(), ..fields(&areas) }).unwrap();
     let later = [&head[..head.len() - 1], &[0xA1, 0x02, 0x09]].concat();
     assert_eq!(Manifest::parse(&later).unwrap().policy.confirm, Confirm::Application);
+    // One that is not known yet lets nobody stop the application.
+    let later = [&head[..head.len() - 1], &[0xA1, 0x11, 0x03]].concat();
+    assert_eq!(Manifest::parse(&later).unwrap().policy.debug_halt, DebugHalt::Never);
     // Nor does a number that is not known yet give anything up.
     let later = [&head[..head.len() - 1], &[0xA1, 0x08, 0x02]].concat();
     assert!(!Manifest::parse(&later).unwrap().policy.gives_up_owned);

@@ -46,6 +46,10 @@ impl ToDevice for InProcess {
                 Some(Stood::Fault) => {
                     self.agent.stopped(StopCause::Fault(Faults::default()), &mut self.target);
                 }
+                Some(Stood::Guarded) => {
+                    let faults = Faults { sfsr: 8, ..Faults::default() };
+                    self.agent.stopped(StopCause::Fault(faults), &mut self.target);
+                }
                 None => {}
             }
             self.drain();
