@@ -209,11 +209,7 @@ impl<'w> Debug<'w> {
         self.closed = Some(DebugClosed { session, end });
     }
 
-    fn answer(
-        &self,
-        opening: &Opening,
-        running: Option<([u8; 32], &Policy)>,
-    ) -> Result<Session, DebugEnd> {
+    fn answer(&self, opening: &Opening, running: Option<([u8; 32], &Policy)>) -> Result<Session, DebugEnd> {
         let named = running.map(|(manifest, policy)| (manifest, &policy.debug_keys));
         let Some((manifest, named)) = named.filter(|(_, named)| !named.is_empty()) else {
             return Err(DebugEnd::NoKey);
@@ -300,6 +296,10 @@ impl<'w> Debug<'w> {
         if self.storage.session.as_ref().is_some_and(|session| session.manifest != manifest) {
             // Its developer may be none of the new bundle's.
             self.end(DebugEnd::OtherManifest, target);
+        }
+        if self.storage.session.is_none() {
+            // Who was expected back had another run of it before them.
+            self.storage.agent.detach(target);
         }
         self.storage.agent.started(manifest, entry, target);
     }

@@ -213,9 +213,9 @@ impl Agent {
     /// Whether a cause to stand still is for [`Self::stopped`]: it is the developer's to see, or the agent's own doing.
     #[must_use]
     pub fn takes(&self, cause: StopCause, target: &mut impl DebugTarget) -> bool {
-        let everything = self.core.permission == Permission::Everything;
-        let is_ours = || cause == StopCause::Breakpoint && self.core.motion.is_ours(target);
-        self.core.open && (everything || is_ours())
+        let Core { open, permission, motion, .. } = &self.core;
+        let is_ours = cause == StopCause::Breakpoint && motion.is_ours(target);
+        *open && (*permission == Permission::Everything || is_ours)
     }
 
     /// Whether the application stands still.

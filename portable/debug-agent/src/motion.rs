@@ -273,9 +273,11 @@ impl Motion {
         self.step(target)
     }
 
-    /// The watch that the step which is over hit.
+    /// The watch that the step hit, if it is over.
     fn watched(&mut self, target: &mut impl DebugTarget) -> Option<Watch> {
-        if self.state != State::Stepping {
+        let registers = target.registers();
+        let here = Place { address: registers.pc(), exception: registers.exception() };
+        if self.state != State::Stepping || !self.places.contains(&Some(here)) {
             return None;
         }
         self.watches.after(&mut Unpatched { target, probes: &self.probes })

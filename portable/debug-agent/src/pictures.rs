@@ -5,7 +5,7 @@ use bulkhead_debug_protocol::{
 };
 
 use crate::motion::Stop;
-use crate::target::{DebugTarget, Memory as _};
+use crate::target::DebugTarget;
 
 /// The application as it stood.
 #[derive(Clone, Copy, Debug)]

@@ -115,8 +115,9 @@ impl Directive {
         let mut found = Text::default();
         let most = self.precision.unwrap_or(LOG_LEN_MAX).min(LOG_LEN_MAX);
         let first = address(at)?;
-        for address in (first..).take(most) {
+        for offset in (0..).take(most) {
             let mut byte = [0];
+            let address = first.checked_add(offset).ok_or(Unanswered)?;
             memory.read(address, &mut byte).map_err(|_| Unanswered)?;
             if byte == [0] {
                 break;

@@ -3,6 +3,7 @@
 
 mod accesses;
 mod expression;
+mod permission;
 mod printing;
 mod simulated;
 mod watching;

@@ -14,7 +14,9 @@ mod hex;
 mod image;
 mod key;
 
-pub use bulkhead_bundle_format::{Confirm, DEBUG_KEYS_MAX, DebugHalt, DebugKeys, Medium, Policy, Revisions, Signer};
+pub use bulkhead_bundle_format::{
+    Confirm, DEBUG_KEYS_MAX, DebugHalt, DebugKeys, Medium, Policy, Revisions, Signer,
+};
 pub use bundle::{Bundle, FIRST_RESERVED, Purpose, Release, Reserved, build};
 pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;

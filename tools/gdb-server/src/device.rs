@@ -59,6 +59,7 @@ pub(crate) enum Order {
     Unwatch(Watch),
     Reset { halt: bool },
     Detach,
+    Alive,
 }
 
 impl Order {
@@ -98,6 +99,7 @@ impl Order {
             Self::Unwatch(watch) => Operation::ClearWatch(*watch),
             Self::Reset { halt } => Operation::Reset(Reset { halt: *halt }),
             Self::Detach => Operation::Detach(Nothing {}),
+            Self::Alive => Operation::Alive(Nothing {}),
         }
     }
 }

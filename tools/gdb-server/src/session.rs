@@ -24,6 +24,8 @@ use crate::watchpoints::{Watchpoints, stop_word};
 
 /// How long the device has for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How often a device whose application may stand still hears that somebody is there; it waits four times as long.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Questions that one read of memory may take.
 const QUESTIONS_MAX: usize = 64;
 /// Writes that wait for the next request at most.
@@ -59,6 +61,7 @@ pub struct Session {
     breakpoints: Breakpoints,
     watchpoints: Watchpoints,
     probes_max: usize,
+    attached: bool,
     stop: Option<Stop>,
     interrupted: bool,
     /// Writes that the device has not been told of yet.
@@ -78,6 +81,7 @@ impl Session {
             breakpoints: Breakpoints::default(),
             watchpoints: Watchpoints::default(),
             probes_max: 0,
+            attached: false,
             stop: None,
             interrupted: false,
             pending: Vec::new(),
@@ -103,7 +107,21 @@ impl Session {
 
     /// What arrives next.
     pub(crate) fn next(&mut self) -> Option<Arrived> {
-        self.later.pop_front().or_else(|| self.arrived.recv().ok())
+        loop {
+            if let Some(next) = self.later.pop_front() {
+                return Some(next);
+            }
+            match self.arrived.recv_timeout(ALIVE_EVERY) {
+                Ok(next) => return Some(next),
+                Err(RecvTimeoutError::Timeout) if self.attached => match self.ask(&[Order::Alive]) {
+                    // A device of an earlier version does not know it, nor wait for it.
+                    Ok(_) | Err(DeviceError::Refused(_)) => {}
+                    Err(error) => return Some(Arrived::DeviceGone(error.to_string())),
+                },
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     /// Round trips so far.
@@ -125,7 +143,13 @@ impl Session {
     pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
         let mut halted = false;
         let mut regions = Vec::new();
-        for answer in self.ask(&[Order::Hello, Order::Halt])? {
+        let answers = self.ask(&[Order::Hello, Order::Halt]).map_err(|error| match error {
+            DeviceError::Refused(RefusalReason::NotAllowed) => DeviceError::Gone(
+                "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow".into(),
+            ),
+            other => other,
+        })?;
+        for answer in answers {
             match answer {
                 Answered::Welcome { halted: stands, probes_max, watches_max } => {
                     (halted, self.probes_max) = (stands, probes_max);
@@ -135,6 +159,7 @@ impl Session {
                 _ => {}
             }
         }
+        self.attached = true;
         self.memory = Memory::new(regions);
         self.breakpoints = Breakpoints::default();
         if halted {
@@ -324,6 +349,7 @@ impl Session {
         self.breakpoints = Breakpoints::default();
         self.watchpoints = Watchpoints::default();
         self.console.clear();
+        self.attached = false;
         self.stop = None;
         self.memory.ran();
         Ok(())
@@ -340,6 +366,7 @@ impl Session {
                 let code = match reason {
                     RefusalReason::Forbidden | RefusalReason::AccessFailed => "E0e",
                     RefusalReason::Full => "E1c",
+                    RefusalReason::NotAllowed => "E0d",
                     _ => "E01",
                 };
                 Ok(Reaction::Answer(code.into()))

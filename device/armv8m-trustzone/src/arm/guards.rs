@@ -89,8 +89,8 @@ impl Guards {
 
     fn apply(&self) {
         let first = FIRST_SPARE.load(Ordering::Relaxed);
-        for (number, range) in (first..).zip(self.ranges.iter().take(available())) {
-            scs::write(SAU_RNR, number);
+        for (number, range) in (0..).zip(self.ranges.iter().take(available())) {
+            scs::write(SAU_RNR, first.saturating_add(number));
             match range.filter(|_| self.lifted == 0) {
                 Some((first, last)) => {
                     scs::write(SAU_RBAR, first & !0x1F);

@@ -58,9 +58,15 @@ fn formats_print_what_c_prints() {
 
 #[test]
 fn what_cannot_be_printed_is_an_error_and_everything_ends() {
-    for (format, arguments) in
-        [("%d", &[][..]), ("%f", &[1]), ("%", &[1]), ("%s", &[4]), ("%n", &[i64::from(RAM)]), ("\\", &[])]
-    {
+    for (format, arguments) in [
+        ("%d", &[][..]),
+        ("%f", &[1]),
+        ("%", &[1]),
+        ("%s", &[4]),
+        ("%s", &[-1]),
+        ("%n", &[i64::from(RAM)]),
+        ("\\", &[]),
+    ] {
         assert!(printed(format, arguments).is_err(), "{format}");
     }
     assert_eq!(printed("%999999999999999999999d", &[1]).unwrap().len(), LOG_LEN_MAX);

@@ -1,7 +1,7 @@
 //! A processor of a few Thumb instructions, which knows nothing of the agent's way to compute where they lead.
 
 use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
-use bulkhead_debug_protocol::{Region, RegionKind, Register, RegisterFile};
+use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile, Words};
 
 pub(crate) const CODE: u32 = 0x1000;
 pub(crate) const RAM: u32 = 0x2000_0000;
@@ -30,6 +30,8 @@ pub(crate) struct Simulated {
     /// A seeded mistake: nothing is stopped by a guard.
     pub(crate) guards_are_broken: bool,
     pub(crate) now_us: u64,
+    /// Each word holds its number at first.
+    pub(crate) float: Option<Float>,
 }
 
 impl Simulated {
@@ -49,6 +51,7 @@ impl Simulated {
             guards: [None; GUARDS],
             guards_are_broken: false,
             now_us: 2_000_000,
+            float: Some(Words(std::array::from_fn(|n| u32::try_from(n).unwrap()))),
         }
     }
 
@@ -246,7 +249,15 @@ impl DebugTarget for Simulated {
         self.registers
     }
 
+    fn float(&mut self) -> Option<Float> {
+        self.float
+    }
+
     fn write_register(&mut self, register: Register, value: u32) -> Result<(), AccessRefused> {
+        if let (64..=95, Some(float)) = (register.0, &mut self.float) {
+            float.0[usize::from(register.0 - 64)] = value;
+            return Ok(());
+        }
         *self.registers.get_mut(register).ok_or(AccessRefused::Unsupported)? = value;
         Ok(())
     }
