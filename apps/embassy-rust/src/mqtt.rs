@@ -28,7 +28,9 @@ pub(crate) async fn talk() {
     loop {
         let line = console::read_line(&mut line).await;
         let mut words = line.split(' ');
-        let (Some("mqtt"), Some(host), Some(port)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some("mqtt"), Some(host), Some(port)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
         let Ok(port) = port.parse() else { continue };
         if let Err(failure) = converse(host, port).await {
             console::line(format_args!("mqtt failed: {failure}"));

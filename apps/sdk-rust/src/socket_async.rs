@@ -14,7 +14,8 @@ use crate::Error;
 use crate::socket::{Change, State, Stream};
 
 /// One for a reader and one for a writer of each socket.
-const WAITING_MAX: usize = 2 * (crate::abi::BH_SOCKET_STREAMS_MAX as usize + crate::abi::BH_SOCKET_DATAGRAMS_MAX as usize);
+const WAITING_MAX: usize =
+    2 * (crate::abi::BH_SOCKET_STREAMS_MAX as usize + crate::abi::BH_SOCKET_DATAGRAMS_MAX as usize);
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Half {

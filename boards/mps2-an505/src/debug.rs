@@ -3,11 +3,11 @@
 use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::Breakpoints;
 use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
-use bulkhead_debug_protocol::{Region, RegionKind, Register, RegisterFile, Words};
+use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile, Words};
 use world::debug::RegisterRefused;
 use world::memory_check::{copy_in, copy_out};
 
-use crate::board;
+use crate::{board, registers};
 
 /// Longest access of an exact width in bytes.
 const WORD: usize = 4;
@@ -82,8 +82,14 @@ impl DebugTarget for Target {
         RegisterFile { core, system, float: None }
     }
 
+    fn float(&mut self) -> Option<Float> {
+        world::debug::float_registers().map(Words)
+    }
+
     fn write_register(&mut self, register: Register, value: u32) -> Result<(), AccessRefused> {
         let written = match usize::from(register.0) {
+            34 => world::debug::write_float(32, value),
+            number @ 64..=95 => world::debug::write_float(number - 64, value),
             number @ 0..=15 => world::debug::write_core(number, value),
             25 => world::debug::write_core(16, value),
             number @ 26..=33 => world::debug::write_system(number - 26, value),
@@ -99,13 +105,21 @@ impl DebugTarget for Target {
         if !is_aligned(address, out.len(), width) {
             return Err(AccessRefused::Unsupported);
         }
-        // All that can be read here is memory, where the width makes no difference.
-        self.read(address, out)
+        match registers::place(address, out.len(), registers::Intent::Read) {
+            Some(place) => registers::read(place, out, width_bytes(width)),
+            // In memory the width makes no difference.
+            None => self.read(address, out),
+        }
     }
 
     fn write(&mut self, address: u32, bytes: &[u8], width: Width) -> Result<(), AccessRefused> {
         if width != Width::Any && !is_aligned(address, bytes.len(), width) {
             return Err(AccessRefused::Unsupported);
+        }
+        if width != Width::Any
+            && let Some(place) = registers::place(address, bytes.len(), registers::Intent::Write)
+        {
+            return registers::write(place, bytes, width_bytes(width));
         }
         if copy_out(address, bytes) { Ok(()) } else { Err(AccessRefused::Forbidden) }
     }
@@ -135,8 +149,18 @@ impl DebugTarget for Target {
     }
 
     fn region(&self, index: usize) -> Option<Region> {
-        let (address, len, writable) = *board::APPLICATION_REGIONS.get(index)?;
-        let kind = if writable { RegionKind::Ram } else { RegionKind::Code };
-        Some(Region { address, len, kind })
+        let memories = board::APPLICATION_REGIONS.iter().map(|(address, len, writable)| {
+            let kind = if *writable { RegionKind::Ram } else { RegionKind::Code };
+            Region { address: *address, len: *len, kind }
+        });
+        memories.chain(registers::regions()).nth(index)
+    }
+
+    fn guards_max(&self) -> usize {
+        world::guards::available()
+    }
+
+    fn guard(&mut self, index: usize, range: Option<(u32, u32)>) {
+        world::guards::set(index, range);
     }
 }

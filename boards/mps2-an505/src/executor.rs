@@ -179,13 +179,9 @@ fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
     // SAFETY: the controller belongs to the secure world by `board.toml`, and this is its only owner.
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     match controller {
-        Ok(controller) => Some(NetworkStack::new(
-            controller,
-            BUFFERS.take(),
-            SOCKETS.init_with(Sockets::new),
-            seeds,
-            0,
-        )),
+        Ok(controller) => {
+            Some(NetworkStack::new(controller, BUFFERS.take(), SOCKETS.init_with(Sockets::new), seeds, 0))
+        }
         Err(_) => {
             console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
             None

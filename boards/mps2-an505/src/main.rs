@@ -15,6 +15,7 @@ mod executor;
 mod gateway;
 mod partition;
 mod provisioned;
+mod registers;
 
 use bulkhead_armv8m_trustzone as world;
 

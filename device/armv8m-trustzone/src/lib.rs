@@ -19,10 +19,13 @@ mod arm {
     pub mod critical;
     pub mod debug;
     pub mod faults;
+    pub mod float;
     pub mod gateways;
+    pub mod guards;
     pub mod interrupts;
     pub mod memory_check;
     pub mod partition;
+    pub mod peek;
     mod registers;
     pub mod start;
     pub mod switch;

@@ -4,8 +4,8 @@
 //! running bundle names. The first handshake message can be replayed, so nothing happens to the application before the
 //! first sealed message was opened.
 
-use bulkhead_bundle_format::DebugKeys;
-use bulkhead_debug_agent::{Agent, DebugTarget, StopCause};
+use bulkhead_bundle_format::{DebugHalt, Policy};
+use bulkhead_debug_agent::{Agent, DebugTarget, Permission, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
 use bulkhead_developer_seal::{
     ANSWER_LEN, Binding, DeviceKeys, DeviceTunnel, FIRST_LEN, Refused, SEAL_LEN, answer,
@@ -18,6 +18,22 @@ use crate::link::Link;
 
 /// Room for the longest sealed message.
 const SEALED_LEN_MAX: usize = MESSAGE_LEN_MAX + SEAL_LEN;
+
+/// How long the application stands still for a developer who is not heard of, if the policy does not say.
+const SILENCE_S: u32 = 60;
+/// In a policy: until they come back.
+const FOR_EVER: u32 = u32::MAX;
+
+/// What an application may know of who looks at it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DebugState {
+    /// Nobody does.
+    None,
+    /// A developer is attached, and it runs.
+    Attached,
+    /// It stands still for a developer, or for one who is expected back.
+    Halted,
+}
 
 struct Session {
     number: u32,
@@ -83,6 +99,11 @@ pub(crate) struct Debug<'w> {
     storage: &'w mut DebugStorage,
     closed: Option<DebugClosed>,
     attached: bool,
+    /// A developer was heard of since the last look.
+    heard: bool,
+    heard_ms: u64,
+    /// The longest silence that a halted application waits through.
+    silence_s: u32,
     refused: Option<DebugEnd>,
 }
 
@@ -95,6 +116,9 @@ impl<'w> Debug<'w> {
             storage,
             closed: None,
             attached: false,
+            heard: false,
+            heard_ms: 0,
+            silence_s: SILENCE_S,
             refused: None,
         }
     }
@@ -109,9 +133,32 @@ impl<'w> Debug<'w> {
         self.storage.session.is_some() || self.storage.opening.is_some() || self.closed.is_some()
     }
 
-    /// Whether faults and breakpoints are a developer's to see.
-    pub(crate) fn is_attached(&self) -> bool {
-        self.storage.agent.is_attached()
+    /// What the application may know of it.
+    pub(crate) fn state(&self) -> DebugState {
+        match (self.storage.agent.is_attached(), self.storage.agent.is_halted()) {
+            (false, _) => DebugState::None,
+            (true, false) => DebugState::Attached,
+            (true, true) => DebugState::Halted,
+        }
+    }
+
+    /// Whether what the application did is the developer's to see, or the agent's own doing.
+    pub(crate) fn takes(&self, offence: &Offence, target: &mut impl DebugTarget) -> bool {
+        self.storage.agent.takes(cause(offence), target)
+    }
+
+    /// Counts how long nobody was heard of; a halted application does not wait for ever. Probes that did too much for one
+    /// second come back in the next.
+    pub(crate) fn tick(&mut self, now_ms: u64, target: &mut impl DebugTarget) {
+        self.storage.agent.tick(target);
+        if core::mem::take(&mut self.heard) || !self.storage.agent.is_moving_it() {
+            self.heard_ms = now_ms;
+        }
+        let silence_ms = now_ms.saturating_sub(self.heard_ms);
+        if self.silence_s != FOR_EVER && silence_ms / 1000 > u64::from(self.silence_s) {
+            self.end(DebugEnd::Broken, target);
+            self.storage.agent.detach(target);
+        }
     }
 
     /// Whether the application stands still, or moves by steps, by a developer's order.
@@ -144,10 +191,20 @@ impl<'w> Debug<'w> {
 
     /// Shakes hands with who waits. Out of line and not where a frame arrives: a handshake takes much stack.
     #[inline(never)]
-    pub(crate) fn shake_hands(&mut self, running: Option<([u8; 32], &DebugKeys)>) {
+    pub(crate) fn shake_hands(&mut self, running: Option<([u8; 32], &Policy)>) {
         let Some(opening) = self.storage.opening.take() else { return };
         match self.answer(&opening, running) {
-            Ok(session) => self.storage.session = Some(session),
+            Ok(session) => {
+                let policy = running.map(|(_, policy)| *policy).unwrap_or_default();
+                self.silence_s = policy.debug_silence_s.unwrap_or(SILENCE_S);
+                self.heard = true;
+                self.storage.agent.permit(match policy.debug_halt {
+                    DebugHalt::Allow => Permission::Everything,
+                    DebugHalt::LogpointsOnly => Permission::LogpointsOnly,
+                    DebugHalt::Never => Permission::Memory,
+                });
+                self.storage.session = Some(session);
+            }
             Err(end) => self.refuse(opening.number, end),
         }
     }
@@ -157,12 +214,9 @@ impl<'w> Debug<'w> {
         self.closed = Some(DebugClosed { session, end });
     }
 
-    fn answer(
-        &self,
-        opening: &Opening,
-        running: Option<([u8; 32], &DebugKeys)>,
-    ) -> Result<Session, DebugEnd> {
-        let Some((manifest, named)) = running.filter(|(_, named)| !named.is_empty()) else {
+    fn answer(&self, opening: &Opening, running: Option<([u8; 32], &Policy)>) -> Result<Session, DebugEnd> {
+        let named = running.map(|(manifest, policy)| (manifest, &policy.debug_keys));
+        let Some((manifest, named)) = named.filter(|(_, named)| !named.is_empty()) else {
             return Err(DebugEnd::NoKey);
         };
         let keys = DeviceKeys { private: self.private, ephemeral: opening.ephemeral };
@@ -182,6 +236,7 @@ impl<'w> Debug<'w> {
         else {
             return;
         };
+        self.heard = true;
         let mut bytes = [0; SEALED_LEN_MAX];
         let opened = bytes.get_mut(..frame.bytes.len()).and_then(|room| {
             room.copy_from_slice(frame.bytes);
@@ -201,10 +256,15 @@ impl<'w> Debug<'w> {
         }
     }
 
-    /// The link is gone, and with it who looked.
+    /// The link is gone, and with it who looked. What stands still waits for them: see [`Self::tick`].
     pub(crate) fn link_lost(&mut self, target: &mut impl DebugTarget) {
         self.closed = None;
-        self.leave(target);
+        if self.storage.session.is_some() && self.storage.agent.is_halted() && self.silence_s > 0 {
+            self.storage.agent.abandon(target);
+            (self.storage.session, self.storage.opening) = (None, None);
+        } else {
+            self.leave(target);
+        }
     }
 
     fn end(&mut self, end: DebugEnd, target: &mut impl DebugTarget) {
@@ -223,25 +283,7 @@ impl<'w> Debug<'w> {
 
     /// The application came to a stand by a fault or a breakpoint.
     pub(crate) fn faulted(&mut self, offence: &Offence, target: &mut impl DebugTarget) {
-        let cause = match offence.kind {
-            FaultKind::Breakpoint => StopCause::Breakpoint,
-            FaultKind::SecureAccess
-            | FaultKind::BadExecution
-            | FaultKind::StackOverflow
-            | FaultKind::InterruptFlood
-            | FaultKind::InterruptsMasked
-            | FaultKind::BusError
-            | FaultKind::UsageFault
-            | FaultKind::Escalated
-            | FaultKind::MemoryProtection => StopCause::Fault(Faults {
-                cfsr: offence.status.cfsr,
-                hfsr: 0,
-                sfsr: offence.status.sfsr,
-                mmfar: offence.address.unwrap_or_default(),
-                bfar: offence.address.unwrap_or_default(),
-            }),
-        };
-        self.storage.agent.stopped(cause, target);
+        self.storage.agent.stopped(cause(offence), target);
     }
 
     /// The application stands still because [`Self::wants_halt`].
@@ -260,6 +302,10 @@ impl<'w> Debug<'w> {
             // Its developer may be none of the new bundle's.
             self.end(DebugEnd::OtherManifest, target);
         }
+        if self.storage.session.is_none() {
+            // Who was expected back had another run of it before them.
+            self.storage.agent.detach(target);
+        }
         self.storage.agent.started(manifest, entry, target);
     }
 
@@ -273,7 +319,7 @@ impl<'w> Debug<'w> {
         if let Some(end) = self.refused.take() {
             return Some(Change::Refused(end));
         }
-        let attached = self.is_attached();
+        let attached = self.storage.agent.is_attached();
         if attached == self.attached {
             return None;
         }
@@ -309,5 +355,26 @@ impl<'w> Debug<'w> {
                 false
             }
         }
+    }
+}
+
+fn cause(offence: &Offence) -> StopCause {
+    match offence.kind {
+        FaultKind::Breakpoint => StopCause::Breakpoint,
+        FaultKind::SecureAccess
+        | FaultKind::BadExecution
+        | FaultKind::StackOverflow
+        | FaultKind::InterruptFlood
+        | FaultKind::InterruptsMasked
+        | FaultKind::BusError
+        | FaultKind::UsageFault
+        | FaultKind::Escalated
+        | FaultKind::MemoryProtection => StopCause::Fault(Faults {
+            cfsr: offence.status.cfsr,
+            hfsr: 0,
+            sfsr: offence.status.sfsr,
+            mmfar: offence.address.unwrap_or_default(),
+            bfar: offence.address.unwrap_or_default(),
+        }),
     }
 }

@@ -32,7 +32,7 @@ pub use application::{Application, Due, FaultStatus, Health, Offence, Start};
 pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use crash::CrashStorage;
-pub use debug::DebugStorage;
+pub use debug::{DebugState, DebugStorage};
 pub use downtime::FlashSpeeds;
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};

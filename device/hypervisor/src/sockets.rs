@@ -7,8 +7,8 @@
 use bulkhead_network_stack::Network;
 use bulkhead_syscall_abi::{
     SOCKET_DATAGRAM_LEN_MAX, SOCKET_DATAGRAMS_MAX, SOCKET_HANDLE_MASK, SOCKET_HOST_LEN_MAX,
-    SOCKET_LOCAL_PORT_FIRST, SOCKET_LOCAL_PORT_LAST, SOCKET_STREAMS_MAX, SOCKET_TRANSFER_LEN_MAX, SOCKETS_MAX,
-    SocketAddress, SocketEvent, SocketKind, SocketState, SocketStatus, Status,
+    SOCKET_LOCAL_PORT_FIRST, SOCKET_LOCAL_PORT_LAST, SOCKET_STREAMS_MAX, SOCKET_TRANSFER_LEN_MAX,
+    SOCKETS_MAX, SocketAddress, SocketEvent, SocketKind, SocketState, SocketStatus, Status,
 };
 
 pub(crate) mod calls;
@@ -307,7 +307,9 @@ impl Sockets {
     /// Writes a piece of what was claimed.
     fn put(&mut self, claim: Claim, offset: usize, piece: &[u8]) {
         let span = self.out.get_mut(claim.at..).and_then(|out| out.get_mut(..claim.len));
-        if let Some(to) = span.and_then(|out| out.get_mut(offset..)).and_then(|out| out.get_mut(..piece.len())) {
+        if let Some(to) =
+            span.and_then(|out| out.get_mut(offset..)).and_then(|out| out.get_mut(..piece.len()))
+        {
             to.copy_from_slice(piece);
         }
     }
@@ -326,9 +328,7 @@ impl Sockets {
         }
         let [l0, l1] = u16::try_from(claim.len).unwrap_or(0).to_le_bytes();
         let [a, b, c, d, e, f, g, h] = to.unwrap_or_default().to_bytes();
-        let head = [
-            u8::try_from(slot).unwrap_or(0), to.is_some().into(), l0, l1, a, b, c, d, e, f, g, h,
-        ];
+        let head = [u8::try_from(slot).unwrap_or(0), to.is_some().into(), l0, l1, a, b, c, d, e, f, g, h];
         let Some(at) = claim.at.checked_sub(RECORD_LEN) else { return };
         if let Some(to) = self.out.get_mut(at..claim.at) {
             to.copy_from_slice(&head);

@@ -8,7 +8,9 @@ use bulkhead_syscall_abi::{
     SOCKET_DATAGRAM_LEN_MAX, SOCKET_DATAGRAMS_MAX, SOCKET_RECEIVE_BUFFER_LEN, SOCKET_SEND_BUFFER_LEN,
     SOCKET_STREAMS_MAX, SOCKETS_MAX, SocketAddress, SocketKind, SocketReason, SocketState,
 };
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::iface::{
+    Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
+};
 use smoltcp::socket::dns::{GetQueryResultError, StartQueryError};
 use smoltcp::socket::{dns, tcp, udp};
 use smoltcp::time::Instant;
@@ -188,13 +190,19 @@ impl ApplicationNetwork {
     }
 
     /// Moves frames: takes those that are next and the application's. Returns whether there was one.
-    pub(crate) fn take_frames<E: EthernetController>(&mut self, bearer: &mut Bearer<E>, now: Instant) -> bool {
+    pub(crate) fn take_frames<E: EthernetController>(
+        &mut self,
+        bearer: &mut Bearer<E>,
+        now: Instant,
+    ) -> bool {
         let mut any = false;
         let mut port = bearer.port(Side::Application, FRAMES_MAX);
         for _ in 0..FRAMES_MAX {
             match self.interface.poll_ingress_single(now, &mut port, &mut self.sockets) {
                 PollIngressSingleResult::None => break,
-                PollIngressSingleResult::PacketProcessed | PollIngressSingleResult::SocketStateChanged => any = true,
+                PollIngressSingleResult::PacketProcessed | PollIngressSingleResult::SocketStateChanged => {
+                    any = true
+                }
             }
         }
         any
@@ -331,16 +339,18 @@ impl ApplicationNetwork {
     /// Takes bytes of a stream; returns how many.
     pub fn receive(&mut self, index: usize, out: &mut [u8]) -> usize {
         match self.slots.get(index) {
-            Some(Slot { kind: SocketKind::Stream, life: Life::Up { .. } | Life::Ended(_), handle, .. }) => {
-                self.sockets.get_mut::<tcp::Socket<'_>>(*handle).recv_slice(out).unwrap_or(0)
-            }
+            Some(Slot {
+                kind: SocketKind::Stream, life: Life::Up { .. } | Life::Ended(_), handle, ..
+            }) => self.sockets.get_mut::<tcp::Socket<'_>>(*handle).recv_slice(out).unwrap_or(0),
             _ => 0,
         }
     }
 
     /// Queues a datagram; to nobody in particular means to the peer. It is lost if there is no room or no way.
     pub fn send_to(&mut self, index: usize, to: Option<SocketAddress>, bytes: &[u8]) {
-        let Some(slot) = self.slots.get(index).filter(|slot| slot.kind == SocketKind::Datagram) else { return };
+        let Some(slot) = self.slots.get(index).filter(|slot| slot.kind == SocketKind::Datagram) else {
+            return;
+        };
         let to = to.unwrap_or(slot.peer);
         if !self.network.permits(SocketKind::Datagram, to) {
             return;
@@ -514,8 +524,7 @@ impl ApplicationNetwork {
                 *peer_done |= matches!(state, CloseWait | LastAck | Closing | TimeWait);
                 if matches!(state, Closed | TimeWait) {
                     let whole = *peer_done && shut;
-                    let reason =
-                        if whole { SocketReason::ClosedByPeer } else { SocketReason::ResetByPeer };
+                    let reason = if whole { SocketReason::ClosedByPeer } else { SocketReason::ResetByPeer };
                     slot.life = Life::Ended(reason);
                 } else if late(*moved_ms, SEND_TIMEOUT_MS) {
                     self.end(index, SocketReason::TimedOut);

@@ -114,10 +114,7 @@ impl<E: EthernetController> Device for Port<'_, E> {
         let frame = self.bearer.frames.received.get(..len)?;
         Some((
             Received(frame),
-            Transmit {
-                controller: &mut self.bearer.controller,
-                buffer: &mut self.bearer.frames.transmitted,
-            },
+            Transmit { controller: &mut self.bearer.controller, buffer: &mut self.bearer.frames.transmitted },
         ))
     }
 

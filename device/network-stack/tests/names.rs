@@ -106,13 +106,13 @@ fn hostile(query: &[u8]) -> Vec<Vec<u8>> {
         bad
     };
     let mut out = vec![
-        changed(0, good[0] ^ 1),  // Another query's.
-        changed(2, 0x01),         // A query.
-        changed(2, 0xF9),         // Another kind of message.
-        changed(5, 0),            // Without a question.
-        changed(5, 2),            // With two.
-        changed(13, b'X'),        // To another question.
-        changed(7, 255),          // Fewer answers than it says.
+        changed(0, good[0] ^ 1), // Another query's.
+        changed(2, 0x01),        // A query.
+        changed(2, 0xF9),        // Another kind of message.
+        changed(5, 0),           // Without a question.
+        changed(5, 2),           // With two.
+        changed(13, b'X'),       // To another question.
+        changed(7, 255),         // Fewer answers than it says.
         changed(6, 255),
     ];
     out.extend((0..query.len()).map(|len| good[..len].to_vec()));

@@ -43,7 +43,8 @@ fn echo(world: &mut World, total: usize) {
     world.until(600_000, |world| {
         let sockets = world.stack.application();
         for index in 0..STREAMS {
-            let piece: Vec<u8> = (sent[index]..total.min(sent[index] + 400)).map(|at| byte(index, at)).collect();
+            let piece: Vec<u8> =
+                (sent[index]..total.min(sent[index] + 400)).map(|at| byte(index, at)).collect();
             sent[index] += sockets.send(index, &piece);
             let mut buffer = [0; 512];
             let n = sockets.receive(index, &mut buffer);
@@ -196,7 +197,10 @@ fn an_application_that_floods_does_not_slow_the_link_down() {
     let alone = round_trips(&mut world, 5_000, |_| {});
     // Longer than a neighbour is remembered, so that the link has to ask for its router in the middle of the flood.
     let flooded = round_trips(&mut world, 200_000, flood);
-    assert!(alone <= ROUND_TRIP_MAX_MS && flooded <= ROUND_TRIP_MAX_MS, "alone {alone} ms, flooded {flooded} ms");
+    assert!(
+        alone <= ROUND_TRIP_MAX_MS && flooded <= ROUND_TRIP_MAX_MS,
+        "alone {alone} ms, flooded {flooded} ms"
+    );
     assert!(world.wire.borrow().sent.len() > 100_000, "that was no flood");
 }
 
@@ -253,7 +257,8 @@ fn frames_of_noise_stop_nobody() {
             let at = usize::try_from(random()).unwrap() % frame.len();
             frame[at] = random().to_le_bytes()[2];
         }
-        let len = if random() % 8 == 0 { usize::try_from(random()).unwrap() % frame.len() } else { frame.len() };
+        let len =
+            if random() % 8 == 0 { usize::try_from(random()).unwrap() % frame.len() } else { frame.len() };
         frame.truncate(len);
         world.wire.borrow_mut().to_device.push_back(frame);
         if random() % 16 == 0 {
@@ -287,6 +292,10 @@ fn a_network_that_is_lost_ends_every_socket() {
     assert!(!world.stack.network().is_up());
     for index in [0, STREAMS] {
         let look = world.stack.application().look(index);
-        assert_eq!((look.state, look.reason), (Some(SocketState::Closed), SocketReason::NetworkLost), "{index}");
+        assert_eq!(
+            (look.state, look.reason),
+            (Some(SocketState::Closed), SocketReason::NetworkLost),
+            "{index}"
+        );
     }
 }

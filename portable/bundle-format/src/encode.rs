@@ -12,8 +12,8 @@ use crate::cose::{
 };
 use crate::file::{BUNDLE_MAGIC, read_bundle};
 use crate::manifest::{
-    AreaKind, Confirm, Manifest, Medium, POLICY_CRASH_MEMORY, POLICY_DEBUG_KEYS, POLICY_GIVES_UP_OWNED,
-    Policy, Revisions, page_digest,
+    AreaKind, Confirm, DebugHalt, Manifest, Medium, POLICY_CRASH_MEMORY, POLICY_DEBUG_HALT,
+    POLICY_DEBUG_KEYS, POLICY_DEBUG_SILENCE_S, POLICY_GIVES_UP_OWNED, Policy, Revisions, page_digest,
 };
 use crate::refused::{ManifestFault, Refused};
 use crate::{FORMAT_VERSION, PAGE_SIZES, SIGNATURE_CONTEXT, UPDATE_ID_LEN};
@@ -105,14 +105,23 @@ fn encode_policy(w: &mut Writer, policy: &Policy) {
         (POLICY_GIVES_UP_OWNED, gives_up),
     ];
     let debug_keys = policy.debug_keys.as_slice();
-    let count = values.iter().filter(|(_, value)| value.is_some()).count() as u64;
+    let halt = match policy.debug_halt {
+        DebugHalt::Allow => None,
+        DebugHalt::LogpointsOnly => Some(1),
+        DebugHalt::Never => Some(2),
+    };
+    let debug = [(POLICY_DEBUG_HALT, halt), (POLICY_DEBUG_SILENCE_S, policy.debug_silence_s)];
+    let count = values.iter().chain(&debug).filter(|(_, value)| value.is_some()).count() as u64;
     let more = u64::from(!debug_keys.is_empty()) + u64::from(policy.crash_memory.is_some());
-    w.head(Major::Map, count + more);
-    for (key, value) in values {
-        if let Some(value) = value {
-            w.pair(key, value.into());
+    w.head(Major::Map, count.saturating_add(more));
+    let write = |w: &mut Writer, values: &[(u64, Option<u32>)]| {
+        for (key, value) in values {
+            if let Some(value) = value {
+                w.pair(*key, u64::from(*value));
+            }
         }
-    }
+    };
+    write(w, &values);
     if !debug_keys.is_empty() {
         w.unsigned(POLICY_DEBUG_KEYS);
         w.bytes(debug_keys.as_flattened());
@@ -126,6 +135,7 @@ fn encode_policy(w: &mut Writer, policy: &Policy) {
             .collect();
         w.bytes(&bytes);
     }
+    write(w, &debug);
 }
 
 fn encode_area(w: &mut Writer, area: &AreaImage<'_>) -> Result<(), Refused> {

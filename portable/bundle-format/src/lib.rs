@@ -46,7 +46,9 @@ pub use key_set::{
     BundleSigner, KEY_SET_CONTEXT, KEY_SET_LEN_MAX, KeySet, KeySetRefused, ROOTS_MAX, SET_SIGNATURES_MAX,
     SIGNED_KEY_SET_LEN_MAX, SIGNERS_MAX, SignedKeySet, Tally, majority,
 };
-pub use manifest::{Area, AreaKind, Confirm, Digest, Manifest, Medium, Policy, Revisions, page_digest};
+pub use manifest::{
+    Area, AreaKind, Confirm, DebugHalt, Digest, Manifest, Medium, Policy, Revisions, page_digest,
+};
 pub use permit::{PERMIT_CONTEXT, PERMIT_LEN_MAX, Permit, PermitRefused};
 pub use refused::{FileFault, ManifestFault, Mismatch, Refused};
 pub use room::{

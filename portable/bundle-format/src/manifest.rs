@@ -39,6 +39,10 @@ pub(crate) const POLICY_GIVES_UP_OWNED: u64 = 8;
 pub(crate) const POLICY_DEBUG_KEYS: u64 = 16;
 /// Policy key: memory that a crash dump holds, as ranges one after the other.
 pub(crate) const POLICY_CRASH_MEMORY: u64 = 17;
+/// Policy key: how far those developers may go; 0 all the way.
+pub(crate) const POLICY_DEBUG_HALT: u64 = 18;
+/// Policy key: how long the application stands still for a developer who is not heard of, in seconds.
+pub(crate) const POLICY_DEBUG_SILENCE_S: u64 = 19;
 
 /// Which memory an area lies in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -98,6 +102,23 @@ pub struct Policy {
     pub debug_keys: DebugKeys,
     /// Memory that a crash dump for those developers holds; stack and all writable memory if absent.
     pub crash_memory: Option<CrashMemory>,
+    /// How far they may go.
+    pub debug_halt: DebugHalt,
+    /// How long the application stands still for a developer who is not heard of, in seconds; `u32::MAX`: until they come
+    /// back.
+    pub debug_silence_s: Option<u32>,
+}
+
+/// What a developer may do to the application that they debug, beside reading and writing its memory.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DebugHalt {
+    /// Stop it.
+    #[default]
+    Allow,
+    /// Have it print where it passes; it never stands still.
+    LogpointsOnly,
+    /// Nothing: it runs as if nobody looked.
+    Never,
 }
 
 /// Who says, at the device, that a new version works.
@@ -461,6 +482,15 @@ fn policy(r: &mut Reader<'_>) -> Result<Policy, Refused> {
                 policy.crash_memory =
                     Some(CrashMemory::from_bytes(r.bytes()?).ok_or_else(|| out_of_range(at))?);
             }
+            // What a later version means by another number allows no more than the strictest.
+            POLICY_DEBUG_HALT => {
+                policy.debug_halt = match r.u32()? {
+                    0 => DebugHalt::Allow,
+                    1 => DebugHalt::LogpointsOnly,
+                    _ => DebugHalt::Never,
+                }
+            }
+            POLICY_DEBUG_SILENCE_S => policy.debug_silence_s = Some(r.u32()?),
             _ => r.skip()?,
         }
     }

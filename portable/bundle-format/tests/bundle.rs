@@ -438,6 +438,8 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             gives_up_owned: true,
             debug_keys: DebugKeys::new(&[[1; 32], [2; 32]]).unwrap(),
             crash_memory: CrashMemory::new(&[]),
+            debug_halt: DebugHalt::LogpointsOnly,
+            debug_silence_s: Some(600),
         },
         Policy {
             crash_memory: CrashMemory::new(&[
@@ -446,6 +448,7 @@ fn policy_of_trials_comes_back_as_it_was_written() {
             ]),
             ..Policy::default()
         },
+        Policy { debug_halt: DebugHalt::Never, ..Policy::default() },
         Policy { gives_up_owned: true, ..Policy::default() },
     ];
     for policy in policies {
@@ -461,6 +464,9 @@ fn policy_of_trials_comes_back_as_it_was_written() {
         let policy = [&[0xA1, 0x11, 0x48], &range[..]].concat();
         assert!(Manifest::parse(&[&head[..head.len() - 1], &policy].concat()).is_err(), "{range:?}");
     }
+    // One that is not known yet lets nobody stop the application.
+    let later = [&head[..head.len() - 1], &[0xA1, 0x12, 0x03]].concat();
+    assert_eq!(Manifest::parse(&later).unwrap().policy.debug_halt, DebugHalt::Never);
     // Nor does a number that is not known yet give anything up.
     let later = [&head[..head.len() - 1], &[0xA1, 0x08, 0x02]].concat();
     assert!(!Manifest::parse(&later).unwrap().policy.gives_up_owned);

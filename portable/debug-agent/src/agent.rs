@@ -1,16 +1,18 @@
 //! Requests in, replies and events out.
 
 use bulkhead_debug_protocol::{
-    Action, Answer, ApplicationReset, Checksum, Crc, Event, Hello, MEMORY_PIECE_LEN_MAX, MESSAGE_LEN_MAX,
-    Memory, MoreFollows, Nothing, Operation, PROTOCOL_VERSION, READ_LEN_MAX, REGIONS_MAX, ReadMemory,
-    RefusalReason, Refused, Region, Register, Registers, STACK_ABOVE, STACK_BELOW, STACK_LEN_MAX, SetProbe,
-    Stopped, Welcome, WriteMemory, Writer, encode_event, parse_request,
+    Action, Answer, ApplicationReset, Checksum, Crc, Event, Hello, Keeping, MEMORY_PIECE_LEN_MAX,
+    MESSAGE_LEN_MAX, Memory, MoreFollows, Nothing, Operation, PROTOCOL_VERSION, READ_LEN_MAX, REGIONS_MAX,
+    ReadMemory, RefusalReason, Refused, Register, Registers, SetProbe, Watching, Welcome, WriteMemory,
+    Writer, encode_event, parse_request,
 };
 
 use crate::crc::crc;
 use crate::motion::{Motion, Stop, refusal};
-use crate::probes::{PROBES_MAX, Unpatched};
+use crate::pictures::Picture;
+use crate::probes::{Behaviour, COMMAND, PROBES_MAX, Unpatched};
 use crate::target::{DebugTarget, Memory as _, StopCause, Width};
+use crate::watches::WATCHES_MAX;
 
 /// Room that an answer without memory and registers takes at most, in bytes.
 const ANSWER_ROOM: usize = 96;
@@ -37,6 +39,41 @@ struct Inbox {
     crc: u32,
 }
 
+/// How far a developer may go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Permission {
+    /// All the way.
+    Everything,
+    /// The application is never stopped; it may print where it passes.
+    LogpointsOnly,
+    /// Reading and writing memory alone.
+    Memory,
+}
+
+impl Permission {
+    fn allows(self, operation: &Operation<'_>) -> bool {
+        match operation {
+            Operation::Halt(_) | Operation::Resume(_) | Operation::SetWatch(_) => self == Self::Everything,
+            Operation::Reset(order) => self == Self::Everything || !order.halt,
+            Operation::SetProbe(order) => match self {
+                Self::Everything => true,
+                Self::LogpointsOnly => order.action != Action::Stop,
+                Self::Memory => false,
+            },
+            Operation::Hello(_)
+            | Operation::ReadMemory(_)
+            | Operation::WriteMemory(_)
+            | Operation::ReadRegisters(_)
+            | Operation::WriteRegister(_)
+            | Operation::Crc(_)
+            | Operation::ClearProbe(_)
+            | Operation::ClearWatch(_)
+            | Operation::Detach(_)
+            | Operation::Alive(_) => true,
+        }
+    }
+}
+
 /// What the developer has to hear, beside replies.
 #[derive(Clone, Copy, Debug, Default)]
 struct News {
@@ -49,6 +86,7 @@ struct News {
 struct Core {
     motion: Motion,
     open: bool,
+    permission: Permission,
     news: News,
     restart: bool,
     halt_at_entry: bool,
@@ -97,6 +135,7 @@ impl Agent {
         let core = Core {
             motion: Motion::new(),
             open: false,
+            permission: Permission::Everything,
             news,
             restart: false,
             halt_at_entry: false,
@@ -131,20 +170,66 @@ impl Agent {
             let manifest = &self.core.manifest;
             return encode_event(out, &Event::ApplicationReset(ApplicationReset { manifest }));
         }
+        // What was printed before the stop is told before it.
+        if let Some(log) = self.core.motion.records.first() {
+            let len = encode_event(out, &Event::Log(log));
+            self.core.motion.records.remove_first();
+            return len;
+        }
+        if let Some(picture) = &self.core.motion.picture {
+            let len = encode_event(out, &Event::Snapshot(picture.snapshot()));
+            self.core.motion.picture = None;
+            return len;
+        }
         let stop = self.core.news.stop.take().filter(|_| self.core.motion.is_halted())?;
-        tell_stop(stop, target, out)
+        encode_event(out, &Event::Stopped(Picture::take(target).event(stop)))
     }
 
     /// Whether [`Self::poll`] has something to do.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.inbox.len != 0 || self.core.open && (self.core.news.reset || self.core.news.stop.is_some())
+        let (news, motion) = (&self.core.news, &self.core.motion);
+        let something = news.reset || news.stop.is_some() || motion.has_something_to_tell();
+        self.inbox.len != 0 || self.core.open && something
+    }
+
+    /// Time passes: probes that were silenced because they did too much come back. To be called now and then.
+    pub fn tick(&mut self, target: &mut impl DebugTarget) {
+        self.core.motion.tick(target);
     }
 
     /// Whether a session has begun: faults are the developer's to see.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.core.open
+    }
+
+    /// Says how far the developer of the next session may go.
+    pub fn permit(&mut self, permission: Permission) {
+        self.core.permission = permission;
+        self.inbox.len = 0;
+    }
+
+    /// Whether a cause to stand still is for [`Self::stopped`]: it is the developer's to see, or the agent's own doing.
+    #[must_use]
+    pub fn takes(&self, cause: StopCause, target: &mut impl DebugTarget) -> bool {
+        let Core { open, permission, motion, .. } = &self.core;
+        let is_ours = cause == StopCause::Breakpoint && motion.is_ours(target);
+        *open && (*permission == Permission::Everything || is_ours)
+    }
+
+    /// Whether the application stands still.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.core.motion.is_halted()
+    }
+
+    /// The developer is lost, and the application stands still until somebody takes over, or [`Self::detach`].
+    pub fn abandon(&mut self, target: &mut impl DebugTarget) {
+        self.core.motion.forget_orders(target);
+        self.core.halt_at_entry = false;
+        self.core.news = News { reset: false, stop: None };
+        self.inbox.len = 0;
     }
 
     /// Whether the application stands still, or runs one step at a time, by the developer's order.
@@ -257,6 +342,9 @@ impl Core {
         if !self.open && !matches!(operation, Operation::Hello(_)) {
             return Err(RefusalReason::NoSession);
         }
+        if !self.permission.allows(operation) {
+            return Err(RefusalReason::NotAllowed);
+        }
         match operation {
             Operation::Hello(hello) => return self.hello(hello, done, target),
             Operation::ReadMemory(order) => return self.read(order, done, room, scratch, target),
@@ -267,7 +355,7 @@ impl Core {
                 }
                 self.needs_halt()?;
                 let registers = target.registers();
-                let (core, system, float) = (registers.core, registers.system, registers.float);
+                let (core, system, float) = (registers.core, registers.system, target.float());
                 return Ok(Outcome::Done(Answer::Registers(Registers { core, system, float })));
             }
             Operation::Halt(Nothing {}) if self.motion.is_absent() => {
@@ -285,12 +373,23 @@ impl Core {
             }
             Operation::SetProbe(order) => self.set_probe(order, target)?,
             Operation::ClearProbe(order) => self.clear_probe(order.address, target),
-            Operation::SetWatch(_) | Operation::ClearWatch(_) => return Err(RefusalReason::Unsupported),
+            Operation::SetWatch(watch) => {
+                self.needs_halt()?;
+                let registers = target.registers();
+                let stepped = self.motion.watches.add(*watch, &registers, target)?;
+                let keeping = if stepped { Keeping::Stepped } else { Keeping::Guarded };
+                return Ok(Outcome::Done(Answer::Watching(Watching { keeping })));
+            }
+            Operation::ClearWatch(watch) => {
+                self.needs_halt()?;
+                self.motion.watches.remove(watch);
+            }
             Operation::Reset(order) => {
                 self.halt_at_entry = order.halt;
                 self.restart = true;
             }
             Operation::Detach(Nothing {}) => self.detach(target),
+            Operation::Alive(Nothing {}) => {}
         }
         Ok(Outcome::Done(Answer::Done(Nothing {})))
     }
@@ -320,7 +419,7 @@ impl Core {
                 version: PROTOCOL_VERSION.min(hello.version),
                 halted: self.motion.is_halted(),
                 probes_max: u32::try_from(PROBES_MAX).unwrap_or_default(),
-                watches_max: 0,
+                watches_max: u32::try_from(WATCHES_MAX).unwrap_or_default(),
                 manifest: &self.manifest,
                 build: target.build(),
             })));
@@ -408,6 +507,7 @@ impl Core {
     fn clear_probe(&mut self, address: u32, target: &mut impl DebugTarget) {
         self.motion.probes.remove(address, target);
         self.motion.conditions.remove(address);
+        self.motion.conditions.remove(address | COMMAND);
     }
 
     fn set_probe(
@@ -415,23 +515,21 @@ impl Core {
         order: &SetProbe<'_>,
         target: &mut impl DebugTarget,
     ) -> Result<(), RefusalReason> {
-        let plain = order.command.is_none() && order.actions_max.is_none();
-        if order.action != Action::Stop || !plain {
-            return Err(RefusalReason::Unsupported);
-        }
-        if order.address & 1 != 0 {
+        if order.address & 1 != 0 || (order.action == Action::Log) != order.command.is_some() {
             return Err(RefusalReason::Malformed);
         }
-        if !self.motion.probes.add(order.address) {
+        let behaviour = Behaviour { action: order.action, left: order.actions_max };
+        if !self.motion.probes.add(order.address, behaviour) {
             return Err(RefusalReason::Full);
         }
-        let room = match order.condition {
-            Some(condition) => self.motion.conditions.set(order.address, condition),
+        let expressions = [(order.address, order.condition), (order.address | COMMAND, order.command)];
+        let room = expressions.into_iter().all(|(key, expression)| match expression {
+            Some(expression) => self.motion.conditions.set(key, expression),
             None => {
-                self.motion.conditions.remove(order.address);
+                self.motion.conditions.remove(key);
                 true
             }
-        };
+        });
         if !room {
             self.clear_probe(order.address, target);
             return Err(RefusalReason::Full);
@@ -457,38 +555,4 @@ fn width(width: Option<u8>) -> Result<Width, RefusalReason> {
         Some(4) => Width::Word,
         Some(_) => return Err(RefusalReason::Malformed),
     })
-}
-
-/// Writes the event of a stop, with registers and the stack around its pointer.
-fn tell_stop(stop: Stop, target: &mut impl DebugTarget, out: &mut [u8]) -> Option<usize> {
-    let registers = target.registers();
-    let mut stack = [0; STACK_LEN_MAX];
-    let (stack_address, len) = stack_window(registers.sp(), target);
-    let window = stack.get_mut(..len).unwrap_or_default();
-    let read = target.read(stack_address, window);
-    let stack = if read.is_ok() { window } else { &mut [] };
-    encode_event(
-        out,
-        &Event::Stopped(Stopped {
-            reason: stop.reason,
-            core: registers.core,
-            system: registers.system,
-            float: registers.float,
-            stack_address,
-            stack,
-            watch: None,
-            faults: stop.faults,
-            time_us: target.now_us(),
-        }),
-    )
-}
-
-/// First address and length of what is read around a stack pointer: inside one region.
-fn stack_window(sp: u32, target: &impl DebugTarget) -> (u32, usize) {
-    let holds = |region: &Region| sp.wrapping_sub(region.address) <= region.len;
-    let region = (0..REGIONS_MAX).filter_map(|index| target.region(index)).find(holds);
-    let Some(region) = region else { return (sp, 0) };
-    let low = sp.saturating_sub(STACK_BELOW).max(region.address);
-    let end = region.address.saturating_add(region.len).min(sp.saturating_add(STACK_ABOVE));
-    (low, usize::try_from(end.saturating_sub(low)).unwrap_or_default().min(STACK_LEN_MAX))
 }

@@ -6,6 +6,7 @@
 
 use bulkhead_debug_protocol::{Register, RegisterFile};
 
+use crate::printing::{Text, print};
 use crate::target::Memory;
 
 /// Most operations of one evaluation.
@@ -16,6 +17,9 @@ const STACK_MAX: usize = 16;
 /// The expression could not be evaluated: malformed, too long, or at memory that is not the application's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unanswered;
+
+/// Most arguments of one print.
+const ARGUMENTS_MAX: usize = 12;
 
 /// The values, and the code that is left.
 struct Machine<'e> {
@@ -60,6 +64,23 @@ impl Machine<'_> {
         self.push(of(first, second).ok_or(Unanswered)?)
     }
 
+    /// Prints: the format lies in the code, the arguments on the stack beneath a function and a channel, which are GDB's own.
+    fn print(&mut self, memory: &mut impl Memory, out: &mut Text) -> Result<(), Unanswered> {
+        let (count, len) = (self.index(1)?, self.index(2)?);
+        let end = self.at.checked_add(len).ok_or(Unanswered)?;
+        let (0, format) = self.code.get(self.at..end).and_then(<[u8]>::split_last).ok_or(Unanswered)? else {
+            return Err(Unanswered);
+        };
+        self.at = end;
+        let (_function, _channel) = (self.pop()?, self.pop()?);
+        let mut arguments = [0; ARGUMENTS_MAX];
+        let arguments = arguments.get_mut(..count).ok_or(Unanswered)?;
+        for place in &mut *arguments {
+            *place = self.pop()?;
+        }
+        print(format, arguments, memory, out)
+    }
+
     fn fetch(&mut self, len: usize, memory: &mut impl Memory) -> Result<(), Unanswered> {
         let address = u32::try_from(self.pop()?.cast_unsigned() & 0xFFFF_FFFF).map_err(|_| Unanswered)?;
         let mut bytes = [0; 8];
@@ -88,11 +109,34 @@ fn extend(value: i64, bits: u64, sign: bool) -> Option<i64> {
 /// # Errors
 /// [`Unanswered`]: there is none.
 pub fn evaluate(code: &[u8], registers: &RegisterFile, memory: &mut impl Memory) -> Result<i64, Unanswered> {
+    execute(code, registers, memory, None)?.ok_or(Unanswered)
+}
+
+/// Does what an expression says that prints.
+///
+/// # Errors
+/// [`Unanswered`]: it cannot be evaluated; what it printed until then is in `out`.
+pub fn command(
+    code: &[u8],
+    registers: &RegisterFile,
+    memory: &mut impl Memory,
+    out: &mut Text,
+) -> Result<(), Unanswered> {
+    execute(code, registers, memory, Some(out)).map(drop)
+}
+
+/// Runs code to its end; the value on top of the stack then.
+fn execute(
+    code: &[u8],
+    registers: &RegisterFile,
+    memory: &mut impl Memory,
+    mut out: Option<&mut Text>,
+) -> Result<Option<i64>, Unanswered> {
     let mut machine = Machine { code, at: 0, stack: [0; STACK_MAX], depth: 0 };
     for _ in 0..OPERATIONS_MAX {
         let operation = machine.constant(1)?;
         match operation {
-            0x27 => return machine.pop(),
+            0x27 => return Ok(machine.pop().ok()),
             0x02..=0x08 => arithmetic(&mut machine, operation)?,
             0x09..=0x15 => bits(&mut machine, operation)?,
             0x16 | 0x2A => {
@@ -135,6 +179,7 @@ pub fn evaluate(code: &[u8], registers: &RegisterFile, memory: &mut impl Memory)
                 machine.push(a)?;
                 machine.push(b)?;
             }
+            0x34 => machine.print(memory, out.as_deref_mut().ok_or(Unanswered)?)?,
             _ => return Err(Unanswered),
         }
     }

@@ -8,17 +8,25 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm)]
 
+mod accesses;
 mod agent;
 mod conditions;
 mod crc;
 mod expression;
 mod motion;
 mod next;
+mod pictures;
+mod printing;
 mod probes;
+mod records;
 mod target;
+mod watches;
 
-pub use agent::Agent;
-pub use expression::{Unanswered, evaluate};
+pub use accesses::{Access, Direction, access};
+pub use agent::{Agent, Permission};
+pub use expression::{Unanswered, command, evaluate};
 pub use next::{Masks, Next, PLACES_MAX, Place, condition_holds, is_wide, next};
-pub use probes::PROBES_MAX;
-pub use target::{AccessRefused, DebugTarget, Interrupts, Memory, StopCause, Width};
+pub use printing::Text;
+pub use probes::{ACTIONS_PER_SECOND_MAX, PROBES_MAX};
+pub use target::{AccessRefused, DebugTarget, GUARD_GRAIN, Interrupts, Memory, StopCause, Width};
+pub use watches::WATCHES_MAX;

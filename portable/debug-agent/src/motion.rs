@@ -1,12 +1,18 @@
 //! How the application moves: runs, steps, comes to a stand.
 
-use bulkhead_debug_protocol::{Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason};
+use bulkhead_debug_protocol::{
+    Action, Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason, Watch,
+};
 
 use crate::conditions::Conditions;
-use crate::expression::evaluate;
+use crate::expression::{command, evaluate};
 use crate::next::{Masks, Next, PLACES_MAX, Place, next};
-use crate::probes::{Probes, Unpatched};
+use crate::pictures::Picture;
+use crate::printing::Text;
+use crate::probes::{COMMAND, Probes, Unpatched};
+use crate::records::Records;
 use crate::target::{AccessRefused, DebugTarget, Interrupts, Memory as _, StopCause};
+use crate::watches::Watches;
 
 /// Most instructions of a range, if the developer does not say.
 const RANGE_STEPS_MAX: u32 = 4096;
@@ -53,18 +59,34 @@ type Places = [Option<Place>; PLACES_MAX];
 pub(crate) struct Stop {
     pub(crate) reason: StopReason,
     pub(crate) faults: Option<Faults>,
+    pub(crate) watch: Option<Watch>,
+}
+
+impl Stop {
+    pub(crate) fn because(reason: StopReason) -> Self {
+        Self { reason, faults: None, watch: None }
+    }
+
+    fn watched(watch: Watch) -> Self {
+        Self { watch: Some(watch), ..Self::because(StopReason::Watched) }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Motion {
     pub(crate) probes: Probes,
     pub(crate) conditions: Conditions,
+    pub(crate) watches: Watches,
+    pub(crate) records: Records,
+    pub(crate) picture: Option<Picture>,
     state: State,
     goal: Goal,
     interrupts: Interrupts,
     places: Places,
     /// Where the step leads in the end, while an interrupt handler that came across its places is led over them.
     detour: Option<Places>,
+    /// The step's instruction would fault at a guard.
+    guards_down: bool,
     halt_wanted: bool,
 }
 
@@ -73,6 +95,10 @@ impl Motion {
         Self {
             probes: Probes::new(),
             conditions: Conditions::new(),
+            watches: Watches::new(),
+            records: Records::new(),
+            picture: None,
+            guards_down: false,
             state: State::Absent,
             goal: Goal::Continue,
             interrupts: Interrupts::Held,
@@ -95,6 +121,17 @@ impl Motion {
         self.state == State::Absent
     }
 
+    pub(crate) fn has_something_to_tell(&self) -> bool {
+        !self.records.is_empty() || self.picture.is_some()
+    }
+
+    /// Probes that were silenced come back when the application runs free; a step plants them when it ends.
+    pub(crate) fn tick(&mut self, target: &mut impl DebugTarget) {
+        if self.state == State::Running && self.probes.may_speak_again(target.now_us()) {
+            let _ = self.probes.plant(None, target);
+        }
+    }
+
     pub(crate) fn halt(&mut self) {
         self.halt_wanted = !self.is_halted();
     }
@@ -106,6 +143,9 @@ impl Motion {
     /// The application's context is gone, or about to be thrown away.
     pub(crate) fn ended(&mut self, target: &mut impl DebugTarget) {
         self.probes.lift(target);
+        // Its stacks may lie elsewhere the next time: who watches looks again.
+        self.watches.lift(target);
+        self.watches.clear();
         self.state = State::Absent;
         self.detour = None;
     }
@@ -122,10 +162,26 @@ impl Motion {
         }
     }
 
-    /// Everything is taken away and the application runs.
-    pub(crate) fn detach(&mut self, target: &mut impl DebugTarget) {
+    /// Takes everything away that the developer had put in place.
+    pub(crate) fn forget_orders(&mut self, target: &mut impl DebugTarget) {
         self.probes.clear(target);
         self.conditions.clear();
+        self.records.clear();
+        self.picture = None;
+        self.watches.lift(target);
+        self.watches.clear();
+    }
+
+    /// Whether a `BKPT` at the program counter is the agent's.
+    pub(crate) fn is_ours(&self, target: &mut impl DebugTarget) -> bool {
+        let pc = target.registers().pc();
+        let is_place = self.places.iter().flatten().any(|place| place.address == pc);
+        self.probes.has(pc) || self.state == State::Stepping && is_place
+    }
+
+    /// Everything is taken away and the application runs.
+    pub(crate) fn detach(&mut self, target: &mut impl DebugTarget) {
+        self.forget_orders(target);
         if self.is_halted() {
             let mut registers = target.registers();
             if self.is_breakpoint_at(registers.pc(), target) {
@@ -164,7 +220,7 @@ impl Motion {
         self.halt_wanted = false;
         let pc = target.registers().pc();
         let breaks = self.probes.has(pc) || self.is_breakpoint_at(pc, target);
-        if self.goal == Goal::Continue && !breaks {
+        if self.goal == Goal::Continue && !breaks && !self.watches.want_steps() {
             self.run_free(target);
             return Ok(None);
         }
@@ -179,9 +235,18 @@ impl Motion {
     pub(crate) fn stopped(&mut self, cause: StopCause, target: &mut impl DebugTarget) -> Option<Stop> {
         target.hold();
         self.probes.lift_temporaries(target);
+        self.watches.lift(target);
         let stop = match cause {
-            StopCause::HaltRequested => Some(Stop { reason: StopReason::Halted, faults: None }),
-            StopCause::Fault(faults) => Some(Stop { reason: StopReason::Fault, faults: Some(faults) }),
+            StopCause::HaltRequested => Some(match self.watched(target) {
+                Some(watch) => Stop::watched(watch),
+                None => Stop::because(StopReason::Halted),
+            }),
+            StopCause::Fault(faults) if faults.sfsr != 0 && !self.guards_down && self.is_guarded(target) => {
+                self.cross(target)
+            }
+            StopCause::Fault(faults) => {
+                Some(Stop { faults: Some(faults), ..Stop::because(StopReason::Fault) })
+            }
             StopCause::Breakpoint => self.came_across(target),
         };
         if stop.is_some() {
@@ -190,8 +255,38 @@ impl Motion {
         stop
     }
 
+    /// Whether the instruction at the program counter faulted at a guard.
+    fn is_guarded(&self, target: &mut impl DebugTarget) -> bool {
+        let registers = target.registers();
+        self.watches.caused(&registers, &mut Unpatched { target, probes: &self.probes })
+    }
+
+    /// Leads the application over an instruction that faulted at a guard.
+    fn cross(&mut self, target: &mut impl DebugTarget) -> Option<Stop> {
+        if self.state == State::Stepping {
+            // Another context than the one that is stepped.
+            self.detour = self.detour.or(Some(self.places));
+        } else {
+            self.goal = Goal::Continue;
+        }
+        self.interrupts = Interrupts::Held;
+        self.step(target)
+    }
+
+    /// The watch that the step hit, if it is over.
+    fn watched(&mut self, target: &mut impl DebugTarget) -> Option<Watch> {
+        let registers = target.registers();
+        let here = Place { address: registers.pc(), exception: registers.exception() };
+        if self.state != State::Stepping || !self.places.contains(&Some(here)) {
+            return None;
+        }
+        self.watches.after(&mut Unpatched { target, probes: &self.probes })
+    }
+
     fn stay(&mut self, target: &mut impl DebugTarget) {
         target.hold();
+        self.watches.lift(target);
+        self.guards_down = false;
         self.state = State::Halted;
         self.halt_wanted = false;
         self.detour = None;
@@ -203,8 +298,11 @@ impl Motion {
         let here = Place { address: registers.pc(), exception: registers.exception() };
         if self.state == State::Stepping {
             if self.places.contains(&Some(here)) {
+                if let Some(watch) = self.watched(target) {
+                    return Some(Stop::watched(watch));
+                }
                 return match self.arrived(here.address, target) {
-                    Then::Stop(reason) => Some(Stop { reason, faults: None }),
+                    Then::Stop(reason) => Some(Stop::because(reason)),
                     Then::Runs => None,
                     Then::StepsOn => self.step(target),
                 };
@@ -216,7 +314,7 @@ impl Motion {
                 return self.step(target);
             }
         }
-        if self.probes.has(here.address) && !self.holds(&registers, target) {
+        if self.probes.has(here.address) && !self.is_stopped_by_probe(&registers, target) {
             // The application goes on as if nothing was here.
             if self.state == State::Stepping {
                 self.detour = self.detour.or(Some(self.places));
@@ -227,10 +325,10 @@ impl Motion {
             return self.step(target);
         }
         if self.probes.has(here.address) {
-            return Some(Stop { reason: StopReason::Breakpoint, faults: None });
+            return Some(Stop::because(StopReason::Breakpoint));
         }
         if self.is_breakpoint_at(here.address, target) {
-            return Some(Stop { reason: StopReason::OwnBreakpoint, faults: None });
+            return Some(Stop::because(StopReason::OwnBreakpoint));
         }
         // It was taken away in the meantime.
         self.run_free(target);
@@ -242,6 +340,7 @@ impl Motion {
         if let Some(places) = self.detour.take() {
             self.places = places;
             let _ = self.probes.plant(None, target);
+            self.guards_down = false;
             self.go(Interrupts::Allowed, target);
             return Then::Runs;
         }
@@ -250,14 +349,14 @@ impl Motion {
         }
         let probed = self.probes.has(pc) && {
             let registers = target.registers();
-            self.holds(&registers, target)
+            self.is_stopped_by_probe(&registers, target)
         };
         match self.goal {
             Goal::Continue | Goal::Range { .. } if probed => Then::Stop(StopReason::Breakpoint),
             Goal::Step => Then::Stop(StopReason::Stepped),
             Goal::Entry => Then::Stop(StopReason::Reset),
             // A probe whose condition does not hold is stepped over.
-            Goal::Continue if self.probes.has(pc) => Then::StepsOn,
+            Goal::Continue if self.probes.has(pc) || self.watches.want_steps() => Then::StepsOn,
             Goal::Continue => {
                 self.run_free(target);
                 Then::Runs
@@ -268,6 +367,33 @@ impl Motion {
             }
             Goal::Range { .. } => Then::Stop(StopReason::Stepped),
         }
+    }
+
+    /// Whether the probe at the program counter stops the application; what else it does is done.
+    fn is_stopped_by_probe(&mut self, registers: &RegisterFile, target: &mut impl DebugTarget) -> bool {
+        let pc = registers.pc();
+        match self.probes.action(pc).filter(|_| self.holds(registers, target)) {
+            Some(Action::Stop) => return true,
+            Some(_) if !self.probes.spend(pc, target.now_us()) => self.records.lose(),
+            Some(Action::Log) => self.log(registers, target),
+            // One at a time: the others are counted by the next record.
+            Some(Action::Snapshot) if self.picture.is_some() => self.records.lose(),
+            Some(Action::Snapshot) => self.picture = Some(Picture::take(target)),
+            None => {}
+        }
+        false
+    }
+
+    /// Prints what the probe at the program counter says. Out of line: the text takes room on the stack.
+    #[inline(never)]
+    fn log(&mut self, registers: &RegisterFile, target: &mut impl DebugTarget) {
+        let Some(code) = self.conditions.get(registers.pc() | COMMAND) else { return };
+        let mut text = Text::default();
+        let mut memory = Unpatched { target, probes: &self.probes };
+        if command(code, registers, &mut memory, &mut text).is_err() {
+            text.extend(b" (cannot be evaluated)\n");
+        }
+        self.records.push(registers.pc(), text.as_bytes());
     }
 
     /// Whether the condition of the probe at the program counter holds. One that cannot be told stops as well.
@@ -286,6 +412,8 @@ impl Motion {
     fn run_free(&mut self, target: &mut impl DebugTarget) {
         // A probe that cannot be planted any more was told when it was set.
         let _ = self.probes.plant(None, target);
+        self.watches.arm(target);
+        self.guards_down = false;
         self.state = State::Running;
         target.run(Interrupts::Allowed);
     }
@@ -304,17 +432,22 @@ impl Motion {
                 Then::StepsOn => {}
             }
         }
-        Some(Stop { reason, faults: None })
+        Some(Stop::because(reason))
     }
 
     /// Runs the instruction at the program counter; `Some` with the new one if it was gone past instead.
     fn leave(&mut self, target: &mut impl DebugTarget) -> Option<u32> {
         let mut registers = target.registers();
+        self.guards_down = self.watches.before(&registers, &mut Unpatched { target, probes: &self.probes });
         let skipped = match next(&registers, &mut Unpatched { target, probes: &self.probes }) {
             Ok(Next::Places(places, masks)) => {
                 self.places = places;
                 let touched = masks == Masks::Touched;
-                let interrupts = if touched { Interrupts::Allowed } else { self.interrupts };
+                let interrupts = if touched || self.is_slow(registers.pc()) {
+                    Interrupts::Allowed
+                } else {
+                    self.interrupts
+                };
                 self.go_from(registers.pc(), interrupts, target);
                 return None;
             }
@@ -333,6 +466,13 @@ impl Motion {
         Some(registers.pc())
     }
 
+    /// Whether this is one of the steps of an application that a watch has stepped all the way: held back for so long, its
+    /// interrupts would never come.
+    fn is_slow(&self, pc: u32) -> bool {
+        let on_its_way = self.goal == Goal::Continue && self.detour.is_none();
+        on_its_way && self.watches.want_steps() && !self.probes.has(pc)
+    }
+
     fn go_from(&mut self, pc: u32, interrupts: Interrupts, target: &mut impl DebugTarget) {
         let _ = self.probes.plant(Some(pc), target);
         self.go(interrupts, target);
@@ -342,6 +482,9 @@ impl Motion {
     fn go(&mut self, interrupts: Interrupts, target: &mut impl DebugTarget) {
         for place in self.places.into_iter().flatten() {
             self.probes.plant_temporary(place.address, target);
+        }
+        if !self.guards_down {
+            self.watches.arm(target);
         }
         self.state = State::Stepping;
         target.run(interrupts);

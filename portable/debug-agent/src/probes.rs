@@ -1,10 +1,28 @@
 //! Half-words of the application's code that stand aside for `BKPT`.
 
+use bulkhead_debug_protocol::Action;
+
 use crate::next::PLACES_MAX;
 use crate::target::{AccessRefused, DebugTarget, Memory};
 
 /// Most probes at once.
 pub const PROBES_MAX: usize = 32;
+
+/// Most actions of all probes that do not stop in one second. Whoever does more is silenced until the second is over: the
+/// application is not to be slowed down without end.
+pub const ACTIONS_PER_SECOND_MAX: u32 = 100;
+
+const SECOND_US: u64 = 1_000_000;
+
+/// Turns the address of a probe, which is even, into the key of its command among the expressions.
+pub(crate) const COMMAND: u32 = 1;
+
+/// What a probe does, and how often it still may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Behaviour {
+    pub(crate) action: Action,
+    pub(crate) left: Option<u32>,
+}
 
 /// `BKPT 0xBB`: what is put in place. The number means nothing; the agent knows its places.
 const BREAKPOINT: u16 = 0xBEBB;
@@ -15,7 +33,10 @@ struct Patch {
     address: u32,
     /// What the code holds, while `BREAKPOINT` is in its place.
     original: Option<u16>,
+    behaviour: Behaviour,
 }
+
+const PLAIN: Behaviour = Behaviour { action: Action::Stop, left: None };
 
 impl Patch {
     fn plant(&mut self, target: &mut impl DebugTarget) -> Result<(), AccessRefused> {
@@ -38,24 +59,61 @@ impl Patch {
 pub(crate) struct Probes {
     probes: [Option<Patch>; PROBES_MAX],
     temporaries: [Option<Patch>; PLACES_MAX],
+    /// When the second began in which actions are counted, how many there were, and whether they are over.
+    second_began_us: u64,
+    actions: u32,
+    silenced: bool,
 }
 
 impl Probes {
     pub(crate) const fn new() -> Self {
-        Self { probes: [None; PROBES_MAX], temporaries: [None; PLACES_MAX] }
+        Self {
+            probes: [None; PROBES_MAX],
+            temporaries: [None; PLACES_MAX],
+            second_began_us: 0,
+            actions: 0,
+            silenced: false,
+        }
     }
 
     pub(crate) fn has(&self, address: u32) -> bool {
         self.probes.iter().flatten().any(|patch| patch.address == address)
     }
 
-    /// Adds a probe, not planted yet; `false` if there is no room.
-    pub(crate) fn add(&mut self, address: u32) -> bool {
-        if self.has(address) {
+    /// What the probe at an address does.
+    pub(crate) fn action(&self, address: u32) -> Option<Action> {
+        let patch = self.probes.iter().flatten().find(|patch| patch.address == address)?;
+        (patch.behaviour.left != Some(0)).then_some(patch.behaviour.action)
+    }
+
+    /// Counts an action at an address; `false` if it is one too many.
+    pub(crate) fn spend(&mut self, address: u32, now_us: u64) -> bool {
+        if now_us.saturating_sub(self.second_began_us) >= SECOND_US {
+            (self.second_began_us, self.actions) = (now_us, 0);
+        }
+        self.actions = self.actions.saturating_add(1);
+        self.silenced = self.actions > ACTIONS_PER_SECOND_MAX;
+        let patch = self.probes.iter_mut().flatten().find(|patch| patch.address == address);
+        if let Some(left) = patch.and_then(|patch| patch.behaviour.left.as_mut()).filter(|_| !self.silenced) {
+            *left = left.saturating_sub(1);
+        }
+        !self.silenced
+    }
+
+    /// Whether probes that were silenced may speak again.
+    pub(crate) fn may_speak_again(&mut self, now_us: u64) -> bool {
+        let over = now_us.saturating_sub(self.second_began_us) >= SECOND_US;
+        over && core::mem::take(&mut self.silenced)
+    }
+
+    /// Adds a probe, not planted yet, or changes what one does; `false` if there is no room.
+    pub(crate) fn add(&mut self, address: u32, behaviour: Behaviour) -> bool {
+        if let Some(patch) = self.probes.iter_mut().flatten().find(|patch| patch.address == address) {
+            patch.behaviour = behaviour;
             return true;
         }
         let Some(place) = self.probes.iter_mut().find(|place| place.is_none()) else { return false };
-        *place = Some(Patch { address, original: None });
+        *place = Some(Patch { address, original: None, behaviour });
         true
     }
 
@@ -68,7 +126,7 @@ impl Probes {
         }
     }
 
-    /// Plants every probe but one at `except`, which is lifted.
+    /// Plants every probe that may act but one at `except`, and lifts the others.
     ///
     /// # Errors
     /// A probe is at no code of the application's; the others are planted.
@@ -79,7 +137,9 @@ impl Probes {
     ) -> Result<(), AccessRefused> {
         let mut outcome = Ok(());
         for patch in self.probes.iter_mut().flatten() {
-            if Some(patch.address) == except {
+            let Behaviour { action, left } = patch.behaviour;
+            let is_silent = left == Some(0) || self.silenced && action != Action::Stop;
+            if Some(patch.address) == except || is_silent {
                 patch.lift(target);
             } else {
                 outcome = outcome.and(patch.plant(target));
@@ -96,7 +156,7 @@ impl Probes {
             return;
         }
         if let Some(place) = self.temporaries.iter_mut().find(|place| place.is_none()) {
-            let mut patch = Patch { address, original: None };
+            let mut patch = Patch { address, original: None, behaviour: PLAIN };
             // Where no code is, the instruction faults, and that ends the step as well.
             if patch.plant(target).is_ok() {
                 *place = Some(patch);

@@ -1,6 +1,6 @@
 //! What the agent needs of the machine beneath it.
 
-use bulkhead_debug_protocol::{Faults, Region, Register, RegisterFile};
+use bulkhead_debug_protocol::{Faults, Float, Region, Register, RegisterFile};
 
 /// Why memory or a register was not reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,6 +12,9 @@ pub enum AccessRefused {
     /// This machine cannot do it.
     Unsupported,
 }
+
+/// Bytes that are guarded together, see [`DebugTarget::guard`].
+pub const GUARD_GRAIN: u32 = 32;
 
 /// The width of each access.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,6 +99,9 @@ pub trait Memory {
 ///    outlive the power: code in flash is found unpatched by the next boot and by every reader but the processor.
 /// 7. `run` returns at once; the application goes on when the caller is done, until a cause of `StopCause`.
 /// 8. `Held`: no interrupt of the application is taken, not even one that is pending; nothing is lost.
+/// 9. While a guard is up, an access of the application to it comes to a stand before it has any effect there, with a
+///    cause of `Fault` whose SFSR is not 0. The hypervisor's own accesses, system calls among them, are not hindered.
+///    Guards do not outlive the application's context.
 pub trait DebugTarget: Memory {
     /// Keeps the application where it stands.
     fn hold(&mut self);
@@ -103,8 +109,13 @@ pub trait DebugTarget: Memory {
     /// Lets it go on.
     fn run(&mut self, interrupts: Interrupts);
 
-    /// The registers while it stands still.
+    /// The registers while it stands still, without those for floating point, which cost more.
     fn registers(&mut self) -> RegisterFile;
+
+    /// The registers for floating point while it stands still, of a processor that has them.
+    fn float(&mut self) -> Option<Float> {
+        None
+    }
 
     /// Writes one register while it stands still.
     ///
@@ -139,4 +150,14 @@ pub trait DebugTarget: Memory {
 
     /// Region `index` of the application's memory, at most `REGIONS_MAX` of them.
     fn region(&self, index: usize) -> Option<Region>;
+
+    /// How many guards this machine has.
+    fn guards_max(&self) -> usize {
+        0
+    }
+
+    /// Puts guard `index` up, from the first to the last address of a range of whole [`GUARD_GRAIN`]s, or takes it down.
+    fn guard(&mut self, index: usize, range: Option<(u32, u32)>) {
+        let _ = (index, range);
+    }
 }

@@ -1,8 +1,12 @@
 //! Claims about the agent, on a simulated processor.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is its failure")]
 
+mod accesses;
 mod expression;
+mod permission;
+mod printing;
 mod simulated;
+mod watching;
 
 use bulkhead_debug_agent::{Agent, StopCause};
 use bulkhead_debug_protocol::*;
@@ -30,12 +34,21 @@ struct Bench {
     target: Simulated,
     sequence: u32,
     events: Vec<Vec<u8>>,
+    watched: Option<Watch>,
+    /// Every event since the beginning.
+    heard: Vec<Vec<u8>>,
 }
 
 impl Bench {
     fn new(code: &[u16]) -> Self {
-        let mut bench =
-            Self { agent: Agent::new(), target: Simulated::new(code), sequence: 0, events: Vec::new() };
+        let mut bench = Self {
+            agent: Agent::new(),
+            target: Simulated::new(code),
+            sequence: 0,
+            events: Vec::new(),
+            watched: None,
+            heard: vec![],
+        };
         bench.agent.started([9; 32], CODE, &mut bench.target);
         let answers = bench.ask(&[Operation::Hello(Hello { version: 1 })]);
         assert!(answers.len() > 2 && bench.agent.is_attached());
@@ -47,6 +60,9 @@ impl Bench {
         let mut room = [0; MESSAGE_LEN_MAX];
         while self.agent.is_busy() {
             if let Some(len) = self.agent.poll(&mut self.target, &mut room) {
+                if message_type(&room[..len]) == Some(MessageType::Event) {
+                    self.heard.push(room[..len].to_vec());
+                }
                 out.push(room[..len].to_vec());
             }
         }
@@ -81,21 +97,38 @@ impl Bench {
         for _ in 0..10_000 {
             if let Some(message) = self.events.pop() {
                 let Some(Event::Stopped(stopped)) = parse_event(&message).unwrap() else { continue };
+                self.watched = stopped.watch;
                 return (stopped.reason, stopped.core.0[15]);
             }
-            match self.target.go(50) {
-                Some(Stood::Breakpoint) => self.agent.stopped(StopCause::Breakpoint, &mut self.target),
-                Some(Stood::Fault) => {
-                    self.agent.stopped(StopCause::Fault(Faults::default()), &mut self.target);
-                }
-                None if self.agent.wants_halt() => {
-                    self.agent.stopped(StopCause::HaltRequested, &mut self.target);
-                }
-                None => {}
-            }
+            self.run_on();
             self.events = self.drain();
         }
         panic!("it never stopped");
+    }
+
+    /// Lets it run `turns` times for a while, whatever comes of it.
+    fn turn(&mut self, turns: usize) {
+        for _ in 0..turns {
+            self.run_on();
+            self.drain();
+        }
+    }
+
+    fn run_on(&mut self) {
+        match self.target.go(50) {
+            Some(Stood::Breakpoint) => self.agent.stopped(StopCause::Breakpoint, &mut self.target),
+            Some(Stood::Fault) => {
+                self.agent.stopped(StopCause::Fault(Faults::default()), &mut self.target);
+            }
+            Some(Stood::Guarded) => {
+                let faults = Faults { sfsr: 8, ..Faults::default() };
+                self.agent.stopped(StopCause::Fault(faults), &mut self.target);
+            }
+            None if self.agent.wants_halt() => {
+                self.agent.stopped(StopCause::HaltRequested, &mut self.target);
+            }
+            None => {}
+        }
     }
 
     fn resume(&mut self, run: Run) -> (StopReason, u32) {
@@ -320,7 +353,14 @@ fn what_needs_a_halt_is_refused_while_it_runs_and_memory_is_not() {
 
 #[test]
 fn before_hello_nothing_is_done() {
-    let mut bench = Bench { agent: Agent::new(), target: Simulated::new(LOOP), sequence: 0, events: vec![] };
+    let mut bench = Bench {
+        agent: Agent::new(),
+        target: Simulated::new(LOOP),
+        sequence: 0,
+        events: vec![],
+        watched: None,
+        heard: vec![],
+    };
     let refused = format!("{:?}", Answer::Refused(Refused { index: 0, reason: RefusalReason::NoSession }));
     assert_eq!(bench.ask(&[Operation::Halt(Nothing {})]), [refused]);
 }

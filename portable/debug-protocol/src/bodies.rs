@@ -184,6 +184,27 @@ pub struct Watch {
     pub kind: WatchKind,
 }
 
+/// How a watch is kept.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(index_only)]
+pub enum Keeping {
+    /// The application runs at its own speed, but for accesses nearby.
+    #[n(0)]
+    Guarded,
+    /// It is stepped all the time: for a range on a stack, or when the device has no guard left.
+    #[n(1)]
+    Stepped,
+}
+
+/// Answer to `SetWatch`.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Watching {
+    /// How.
+    #[n(0)]
+    pub keeping: Keeping,
+}
+
 /// Restarts the application.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(map)]
@@ -314,6 +335,9 @@ pub enum RefusalReason {
     /// The application does not run: there is none, or it waits to be started.
     #[n(8)]
     NoApplication,
+    /// The owner's signed policy does not allow it.
+    #[n(9)]
+    NotAllowed,
 }
 
 /// An operation was not carried out, nor those behind it.

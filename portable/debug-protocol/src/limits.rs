@@ -35,3 +35,6 @@ pub const LOG_LEN_MAX: usize = 256;
 
 /// Most regions of memory that a device lists.
 pub const REGIONS_MAX: usize = 8;
+
+/// Longest range of one watch, in bytes.
+pub const WATCH_LEN_MAX: u32 = 64;

@@ -84,6 +84,7 @@ wire! {
         ClearWatch(Watch) = 12, "Watches it no longer.";
         Reset(Reset) = 13, "Restarts the application.";
         Detach(Nothing) = 14, "Ends the session: everything is taken away and the application runs.";
+        Alive(Nothing) = 15, "Does nothing: who debugs is there, and a halted application stays halted.";
     }
 }
 
@@ -101,6 +102,7 @@ wire! {
         Memory(Memory<'b>) = 4, "A piece of memory.";
         Registers(Registers) = 5, "The registers.";
         Checksum(Checksum) = 6, "The checksum.";
+        Watching(Watching) = 7, "Watched from now on.";
     }
 }
 

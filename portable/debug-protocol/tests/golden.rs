@@ -8,6 +8,8 @@ use bulkhead_debug_protocol::*;
 use minicbor::bytes::ByteSlice;
 
 const GOLDEN: &str = include_str!("golden/messages-1.txt");
+/// What came later.
+const GOLDEN_2: &str = include_str!("golden/messages-2.txt");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -126,13 +128,25 @@ fn messages() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn messages_2() -> Vec<(&'static str, String)> {
+    let watching = |keeping| reply(Answer::Watching(Watching { keeping }));
+    vec![
+        ("alive", request(Operation::Alive(Nothing {}))),
+        ("watching guarded", watching(Keeping::Guarded)),
+        ("watching stepped", watching(Keeping::Stepped)),
+        ("not allowed", reply(Answer::Refused(Refused { index: 2, reason: RefusalReason::NotAllowed }))),
+    ]
+}
+
 #[test]
 fn every_message_has_its_golden_bytes() {
-    let now = messages().iter().fold(String::new(), |mut text, (name, bytes)| {
-        writeln!(text, "{name}: {bytes}").unwrap();
-        text
-    });
-    assert_eq!(now, GOLDEN, "\n{now}");
+    for (messages, golden) in [(messages(), GOLDEN), (messages_2(), GOLDEN_2)] {
+        let now = messages.iter().fold(String::new(), |mut text, (name, bytes)| {
+            writeln!(text, "{name}: {bytes}").unwrap();
+            text
+        });
+        assert_eq!(now, golden, "\n{now}");
+    }
 }
 
 #[test]

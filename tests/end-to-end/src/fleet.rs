@@ -92,12 +92,28 @@ impl Fleet {
     /// # Errors
     /// It was not built, or the tool or the server refused.
     pub fn push_debuggable(&mut self, app: &str, name: &str, version: &str) -> Result<Bundle> {
+        self.push_debuggable_as(app, name, version, &[])
+    }
+
+    /// As [`Self::push_debuggable`], with further options of `app bundle`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push_debuggable_as(
+        &mut self,
+        app: &str,
+        name: &str,
+        version: &str,
+        more: &[&str],
+    ) -> Result<Bundle> {
         let key = self.tool.home().join("keys").join("debug.key");
         if !key.exists() {
             self.tool.run(&["key", "generate", "--debug"])?;
         }
         let program = self.programs.app(app)?;
-        let bundle = self.owner.sign(&program, name, version, &["--debug-key", &key.to_string_lossy()])?;
+        let key = key.to_string_lossy();
+        let options: Vec<&str> = ["--debug-key", &key].into_iter().chain(more.iter().copied()).collect();
+        let bundle = self.owner.sign(&program, name, version, &options)?;
         self.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
         Ok(bundle)
     }

@@ -153,7 +153,8 @@ fn who_is_not_named_does_not_debug_and_the_application_runs_on() {
 }
 
 /// Where nothing is the application's: secure RAM, the hypervisor's code, its gateways, journal, identity and entropy, the
-/// processor's registers in both views, peripherals of either world, and spans that begin inside and end outside.
+/// processor's debug registers and the hypervisor's view of its others, peripherals that are not the application's, and
+/// spans that begin inside and end outside.
 const FOREIGN: &[(u32, u32)] = &[
     (0x3800_0000, 4),
     (0x1000_0000, 64),
@@ -163,11 +164,18 @@ const FOREIGN: &[(u32, u32)] = &[
     (0x8011_6000, 4),
     (0x8012_0000, 4),
     (0x8080_0000, 64),
-    (0xE000_ED08, 4),
+    (0xE000_1000, 4),
+    (0xE000_2000, 4),
     (0xE002_ED08, 4),
     (0xE000_EDF0, 4),
+    (0xE000_EDFC, 4),
+    (0xE000_EE04, 4),
+    (0xE000_EFB8, 4),
+    (0xE000_EDEC, 8),
+    (0xE000_EFFC, 8),
     (0x5020_0000, 4),
-    (0x4020_1000, 4),
+    (0x4020_0000, 4),
+    (0x4020_1FFC, 8),
     (0x0000_0000, 4),
     (0x800F_FFFC, 8),
     (0x2827_FFFC, 8),

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
 
-use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -89,7 +89,11 @@ fn the_end_of_an_application_breaks_its_connections_off_and_the_next_one_has_all
         until("the peer to see the end", ANSWER_WITHIN, || {
             let ends = peer.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let open = peer.open.load(Ordering::SeqCst);
-            Ok(if ends.len() == round && open == 0 { Seen::Answer(()) } else { Seen::NotYet(format!("{ends:?}")) })
+            Ok(if ends.len() == round && open == 0 {
+                Seen::Answer(())
+            } else {
+                Seen::NotYet(format!("{ends:?}"))
+            })
         })
         .unwrap();
     }
@@ -147,7 +151,8 @@ fn mqtt(program: &str, name: &str) {
     let said = ask(&device, &format!("mqtt {HOST} {}", broker.port), "mqtt").unwrap();
     assert_eq!(said, "mqtt ready");
     let expected = format!("{name}/said hello 1");
-    ears.wait_for("the application's message", ANSWER_WITHIN, |line| (line == expected).then_some(())).unwrap();
+    ears.wait_for("the application's message", ANSWER_WITHIN, |line| (line == expected).then_some(()))
+        .unwrap();
     for text in ["one", "the second message, which is a little longer than the first"] {
         let before = device.application_console().len();
         broker.publish(&format!("{name}/told"), text).unwrap();

@@ -1,7 +1,7 @@
-//! Whatever expression a developer sends ends, and reads nothing but through the checked way.
+//! Whatever expression a developer sends ends, printing or not, and reads nothing but through the checked way.
 #![no_main]
 
-use bulkhead_debug_agent::{AccessRefused, Memory, evaluate};
+use bulkhead_debug_agent::{AccessRefused, Memory, Text, command, evaluate};
 use bulkhead_debug_protocol::RegisterFile;
 
 /// A page of memory at 0, and nothing else.
@@ -27,4 +27,6 @@ impl Memory for Page {
 libfuzzer_sys::fuzz_target!(|code: &[u8]| {
     let mut page = Page(core::array::from_fn(|n| code.get(n).copied().unwrap_or_default()));
     let _ = evaluate(code, &RegisterFile::default(), &mut page);
+    let mut text = Text::default();
+    let _ = command(code, &RegisterFile::default(), &mut page, &mut text);
 });

@@ -16,8 +16,8 @@ mod key;
 mod used_memory;
 
 pub use bulkhead_bundle_format::{
-    CRASH_RANGES_MAX, Confirm, CrashMemory, CrashRange, DEBUG_KEYS_MAX, DebugKeys, Medium, Policy, Revisions,
-    Signer,
+    CRASH_RANGES_MAX, Confirm, CrashMemory, CrashRange, DEBUG_KEYS_MAX, DebugHalt, DebugKeys, Medium, Policy,
+    Revisions, Signer,
 };
 pub use bundle::{Bundle, FIRST_RESERVED, Purpose, Release, Reserved, build};
 pub use difference::{AreaDifference, compare};

@@ -238,6 +238,12 @@ pub(crate) struct MakeBundle {
     /// the default), `all`, `none` (not even the stack), or up to four ranges.
     #[arg(long, value_name = "used|all|none|ADDRESS+LENGTH", value_parser = crash_memory)]
     pub(crate) crash_memory: Vec<CrashMemoryChoice>,
+    /// How far those developers may go.
+    #[arg(long, value_name = "HOW", default_value = "allow")]
+    pub(crate) debug_halt: HaltPolicy,
+    /// How long the application stands still for a developer who is not heard of, such as 60s, 10m or 2h; by default one minute.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) debug_silence: Option<u32>,
     /// Description of the board; by default that of the virtual board.
     #[arg(long, value_name = "BOARD.TOML")]
     pub(crate) board: Option<PathBuf>,
@@ -259,6 +265,17 @@ pub(crate) enum ProgramFormat {
     Elf,
     Hex,
     Bin,
+}
+
+/// How far a developer who debugs an application may go.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum HaltPolicy {
+    /// Stop it.
+    Allow,
+    /// Have it print where it passes; it never stands still.
+    LogpointsOnly,
+    /// Read and write its memory alone.
+    Never,
 }
 
 /// Reads `1` or `1..3`, both ends included.

@@ -4,8 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::transfer::{number, split_once, unhex};
 
-/// Addresses, and an agent expression for each, empty for none.
-type Places = BTreeMap<u32, Vec<u8>>;
+/// What the device evaluates at a place: agent expressions, empty for none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Expressions {
+    /// Whether to act.
+    pub(crate) condition: Vec<u8>,
+    /// What to print instead of stopping.
+    pub(crate) command: Vec<u8>,
+}
+
+/// By address.
+type Places = BTreeMap<u32, Expressions>;
 
 /// GDB takes its breakpoints away at each stop and puts them back before it goes on. The device hears of the difference.
 #[derive(Debug, Default)]
@@ -15,8 +24,8 @@ pub(crate) struct Breakpoints {
 }
 
 impl Breakpoints {
-    pub(crate) fn set(&mut self, address: u32, condition: Vec<u8>) {
-        self.wanted.insert(address, condition);
+    pub(crate) fn set(&mut self, address: u32, expressions: Expressions) {
+        self.wanted.insert(address, expressions);
     }
 
     pub(crate) fn clear(&mut self, address: u32) {
@@ -28,10 +37,10 @@ impl Breakpoints {
     }
 
     /// What the device has to take away, and to put in place.
-    pub(crate) fn difference(&self) -> (Vec<u32>, Vec<(u32, Vec<u8>)>) {
+    pub(crate) fn difference(&self) -> (Vec<u32>, Vec<(u32, Expressions)>) {
         let away = self.placed.keys().filter(|at| !self.wanted.contains_key(at)).copied().collect();
-        let new = self.wanted.iter().filter(|(at, condition)| self.placed.get(at) != Some(condition));
-        (away, new.map(|(at, condition)| (*at, condition.clone())).collect())
+        let new = self.wanted.iter().filter(|(at, expressions)| self.placed.get(at) != Some(expressions));
+        (away, new.map(|(at, expressions)| (*at, expressions.clone())).collect())
     }
 
     /// The device did as [`Self::difference`] says.
@@ -45,9 +54,22 @@ impl Breakpoints {
     }
 }
 
+/// The expressions in the rest of a `Z` packet: conditions, then `;cmds:`, whether they outlive GDB, `,`, and commands.
+/// `None`: it cannot be read, or it says more than one thing to print.
+pub(crate) fn expressions(text: &[u8]) -> Option<Expressions> {
+    const COMMANDS: &[u8] = b";cmds:";
+    let at = text.windows(COMMANDS.len()).position(|window| window == COMMANDS);
+    let (conditions, commands) = text.split_at(at.unwrap_or(text.len()));
+    let command = match commands.strip_prefix(COMMANDS) {
+        Some(commands) => condition(split_once(commands, b',')?.1).filter(|command| !command.is_empty())?,
+        None => Vec::new(),
+    };
+    Some(Expressions { condition: condition(conditions)?, command })
+}
+
 /// The condition in the rest of a `Z` packet: `;X` length `,` digits. Several of them stop where any holds, which the
 /// device cannot tell: then GDB does, and so there is none. `None`: it cannot be read.
-pub(crate) fn condition(text: &[u8]) -> Option<Vec<u8>> {
+fn condition(text: &[u8]) -> Option<Vec<u8>> {
     let mut found = Vec::new();
     for part in text.split(|byte| *byte == b';').filter(|part| !part.is_empty()) {
         let (len, digits) = split_once(part.strip_prefix(b"X")?, b',')?;
@@ -63,6 +85,17 @@ pub(crate) fn condition(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_read_with_and_without_a_condition() {
+        let read = |text| expressions(text).map(|found| (found.condition, found.command));
+        assert_eq!(read(b";cmds:0,X2,3427"), Some((vec![], vec![0x34, 0x27])));
+        assert_eq!(read(b";X3,220127;cmds:1,X1,27"), Some((vec![0x22, 1, 0x27], vec![0x27])));
+        for nonsense in [&b";cmds:"[..], b";cmds:0", b";cmds:0,", b";cmds:0,X1,27X1,27", b";X3;cmds:0,X1,27"]
+        {
+            assert_eq!(read(nonsense), None, "{nonsense:?}");
+        }
+    }
 
     #[test]
     fn a_condition_is_read_and_nonsense_is_not() {

@@ -2,13 +2,30 @@
 
 use std::fmt::Write as _;
 
-use bulkhead_debug_protocol::{Region, RegionKind};
+use bulkhead_debug_protocol::{Region, RegionKind, Register};
 
 /// A register: its name, its number for GDB and for the device, its type for GDB.
 pub(crate) struct Named {
     pub(crate) name: &'static str,
     pub(crate) number: u8,
     kind: &'static str,
+}
+
+impl Named {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        4 * self.words().count()
+    }
+
+    /// The device's numbers of the words that it is made of: two for a register of double precision.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u8> + use<> {
+        let number = self.number;
+        let (first, count) = match number.checked_sub(D0) {
+            Some(n @ 0..=15) => (Register::S0.0 + 2 * n, 2),
+            _ => (number, 1),
+        };
+        first..first + count
+    }
 }
 
 const fn named(name: &'static str, number: u8, kind: &'static str) -> Named {
@@ -49,9 +66,39 @@ const SYSTEM: &[Named] = &[
     named("psplim", 33, "data_ptr"),
 ];
 
+/// GDB's number of the first register of double precision. The device has only numbers for their halves.
+const D0: u8 = 36;
+
+/// What a Cortex-M with floating point has.
+const FLOAT: &[Named] = &[
+    named("fpscr", 34, "int"),
+    named("d0", 36, "ieee_double"),
+    named("d1", 37, "ieee_double"),
+    named("d2", 38, "ieee_double"),
+    named("d3", 39, "ieee_double"),
+    named("d4", 40, "ieee_double"),
+    named("d5", 41, "ieee_double"),
+    named("d6", 42, "ieee_double"),
+    named("d7", 43, "ieee_double"),
+    named("d8", 44, "ieee_double"),
+    named("d9", 45, "ieee_double"),
+    named("d10", 46, "ieee_double"),
+    named("d11", 47, "ieee_double"),
+    named("d12", 48, "ieee_double"),
+    named("d13", 49, "ieee_double"),
+    named("d14", 50, "ieee_double"),
+    named("d15", 51, "ieee_double"),
+];
+
 /// Every register in order of its number.
-pub(crate) fn registers() -> impl Iterator<Item = &'static Named> {
-    CORE.iter().chain(STACKS).chain(SYSTEM)
+pub(crate) fn registers(float: bool) -> impl Iterator<Item = &'static Named> {
+    let float = if float { FLOAT } else { &[] };
+    CORE.iter().chain(STACKS).chain(SYSTEM).chain(float)
+}
+
+/// The register of that number.
+pub(crate) fn find(number: u32, float: bool) -> Option<&'static Named> {
+    registers(float).find(|named| u32::from(named.number) == number)
 }
 
 /// The target description.
@@ -59,7 +106,7 @@ pub(crate) fn registers() -> impl Iterator<Item = &'static Named> {
 /// The security extension is left out on purpose: with it GDB wants the secure world's stack pointers and tries to
 /// unwind into that world. `osabi` is `none`: a GDB of a Linux distribution takes a program for bare metal for one of
 /// Linux, and asks the device for a dynamic linker's state at every stop.
-pub(crate) fn target() -> String {
+pub(crate) fn target(float: bool) -> String {
     let mut out = String::from(
         "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target version=\"1.0\">\
          <architecture>armv8-m.main</architecture><osabi>none</osabi>",
@@ -69,10 +116,13 @@ pub(crate) fn target() -> String {
         ("org.gnu.gdb.arm.m-system", STACKS),
         ("org.bulkhead.system", SYSTEM),
     ];
-    for (feature, registers) in features {
+    let float = float.then_some(("org.gnu.gdb.arm.vfp", FLOAT));
+    for (feature, registers) in features.into_iter().chain(float) {
         let _ = write!(out, "<feature name=\"{feature}\">");
-        for Named { name, number, kind } in registers {
-            let _ = write!(out, "<reg name=\"{name}\" bitsize=\"32\" regnum=\"{number}\" type=\"{kind}\"/>");
+        for register in registers {
+            let (Named { name, number, kind }, bits) = (register, 8 * register.len());
+            let _ =
+                write!(out, "<reg name=\"{name}\" bitsize=\"{bits}\" regnum=\"{number}\" type=\"{kind}\"/>");
         }
         out.push_str("</feature>");
     }

@@ -1,11 +1,12 @@
 //! Requests to the device, several operations at a time, and what it answers.
 
 use bulkhead_debug_protocol::{
-    Action, Answer, At, Crc, Hello, MESSAGE_LEN_MAX, MoreFollows, Nothing, Operation, PROTOCOL_VERSION,
-    ReadMemory, RefusalReason, Region, RegisterFile, Reset, Resume, SetProbe, WriteMemory, WriteRegister,
-    Writer, parse_reply,
+    Action, Answer, At, Crc, Hello, Keeping, MESSAGE_LEN_MAX, MoreFollows, Nothing, Operation,
+    PROTOCOL_VERSION, ReadMemory, RefusalReason, Region, RegisterFile, Reset, Resume, SetProbe, Watch,
+    WriteMemory, WriteRegister, Writer, parse_reply,
 };
 
+use crate::breakpoints::Expressions;
 use crate::memory::Range;
 
 /// Why the tunnel to the device took no message.
@@ -46,14 +47,19 @@ pub(crate) enum Order {
     Halt,
     Resume(Resume),
     Read(Range),
+    ReadExact { range: Range, width: u8 },
     ReadRegisters,
     Write { address: u32, bytes: Vec<u8> },
+    WriteExact { address: u32, bytes: Vec<u8>, width: u8 },
     Register { register: u8, value: u32 },
     Crc(Range),
-    Set { address: u32, condition: Vec<u8> },
+    Set { address: u32, expressions: Expressions },
     Clear(u32),
+    Watch(Watch),
+    Unwatch(Watch),
     Reset { halt: bool },
     Detach,
+    Alive,
 }
 
 impl Order {
@@ -65,6 +71,12 @@ impl Order {
             Self::Read(Range { address, len }) => {
                 Operation::ReadMemory(ReadMemory { address: *address, len: *len, width: None })
             }
+            Self::ReadExact { range: Range { address, len }, width } => {
+                Operation::ReadMemory(ReadMemory { address: *address, len: *len, width: Some(*width) })
+            }
+            Self::WriteExact { address, bytes, width } => {
+                Operation::WriteMemory(WriteMemory { address: *address, bytes, width: Some(*width) })
+            }
             Self::ReadRegisters => Operation::ReadRegisters(Nothing {}),
             Self::Write { address, bytes } => {
                 Operation::WriteMemory(WriteMemory { address: *address, bytes, width: None })
@@ -73,16 +85,21 @@ impl Order {
                 Operation::WriteRegister(WriteRegister { register: *register, value: *value })
             }
             Self::Crc(Range { address, len }) => Operation::Crc(Crc { address: *address, len: *len }),
-            Self::Set { address, condition } => Operation::SetProbe(SetProbe {
-                address: *address,
-                action: Action::Stop,
-                condition: (!condition.is_empty()).then(|| condition.as_slice().into()),
-                command: None,
-                actions_max: None,
-            }),
+            Self::Set { address, expressions: Expressions { condition, command } } => {
+                Operation::SetProbe(SetProbe {
+                    address: *address,
+                    action: if command.is_empty() { Action::Stop } else { Action::Log },
+                    condition: (!condition.is_empty()).then(|| condition.as_slice().into()),
+                    command: (!command.is_empty()).then(|| command.as_slice().into()),
+                    actions_max: None,
+                })
+            }
             Self::Clear(address) => Operation::ClearProbe(At { address: *address }),
+            Self::Watch(watch) => Operation::SetWatch(*watch),
+            Self::Unwatch(watch) => Operation::ClearWatch(*watch),
             Self::Reset { halt } => Operation::Reset(Reset { halt: *halt }),
             Self::Detach => Operation::Detach(Nothing {}),
+            Self::Alive => Operation::Alive(Nothing {}),
         }
     }
 }
@@ -91,11 +108,12 @@ impl Order {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
     Done,
-    Welcome { halted: bool, probes_max: usize },
+    Welcome { halted: bool, probes_max: usize, watches_max: usize },
     Region(Region),
     Memory { address: u32, bytes: Vec<u8> },
     Registers(Box<RegisterFile>),
     Checksum(u32),
+    Watching(Keeping),
     Refused(RefusalReason),
 }
 
@@ -153,6 +171,7 @@ fn owned(answer: Answer<'_>) -> Answered {
         Answer::Welcome(welcome) => Answered::Welcome {
             halted: welcome.halted,
             probes_max: usize::try_from(welcome.probes_max).unwrap_or_default(),
+            watches_max: usize::try_from(welcome.watches_max).unwrap_or_default(),
         },
         Answer::Region(region) => Answered::Region(region),
         Answer::Done(Nothing {}) => Answered::Done,
@@ -163,5 +182,6 @@ fn owned(answer: Answer<'_>) -> Answered {
             float: registers.float,
         })),
         Answer::Checksum(checksum) => Answered::Checksum(checksum.crc),
+        Answer::Watching(watching) => Answered::Watching(watching.keeping),
     }
 }

@@ -19,6 +19,7 @@ mod packet;
 mod serve;
 mod session;
 mod transfer;
+mod watchpoints;
 
 pub use device::{Device, DeviceError, SendError, ToDevice};
 pub use elf::{Elf, ElfError};

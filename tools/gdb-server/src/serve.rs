@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::device::{Device, DeviceError};
 use crate::elf::Elf;
-use crate::packet::{FromGdb, Packets, frame};
+use crate::packet::{FromGdb, PACKET_LEN_MAX, Packets, frame};
 use crate::session::{Reaction, Session};
 
 /// What the loop waits for.
@@ -172,8 +172,16 @@ fn heed(session: &mut Session, client: &mut Client, bytes: &[u8]) -> Result<Heed
     Ok(Heeded::Stays)
 }
 
+/// Has GDB print what there is to print. It listens to that only while the application runs.
+fn tell_console(session: &mut Session, client: &mut Client) {
+    for part in session.take_console().chunks(PACKET_LEN_MAX / 4) {
+        client.send(format!("O{}", crate::transfer::hex(part)).as_bytes());
+    }
+}
+
 /// Tells GDB of a stop, if there is one.
 fn tell_stop(session: &mut Session, client: &mut Client) {
+    tell_console(session, client);
     let words = session.stop_words();
     if let Some(packet) = session.stop_packet() {
         if let Some(words) = words {

@@ -1,25 +1,31 @@
 //! GDB's packets, answered.
 
+mod registers;
+mod watching;
+
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bulkhead_debug_protocol::{
-    Event, Faults, MessageType, RefusalReason, Register, RegisterFile, Resume, Run, StopReason,
-    WRITE_LEN_MAX, message_type, parse_event,
+    Event, Faults, MessageType, RefusalReason, RegisterFile, Resume, Run, StopReason, WRITE_LEN_MAX, Watch,
+    message_type, parse_event,
 };
 
-use crate::breakpoints::{Breakpoints, condition};
+use crate::breakpoints::{Breakpoints, expressions};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
 use crate::elf::{Elf, crc};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
 use crate::serve::Arrived;
-use crate::transfer::{hex, number, pair, piece, split_once, unhex};
+use crate::transfer::{hex, pair, piece, split_once, unhex};
+use crate::watchpoints::{Watchpoints, stop_word};
 
 /// How long the device has for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How often a device whose application may stand still hears that somebody is there; it waits four times as long.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Questions that one read of memory may take.
 const QUESTIONS_MAX: usize = 64;
 /// Writes that wait for the next request at most.
@@ -42,6 +48,7 @@ struct Stop {
     reason: StopReason,
     registers: RegisterFile,
     faults: Option<Faults>,
+    watch: Option<Watch>,
 }
 
 /// One GDB at one device.
@@ -52,11 +59,15 @@ pub struct Session {
     later: VecDeque<Arrived>,
     memory: Memory,
     breakpoints: Breakpoints,
+    watchpoints: Watchpoints,
     probes_max: usize,
+    attached: bool,
     stop: Option<Stop>,
     interrupted: bool,
     /// Writes that the device has not been told of yet.
     pending: Vec<Order>,
+    /// What GDB is to print.
+    console: Vec<u8>,
 }
 
 impl Session {
@@ -68,10 +79,13 @@ impl Session {
             later: VecDeque::new(),
             memory: Memory::default(),
             breakpoints: Breakpoints::default(),
+            watchpoints: Watchpoints::default(),
             probes_max: 0,
+            attached: false,
             stop: None,
             interrupted: false,
             pending: Vec::new(),
+            console: Vec::new(),
         }
     }
 
@@ -93,7 +107,21 @@ impl Session {
 
     /// What arrives next.
     pub(crate) fn next(&mut self) -> Option<Arrived> {
-        self.later.pop_front().or_else(|| self.arrived.recv().ok())
+        loop {
+            if let Some(next) = self.later.pop_front() {
+                return Some(next);
+            }
+            match self.arrived.recv_timeout(ALIVE_EVERY) {
+                Ok(next) => return Some(next),
+                Err(RecvTimeoutError::Timeout) if self.attached => match self.ask(&[Order::Alive]) {
+                    // A device of an earlier version does not know it, nor wait for it.
+                    Ok(_) | Err(DeviceError::Refused(_)) => {}
+                    Err(error) => return Some(Arrived::DeviceGone(error.to_string())),
+                },
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     /// Round trips so far.
@@ -115,15 +143,23 @@ impl Session {
     pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
         let mut halted = false;
         let mut regions = Vec::new();
-        for answer in self.ask(&[Order::Hello, Order::Halt])? {
+        let answers = self.ask(&[Order::Hello, Order::Halt]).map_err(|error| match error {
+            DeviceError::Refused(RefusalReason::NotAllowed) => DeviceError::Gone(
+                "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow".into(),
+            ),
+            other => other,
+        })?;
+        for answer in answers {
             match answer {
-                Answered::Welcome { halted: stands, probes_max } => {
+                Answered::Welcome { halted: stands, probes_max, watches_max } => {
                     (halted, self.probes_max) = (stands, probes_max);
+                    self.watchpoints = Watchpoints::new(watches_max);
                 }
                 Answered::Region(region) => regions.push(region),
                 _ => {}
             }
         }
+        self.attached = true;
         self.memory = Memory::new(regions);
         self.breakpoints = Breakpoints::default();
         if halted {
@@ -158,7 +194,8 @@ impl Session {
     fn read_registers(&mut self) -> Result<(), DeviceError> {
         for answer in self.ask(&[Order::ReadRegisters])? {
             if let Answered::Registers(registers) = answer {
-                self.stop = Some(Stop { reason: StopReason::Halted, registers: *registers, faults: None });
+                let reason = StopReason::Halted;
+                self.stop = Some(Stop { reason, registers: *registers, faults: None, watch: None });
             }
         }
         Ok(())
@@ -238,14 +275,18 @@ impl Session {
                 self.memory.learn(stopped.stack_address, stopped.stack);
                 let registers =
                     RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
-                self.stop = Some(Stop { reason: stopped.reason, registers, faults: stopped.faults });
+                let (reason, faults, watch) = (stopped.reason, stopped.faults, stopped.watch);
+                self.stop = Some(Stop { reason, registers, faults, watch });
             }
             Some(Event::ApplicationReset(_)) => {
                 self.memory.restarted();
+                self.watchpoints.forgotten();
                 self.stop = None;
             }
-            // No probe that prints is set.
-            Some(Event::Log(_) | Event::Console(_) | Event::Snapshot(_)) | None => {}
+            Some(Event::Log(log)) => self.take_log(&log),
+            Some(Event::Console(console)) => self.console.extend_from_slice(console.text),
+            // No probe that takes pictures is set.
+            Some(Event::Snapshot(_)) | None => {}
         }
         Ok(())
     }
@@ -260,10 +301,14 @@ impl Session {
         if stop.reason == StopReason::Breakpoint {
             out.push_str("swbreak:;");
         }
+        if let Some(watch) = stop.watch {
+            let _ = write!(out, "{}:{:x};", stop_word(watch.kind), watch.address);
+        }
         // Told with the stop, none of them is asked for.
-        for register in description::registers() {
-            let value = stop.registers.get(Register(register.number)).unwrap_or_default();
-            let _ = write!(out, "{:02x}:{};", register.number, hex(&value.to_le_bytes()));
+        for named in description::registers(self.has_float()) {
+            if let Some(digits) = self.digits(named) {
+                let _ = write!(out, "{:02x}:{digits};", named.number);
+            }
         }
         Some(out.into_bytes())
     }
@@ -276,6 +321,11 @@ impl Session {
             "fault: CFSR {:#010x}, SFSR {:#010x}, address {:#010x}\n",
             faults.cfsr, faults.sfsr, faults.bfar
         ))
+    }
+
+    /// What GDB is to print since the last call.
+    pub(crate) fn take_console(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.console)
     }
 
     /// Ctrl-C.
@@ -297,6 +347,9 @@ impl Session {
     pub fn detach(&mut self) -> Result<(), DeviceError> {
         self.ask(&[Order::Detach])?;
         self.breakpoints = Breakpoints::default();
+        self.watchpoints = Watchpoints::default();
+        self.console.clear();
+        self.attached = false;
         self.stop = None;
         self.memory.ran();
         Ok(())
@@ -313,6 +366,7 @@ impl Session {
                 let code = match reason {
                     RefusalReason::Forbidden | RefusalReason::AccessFailed => "E0e",
                     RefusalReason::Full => "E1c",
+                    RefusalReason::NotAllowed => "E0d",
                     _ => "E01",
                 };
                 Ok(Reaction::Answer(code.into()))
@@ -356,7 +410,7 @@ impl Session {
     fn query(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
         let answer = |bytes: Option<Vec<u8>>| Ok(Reaction::Answer(bytes.unwrap_or_else(|| b"E01".into())));
         if let Some(span) = packet.strip_prefix(b"qXfer:features:read:target.xml:") {
-            return answer(piece(&description::target(), span));
+            return answer(piece(&description::target(self.has_float()), span));
         }
         if let Some(span) = packet.strip_prefix(b"qXfer:memory-map:read::") {
             return answer(piece(&description::memory_map(self.memory.regions()), span));
@@ -376,6 +430,7 @@ impl Session {
             _ if packet.starts_with(b"qSupported") => {
                 let supported = format!(
                     "PacketSize={PACKET_LEN_MAX:x};QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;ConditionalBreakpoints+;\
+                     BreakpointCommands+;\
                      qXfer:features:read+;qXfer:memory-map:read+"
                 );
                 return answer(Some(supported.into_bytes()));
@@ -400,6 +455,9 @@ impl Session {
 
     /// Lets the application run; breakpoints that changed travel in the same request.
     fn resume(&mut self, action: &[u8]) -> Result<Reaction, DeviceError> {
+        if self.is_stepped_already(action) {
+            return Ok(Reaction::Runs);
+        }
         let plain = |run| Resume { run, low: None, high: None, steps_max: None, interrupts: None };
         let order = match action {
             [b'c' | b'C', ..] => plain(Run::Continue),
@@ -412,27 +470,36 @@ impl Session {
         };
         let (away, new) = self.breakpoints.difference();
         let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
-        orders.extend(new.into_iter().map(|(address, condition)| Order::Set { address, condition }));
+        orders.extend(new.into_iter().map(|(address, expressions)| Order::Set { address, expressions }));
+        orders.extend(self.watch_orders());
         orders.push(Order::Resume(order));
         let before = self.stop.take();
         // What the device refuses leaves the application where it was.
-        if let Err(error) = self.ask(&orders) {
-            self.stop = before;
-            self.breakpoints.forgotten();
-            return Err(error);
+        match self.ask(&orders) {
+            Ok(answers) => self.note_watches(&answers),
+            Err(error) => {
+                self.stop = before;
+                self.breakpoints.forgotten();
+                self.watchpoints.forgotten();
+                return Err(error);
+            }
         }
         self.breakpoints.agreed();
+        self.watchpoints.agreed();
         self.memory.ran();
         Ok(Reaction::Runs)
     }
 
     fn breakpoint(&mut self, set: bool, rest: &[u8]) -> Result<Reaction, DeviceError> {
+        if let Some(reaction) = self.watchpoint(set, rest) {
+            return reaction;
+        }
         let text = |text: &str| Ok(Reaction::Answer(text.into()));
         // Software and hardware breakpoints are the same to the device.
         let (Some(b'0' | b'1'), Some(place)) = (rest.first(), rest.get(2..)) else { return text("") };
         let end = place.iter().position(|byte| *byte == b';').unwrap_or(place.len());
-        let (place, conditions) = place.split_at_checked(end).unwrap_or_default();
-        let (Some((address, _)), Some(condition)) = (pair(place, b','), condition(conditions)) else {
+        let (place, rest) = place.split_at_checked(end).unwrap_or_default();
+        let (Some((address, _)), Some(expressions)) = (pair(place, b','), expressions(rest)) else {
             return text("E01");
         };
         let address = address & !1;
@@ -446,41 +513,8 @@ impl Session {
         if self.breakpoints.count() >= self.probes_max {
             return text("E1c");
         }
-        self.breakpoints.set(address, condition);
+        self.breakpoints.set(address, expressions);
         text("OK")
-    }
-
-    fn all_registers(&self) -> String {
-        let Some(stop) = &self.stop else { return "E01".into() };
-        // GDB's numbers have a gap between pc and xpsr, which takes no room in this packet.
-        let value = |register: &description::Named| stop.registers.get(Register(register.number));
-        description::registers().map(|named| hex(&value(named).unwrap_or_default().to_le_bytes())).collect()
-    }
-
-    fn register(&self, digits: &[u8]) -> String {
-        let number = number(digits).and_then(|number| u8::try_from(number).ok());
-        let value = number.zip(self.stop.as_ref()).and_then(|(n, stop)| stop.registers.get(Register(n)));
-        value.map_or_else(|| "E01".into(), |value| hex(&value.to_le_bytes()))
-    }
-
-    fn write_register(&mut self, text: &[u8]) -> Result<Reaction, DeviceError> {
-        let (register, value) = split_once(text, b'=').unwrap_or_default();
-        let register = number(register).and_then(|number| u8::try_from(number).ok());
-        let value = unhex(value).and_then(|bytes| bytes.try_into().ok().map(u32::from_le_bytes));
-        let done = match register.zip(value) {
-            Some((register, value)) => self.note_register(register, value)?,
-            None => false,
-        };
-        Ok(Reaction::Answer(if done { b"OK".into() } else { b"E01".into() }))
-    }
-
-    /// Writes a register as far as GDB can see; the device hears of it with the next request.
-    fn note_register(&mut self, register: u8, value: u32) -> Result<bool, DeviceError> {
-        let stop = self.stop.as_mut().and_then(|stop| stop.registers.get_mut(Register(register)));
-        let Some(place) = stop else { return Ok(false) };
-        *place = value;
-        self.note(Order::Register { register, value })?;
-        Ok(true)
     }
 
     fn note(&mut self, order: Order) -> Result<(), DeviceError> {
@@ -491,21 +525,12 @@ impl Session {
         Ok(())
     }
 
-    fn write_all_registers(&mut self, digits: &[u8]) -> Result<Reaction, DeviceError> {
-        let Some(bytes) = unhex(digits) else { return Ok(Reaction::Answer(b"E01".into())) };
-        for (named, word) in description::registers().zip(bytes.as_chunks::<4>().0) {
-            let value = u32::from_le_bytes(*word);
-            let old = self.stop.as_ref().and_then(|stop| stop.registers.get(Register(named.number)));
-            if old.is_some_and(|old| old != value) {
-                self.note_register(named.number, value)?;
-            }
-        }
-        Ok(Reaction::Answer(b"OK".into()))
-    }
-
     fn read(&mut self, span: &[u8]) -> Result<Reaction, DeviceError> {
         let Some((address, len)) = pair(span, b',') else { return Ok(Reaction::Answer(b"E01".into())) };
         let len = len.min(u32::try_from(PACKET_LEN_MAX / 2).unwrap_or_default());
+        if let Some(reaction) = self.read_device(address, len) {
+            return reaction;
+        }
         for _ in 0..QUESTIONS_MAX {
             if let Some(bytes) = self.memory.known(address, len) {
                 return Ok(Reaction::Answer(hex(&bytes).into_bytes()));
@@ -528,6 +553,9 @@ impl Session {
         let (Some((address, len)), Some(bytes)) = (pair(span, b','), bytes) else { return refused(b"E01") };
         if u32::try_from(bytes.len()) != Ok(len) {
             return refused(b"E01");
+        }
+        if let Some(reaction) = self.write_device(address, &bytes) {
+            return reaction;
         }
         let is_ram = |region: &bulkhead_debug_protocol::Region| {
             region.kind != bulkhead_debug_protocol::RegionKind::Code

@@ -46,6 +46,10 @@ impl ToDevice for InProcess {
                 Some(Stood::Fault) => {
                     self.agent.stopped(StopCause::Fault(Faults::default()), &mut self.target);
                 }
+                Some(Stood::Guarded) => {
+                    let faults = Faults { sfsr: 8, ..Faults::default() };
+                    self.agent.stopped(StopCause::Fault(faults), &mut self.target);
+                }
                 None => {}
             }
             self.drain();
@@ -55,8 +59,12 @@ impl ToDevice for InProcess {
 }
 
 fn attached() -> Session {
+    attached_to(LOOP)
+}
+
+fn attached_to(code: &[u16]) -> Session {
     let (to_loop, arrived) = mpsc::channel();
-    let mut target = Simulated::new(LOOP);
+    let mut target = Simulated::new(code);
     // As a start does: the application stands at its entry.
     let mut agent = Agent::new();
     agent.started([1; 32], CODE, &mut target);
@@ -182,4 +190,67 @@ fn documents_come_in_pieces_and_nonsense_gets_an_error() {
         assert!(said.is_empty() || said.starts_with('E') || nonsense == "qRcmd,zz", "{nonsense}: {said}");
     }
     assert_eq!(answer(&mut session, "vMustReplyEmpty"), "");
+}
+
+/// r0 = 0; for ever { ram[4] = r0; r2 = ram[4]; ram[8] = r0; r0 += 1 }. r4 points at RAM.
+const STORES: &[u16] = &[0x2000, 0x6060, 0x6862, 0x60A0, 0x3001, 0xE7FA];
+
+fn storing() -> Session {
+    let mut session = attached_to(STORES);
+    answer(&mut session, &format!("P4={}", word(RAM)));
+    session
+}
+
+#[test]
+fn a_watchpoint_stops_with_its_address_and_the_step_that_gdb_adds_costs_nothing() {
+    let mut session = storing();
+    assert_eq!(answer(&mut session, "Z2,20000008,4"), "OK");
+    let before = session.round_trips();
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains("watch:20000008;"), "{stop}");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 8))), "behind the store: {stop}");
+    // GDB takes it away and steps, to see what the instruction did.
+    assert_eq!(answer(&mut session, "z2,20000008,4"), "OK");
+    let stepped = resume(&mut session, "vCont;s:1");
+    assert!(!stepped.contains("watch") && stepped.contains(&format!("0f:{};", word(CODE + 8))), "{stepped}");
+    assert_eq!(session.round_trips() - before, 1);
+    // The user's own step is one.
+    answer(&mut session, "Z2,20000008,4");
+    assert!(resume(&mut session, "vCont;s:1").contains(&format!("0f:{};", word(CODE + 10))));
+    assert_eq!(session.round_trips() - before, 2);
+    for (packet, wanted) in [("Z3,20000004,4", "rwatch:20000004;"), ("Z4,20000004,4", "awatch:20000004;")] {
+        let mut session = storing();
+        assert_eq!(answer(&mut session, packet), "OK");
+        let stop = resume(&mut session, "vCont;c:1");
+        assert!(stop.contains(wanted), "{stop}");
+    }
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused_before_the_application_runs() {
+    let mut session = storing();
+    let before = session.round_trips();
+    for place in ["Z2,1000,4", "Z2,10000000,4", "Z2,20000000,80", "Z2,20000000,0"] {
+        assert_eq!(answer(&mut session, place), "E0e", "{place}");
+    }
+    for n in 0..4 {
+        assert_eq!(answer(&mut session, &format!("Z2,200000{n}0,4")), "OK");
+    }
+    assert_eq!(answer(&mut session, "Z2,20000080,4"), "E1c");
+    assert_eq!(session.round_trips(), before);
+}
+
+#[test]
+fn registers_for_floating_point_are_shown_and_set_where_the_device_has_them() {
+    let mut session = attached();
+    let document = answer(&mut session, "qXfer:features:read:target.xml:0,4000");
+    assert!(document.contains("<reg name=\"d15\" bitsize=\"64\" regnum=\"51\""), "{document}");
+    // d1 is s2 and s3, which the simulated processor numbers.
+    assert_eq!(answer(&mut session, "p25"), [word(2), word(3)].concat());
+    assert_eq!(answer(&mut session, &format!("P25={}{}", word(77), word(3))), "OK");
+    let all = answer(&mut session, "g");
+    assert_eq!(all.len(), 8 * (17 + 8 + 1 + 32), "{all}");
+    let stop = resume(&mut session, "vCont;s:1");
+    assert!(stop.contains(&format!("25:{}{};", word(77), word(3))), "{stop}");
+    assert_eq!(answer(&mut session, &format!("P25={}", word(77))), "E01", "of another length");
 }

@@ -7,6 +7,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::faults::application_stack;
+use super::float::{self, FLOAT_REGISTERS};
 use super::memory_check::{copy_in, copy_out, is_secure as attributed_secure};
 use super::registers::{self as scs, NON_SECURE_ALIAS, VTOR};
 use super::switch::{application_context, application_is_current};
@@ -21,8 +22,10 @@ const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
 const EXC_RETURN_NO_FLOAT: u32 = 1 << 4;
 const EXC_RETURN_THREAD: u32 = 1 << 3;
 const CONTROL_PROCESS_STACK: u32 = 1 << 1;
+const CONTROL_UNPRIVILEGED: u32 = 1 << 0;
 
 const FRAME_BYTES: usize = 32;
+const FRAME_BYTES_U32: u32 = 32;
 /// A frame with floating-point state, or with room for it.
 const FLOAT_FRAME_BYTES: usize = 104;
 /// RETPSR bit 9: a word lies between frame and stack, so that the frame is aligned to 8 bytes.
@@ -101,6 +104,7 @@ pub(super) fn is_held() -> bool {
 
 /// The application's context was thrown away.
 pub(super) fn forget() {
+    super::guards::forget();
     HELD.store(false, Ordering::Relaxed);
     MASK_TO_RESTORE.store(NOTHING, Ordering::Relaxed);
 }
@@ -171,11 +175,71 @@ pub fn write_system(number: usize, value: u32) -> Result<(), RegisterRefused> {
         2 => write_primask(value & 1),
         3 => write_banked!("basepri_ns", value & 0xFF),
         4 => write_banked!("faultmask_ns", value & 1),
+        // Privilege alone: where the frame lies, and whether it holds floating-point state, is not to be changed now.
+        5 => {
+            let control = system_registers()[5];
+            write_banked!("control_ns", control & !CONTROL_UNPRIVILEGED | value & CONTROL_UNPRIVILEGED);
+        }
         6 => write_banked!("msplim_ns", value & !7),
         7 => write_banked!("psplim_ns", value & !7),
         _ => return Err(RegisterRefused::Unknown),
     }
     Ok(())
+}
+
+/// What of the floating-point registers a frame holds: s0 to s15 and fpscr.
+const FLOAT_IN_FRAME: usize = 17;
+
+fn float_in_frame(number: usize) -> Option<usize> {
+    match number {
+        0..=15 => Some(number),
+        32 => Some(16),
+        _ => None,
+    }
+}
+
+/// Where a frame that has floating-point state keeps it.
+fn float_frame(frame_at: u32) -> Option<u32> {
+    (exc_return() & EXC_RETURN_NO_FLOAT == 0).then(|| frame_at.wrapping_add(FRAME_BYTES_U32))
+}
+
+/// s0 to s31 and fpscr; `None` without the unit, or where they cannot be had.
+pub fn float_registers() -> Option<[u32; FLOAT_REGISTERS]> {
+    let mut words = float::read()?;
+    if let Some(at) = float_frame(frame_address()) {
+        let mut bytes = [0; 4 * FLOAT_IN_FRAME];
+        if !copy_in(at, &mut bytes) {
+            return None;
+        }
+        for (number, word) in words.iter_mut().enumerate() {
+            let saved = float_in_frame(number).and_then(|place| bytes.as_chunks::<4>().0.get(place));
+            if let Some(saved) = saved {
+                *word = u32::from_le_bytes(*saved);
+            }
+        }
+    }
+    Some(words)
+}
+
+/// Writes floating-point register `number`: 0 to 31 for s0 to s31, 32 for fpscr.
+///
+/// # Errors
+/// [`RegisterRefused`]; nothing was written.
+pub fn write_float(number: usize, value: u32) -> Result<(), RegisterRefused> {
+    // Reading it first makes sure that what the frame has room for is in the frame.
+    let mut words = float::read().ok_or(RegisterRefused::Unknown)?;
+    let in_frame = float_frame(frame_address()).zip(float_in_frame(number));
+    let written = match in_frame {
+        Some((at, place)) => {
+            let at = at.wrapping_add(u32::try_from(4 * place).unwrap_or_default());
+            copy_out(at, &value.to_le_bytes())
+        }
+        None => {
+            *words.get_mut(number).ok_or(RegisterRefused::Unknown)? = value;
+            float::write(&words)
+        }
+    };
+    if written { Ok(()) } else { Err(RegisterRefused::OutsideMemory) }
 }
 
 /// Whether a branch to `address` leaves the application's world.

@@ -98,6 +98,9 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
         && super::switch::application_is_current();
     if exc_return & EXC_RETURN_SECURE_STACK != 0 && !registers.is_forged_return() && !left_frames {
         let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
+        if in_secure_memory(stack) && goes_on(stack) {
+            return;
+        }
         let program_counter = if in_secure_memory(stack) {
             // SAFETY: the hardware has just pushed a frame to this stack. If that had failed, the stack limit would
             // have led here with a pointer that cannot be trusted, hence the check above.
@@ -122,6 +125,17 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
     // A refused EXC_RETURN is handed on to the handler of its refusal, reserved bits included. Returned with once more,
     // it would be refused again, above every priority and for ever. The executor comes before anything is unstacked.
     if registers.is_forged_return() { super::switch::RETURN_TO_APPLICATION } else { exc_return }
+}
+
+/// Whether the fault was an access that may fail: then its frame leads to where that is told.
+fn goes_on(stack: u32) -> bool {
+    let place = stack.wrapping_add(24) as *mut u32;
+    // SAFETY: the frame that the hardware has just pushed, as below.
+    let program_counter = unsafe { core::ptr::read_volatile(place) };
+    let Some(failed) = super::peek::fixup(program_counter) else { return false };
+    // SAFETY: as above; the interrupted function ends with the failure and touches no more.
+    unsafe { core::ptr::write_volatile(place, failed) };
+    true
 }
 
 fn in_secure_memory(stack: u32) -> bool {

@@ -5,6 +5,7 @@
 //! one that faults would be the hypervisor's fault.
 
 use super::critical::Shared;
+use super::guards;
 
 /// A memory of the application: first address, length in bytes, writable.
 pub type MemoryRegion = (u32, u32, bool);
@@ -54,6 +55,11 @@ pub fn allowed(address: u32, len: u32, intent: Intent) -> bool {
     if len == 0 || len > CHECK_LEN_MAX || !in_memory(address, len, intent) {
         return false;
     }
+    guards::lifted(address, len, || is_attributed(address, len, intent))
+}
+
+/// Asks the processor about each granule of a range.
+fn is_attributed(address: u32, len: u32, intent: Intent) -> bool {
     let Some(last) = address.checked_add(len - 1) else { return false };
     let needed = match intent {
         Intent::Read => NON_SECURE_READ,
@@ -116,11 +122,13 @@ pub fn copy_in(address: u32, out: &mut [u8]) -> bool {
     if !allowed(address, len, Intent::Read) {
         return false;
     }
-    for (offset, byte) in (0u32..).zip(out) {
-        // SAFETY: the processor has just said that the range is non-secure and readable. It is never borrowed: the
-        // application may change it at any time, so each byte is read once.
-        *byte = unsafe { core::ptr::read_volatile(address.wrapping_add(offset) as *const u8) };
-    }
+    guards::lifted(address, len, || {
+        for (offset, byte) in (0u32..).zip(out) {
+            // SAFETY: the processor has just said that the range is non-secure and readable. It is never borrowed: the
+            // application may change it at any time, so each byte is read once.
+            *byte = unsafe { core::ptr::read_volatile(address.wrapping_add(offset) as *const u8) };
+        }
+    });
     true
 }
 
@@ -130,9 +138,11 @@ pub fn copy_out(address: u32, bytes: &[u8]) -> bool {
     if !allowed(address, len, Intent::Write) {
         return false;
     }
-    for (offset, byte) in (0u32..).zip(bytes) {
-        // SAFETY: as in `copy_in`, and writable.
-        unsafe { core::ptr::write_volatile(address.wrapping_add(offset) as *mut u8, *byte) };
-    }
+    guards::lifted(address, len, || {
+        for (offset, byte) in (0u32..).zip(bytes) {
+            // SAFETY: as in `copy_in`, and writable.
+            unsafe { core::ptr::write_volatile(address.wrapping_add(offset) as *mut u8, *byte) };
+        }
+    });
     true
 }

@@ -60,6 +60,7 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
         let last = region.base.wrapping_add(region.length).wrapping_sub(1);
         scs::write(SAU_RLAR, (last & !0x1F) | (gateways << 1) | 1);
     }
+    super::guards::set_first_spare(u32::try_from(regions.len()).unwrap_or(available));
     scs::write(SAU_CTRL, 1);
 
     for line in application_lines {

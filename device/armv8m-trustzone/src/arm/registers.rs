@@ -44,6 +44,8 @@ pub(crate) const FPCCR: u32 = 0xE000_EF34;
 // DDI 0553, FPCCR: automatic and lazy state preservation on, nothing pending; only the Secure state may switch the second.
 pub(crate) const FPCCR_RESET: u32 = 0b11 << 30;
 pub(crate) const FPCCR_LSPENS: u32 = 1 << 29;
+pub(crate) const FPCAR: u32 = 0xE000_EF38;
+pub(crate) const MVFR0: u32 = 0xE000_EF40;
 pub(crate) const CPACR: u32 = 0xE000_ED88;
 pub(crate) const NSACR: u32 = 0xE000_ED8C;
 pub(crate) const MPU_CTRL: u32 = 0xE000_ED94;

@@ -6,6 +6,7 @@ use bulkhead_syscall_abi::WakeReason;
 use super::{Hypervisor, Moments, Outside};
 use crate::application::Health;
 use crate::calls::MailboxAccess;
+use crate::debug::DebugState;
 use crate::lines::FaultLine;
 
 impl<E: EthernetController> Hypervisor<'_, E> {
@@ -21,7 +22,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
         let stuck = self.application.sample(health, moment.program_counter, now_ms);
         if let Some(offence) = moment.fault.or(stuck) {
-            if moment.holdable && self.debug.is_attached() {
+            if moment.holdable && self.debug.takes(&offence, outside.target()) {
                 self.debug.faulted(&offence, outside.target());
                 return;
             }
@@ -45,9 +46,9 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     ) {
         if self.debug.is_opening() {
             let policy = self.engine.policy();
-            let named = policy.as_ref().map(|policy| &policy.debug_keys);
-            self.debug.shake_hands(self.engine.running().zip(named));
+            self.debug.shake_hands(self.engine.running().zip(policy.as_ref()));
         }
+        self.debug.tick(now_us / 1000, outside.target());
         self.debug.poll(&mut self.link, outside.target());
         // Where it is to stop after the restart, the session knows.
         if self.debug.take_restart() {
@@ -56,6 +57,11 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         if let Some(change) = self.debug.take_change() {
             self.say(now_us, 1, mailbox, outside, format_args!("{change}"));
         }
+    }
+
+    /// Whether a developer looks at the application, as the application may know.
+    pub fn debug_state(&self) -> DebugState {
+        self.debug.state()
     }
 
     /// The board is about to start it; its own first instruction is at `entry`.

@@ -67,7 +67,8 @@ impl Sockets {
 
     /// Hands one record to the stack; returns where the next one begins.
     fn carry_record(&self, at: usize, stack: &mut ApplicationNetwork) -> usize {
-        let Some((head, rest)) = self.out.get(at..self.out_len).and_then(|out| out.split_first_chunk()) else {
+        let Some((head, rest)) = self.out.get(at..self.out_len).and_then(|out| out.split_first_chunk())
+        else {
             return self.out_len;
         };
         let [slot, addressed, l0, l1, a, b, c, d, e, f, g, h]: [u8; RECORD_LEN] = *head;
@@ -91,7 +92,8 @@ impl Sockets {
         }
         if desk.handle == 0 {
             let idle = desk.orders == super::Orders::default();
-            if idle && stack.is_free(index)
+            if idle
+                && stack.is_free(index)
                 && let Some(desk) = self.desks.get_mut(index)
             {
                 *desk = Desk::FREE;

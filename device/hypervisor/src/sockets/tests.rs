@@ -267,11 +267,8 @@ fn names_are_printable_and_one_goes_at_a_time() {
 #[test]
 fn local_ports_are_the_applications_own_and_each_has_one_socket() {
     let world = World::new();
-    let (stream, first, second) = (
-        world.open(SocketKind::Stream),
-        world.open(SocketKind::Datagram),
-        world.open(SocketKind::Datagram),
-    );
+    let (stream, first, second) =
+        (world.open(SocketKind::Stream), world.open(SocketKind::Datagram), world.open(SocketKind::Datagram));
     let bind = |handle: u32, port: u32| world.call(slot::SOCKET_BIND, [handle, port, 0, 0]);
     for port in [0, 53, 68, 1023, 32_768, 49_152, 65_535, 65_536, u32::MAX] {
         assert_eq!(bind(first, port), Status::ArgumentRefused, "{port}");

@@ -161,7 +161,18 @@ impl Peer {
             (sockets.add(socket), port)
         });
         let listeners = listeners.collect();
-        Self { end, interface, sockets, dhcp, dns, udp_echo, listeners, resolver, lease_s: 86_400, serves_addresses: true }
+        Self {
+            end,
+            interface,
+            sockets,
+            dhcp,
+            dns,
+            udp_echo,
+            listeners,
+            resolver,
+            lease_s: 86_400,
+            serves_addresses: true,
+        }
     }
 
     fn poll(&mut self, now: Instant) {

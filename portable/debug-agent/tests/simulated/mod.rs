@@ -1,7 +1,7 @@
 //! A processor of a few Thumb instructions, which knows nothing of the agent's way to compute where they lead.
 
 use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
-use bulkhead_debug_protocol::{Region, RegionKind, Register, RegisterFile};
+use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile, Words};
 
 pub(crate) const CODE: u32 = 0x1000;
 pub(crate) const RAM: u32 = 0x2000_0000;
@@ -12,7 +12,12 @@ pub(crate) const RAM_LEN: usize = 0x400;
 pub(crate) enum Stood {
     Breakpoint,
     Fault,
+    /// At a guard: nothing was read or written.
+    Guarded,
 }
+
+/// Guards of this processor.
+const GUARDS: usize = 2;
 
 pub(crate) struct Simulated {
     pub(crate) code: Vec<u8>,
@@ -21,6 +26,12 @@ pub(crate) struct Simulated {
     pub(crate) running: Option<Interrupts>,
     /// Addresses of all instructions that were executed.
     pub(crate) trace: Vec<u32>,
+    pub(crate) guards: [Option<(u32, u32)>; GUARDS],
+    /// A seeded mistake: nothing is stopped by a guard.
+    pub(crate) guards_are_broken: bool,
+    pub(crate) now_us: u64,
+    /// Each word holds its number at first.
+    pub(crate) float: Option<Float>,
 }
 
 impl Simulated {
@@ -31,7 +42,17 @@ impl Simulated {
         registers.core.0[15] = CODE;
         registers.core.0[16] = 1 << 24;
         let code = code.iter().flat_map(|half| half.to_le_bytes()).collect();
-        Self { code, ram: vec![0; RAM_LEN], registers, running: Some(Interrupts::Allowed), trace: Vec::new() }
+        Self {
+            code,
+            ram: vec![0; RAM_LEN],
+            registers,
+            running: Some(Interrupts::Allowed),
+            trace: Vec::new(),
+            guards: [None; GUARDS],
+            guards_are_broken: false,
+            now_us: 2_000_000,
+            float: Some(Words(std::array::from_fn(|n| u32::try_from(n).unwrap()))),
+        }
     }
 
     fn place(&mut self, address: u32, len: usize) -> Option<&mut [u8]> {
@@ -45,6 +66,11 @@ impl Simulated {
 
     fn fetch(&mut self, address: u32) -> Option<u32> {
         self.place(address, 2).map(|bytes| u32::from(u16::from_le_bytes([bytes[0], bytes[1]])))
+    }
+
+    fn is_guarded(&self, address: u32) -> bool {
+        let is_inside = |(first, last): &(u32, u32)| (*first..=*last).contains(&address);
+        !self.guards_are_broken && self.guards.iter().flatten().any(is_inside)
     }
 
     fn push(&mut self, value: u32) {
@@ -97,7 +123,9 @@ impl Simulated {
         if op >> 8 == 0xBE {
             return Some(Stood::Breakpoint);
         }
-        self.trace.push(pc);
+        let base = self.registers.core.0[(op >> 3 & 7) as usize];
+        let word = base.wrapping_add(op >> 4 & 0x7C);
+        let byte = base.wrapping_add(op >> 6 & 31);
         let it = u32::from(self.registers.it_state());
         let wide = op >> 11 >= 0b11101;
         if it & 15 != 0 {
@@ -106,10 +134,20 @@ impl Simulated {
             moved.skip(0);
             self.registers.core.0[16] = moved.core.0[16];
             if skipped {
+                self.trace.push(pc);
                 self.registers.core.0[15] = pc + if wide { 4 } else { 2 };
                 return None;
             }
         }
+        let touched = match op >> 11 {
+            0b01100 | 0b01101 => Some(word),
+            0b01110 | 0b01111 => Some(byte),
+            _ => None,
+        };
+        if touched.is_some_and(|address| self.is_guarded(address)) {
+            return Some(Stood::Guarded);
+        }
+        self.trace.push(pc);
         let mut next = pc + if wide { 4 } else { 2 };
         let (rd, imm8) = ((op >> 8 & 7) as usize, op & 0xFF);
         match op >> 11 {
@@ -132,6 +170,18 @@ impl Simulated {
                 if it & 15 == 0 {
                     self.set_flags(result, carry);
                 }
+            }
+            0b01100 => {
+                let value = self.registers.core.0[(op & 7) as usize].to_le_bytes();
+                self.place(word, 4).unwrap().copy_from_slice(&value);
+            }
+            0b01101 => {
+                let value = u32::from_le_bytes((*self.place(word, 4).unwrap()).try_into().unwrap());
+                self.registers.core.0[(op & 7) as usize] = value;
+            }
+            0b01110 => {
+                let value = self.registers.core.0[(op & 7) as usize] as u8;
+                self.place(byte, 1).unwrap()[0] = value;
             }
             0b11010 | 0b11011 if op >> 8 & 15 == 14 => return Some(Stood::Fault),
             0b11010 | 0b11011 if self.holds(op >> 8 & 15) => {
@@ -199,7 +249,15 @@ impl DebugTarget for Simulated {
         self.registers
     }
 
+    fn float(&mut self) -> Option<Float> {
+        self.float
+    }
+
     fn write_register(&mut self, register: Register, value: u32) -> Result<(), AccessRefused> {
+        if let (64..=95, Some(float)) = (register.0, &mut self.float) {
+            float.0[usize::from(register.0 - 64)] = value;
+            return Ok(());
+        }
         *self.registers.get_mut(register).ok_or(AccessRefused::Unsupported)? = value;
         Ok(())
     }
@@ -224,11 +282,19 @@ impl DebugTarget for Simulated {
     }
 
     fn now_us(&self) -> u64 {
-        7
+        self.now_us
     }
 
     fn build(&self) -> &'static [u8] {
         b"simulated"
+    }
+
+    fn guards_max(&self) -> usize {
+        GUARDS
+    }
+
+    fn guard(&mut self, index: usize, range: Option<(u32, u32)>) {
+        self.guards[index] = range;
     }
 
     fn region(&self, index: usize) -> Option<Region> {

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command-line tool: standard output is its result")]
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -100,6 +102,17 @@ fn main() -> Result<()> {
     ] {
         rows.push(Row::count(name, ours, "round trips", peer, Some(peer_value)));
     }
+    let relay = Recorder::start(&fleet.server.url)?;
+    fleet.tool.run(&["login", &relay.url(), "--token", &fleet.server.token])?;
+    device.cut_power();
+    fleet.power_on(&mut device)?;
+    fleet.wait_running(&device, &bundle)?;
+    let read = read_speed(&fleet, &device, &program)?;
+    rows.push(Row::count("memory read through GDB, no delay", read, "KiB/s", "", None));
+    let steps = steps_per_second(&mut fleet, &device)?;
+    rows.push(Row::count("steps on the device for a watchpoint on a stack", steps, "steps/s", "", None));
+    let size = agent_size(&fleet.programs.image)?;
+    rows.push(Row::count("code of the debug agent in the image", size, "B", "", None));
     print!("{}", publish(&target_folder(), "debug", &rows)?);
     println!(
         "bench debug: round_trips={ours} vs_stub={:.1} vs_osabi_none={:.1} next_over_call={next} \
@@ -110,6 +123,59 @@ fn main() -> Result<()> {
         after_many.saturating_sub(at_once)
     );
     Ok(())
+}
+
+/// Seconds that GDB takes for `commands` behind the server, without those that any session takes.
+fn seconds(fleet: &Fleet, device: &Device, program: &str, commands: &[&str]) -> Result<f64> {
+    let debugging = Debugging::start(&fleet.tool, &device.id, &["--elf", program])?;
+    let time = |commands: &[&str]| -> Result<f64> {
+        let started = Instant::now();
+        debugging.gdb(program, commands)?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let all = [commands, &["detach"]].concat();
+    Ok((time(&all)? - time(&["detach"])?).max(0.001))
+}
+
+/// KiB a second of RAM that is read for the first time.
+fn read_speed(fleet: &Fleet, device: &Device, program: &str) -> Result<u64> {
+    const KIB: f64 = 128.0;
+    let took = seconds(fleet, device, program, &["dump binary memory /dev/null 0x28240000 0x28260000"])?;
+    println!("128 KiB read in {took:.2} s");
+    Ok(per_second(KIB, took))
+}
+
+/// Steps a second while a place on the stack is watched that does not change.
+fn steps_per_second(fleet: &mut Fleet, device: &Device) -> Result<u64> {
+    /// The loop between two turns of the program, six instructions each time.
+    const STEPS: f64 = 6.0 * 20_000.0;
+    let bundle = fleet.push_debuggable("debugged-c", "hello", "2")?;
+    fleet.order(device, &bundle)?;
+    fleet.wait_running(device, &bundle)?;
+    let program = fleet.programs.app("debugged-c")?.to_string_lossy().into_owned();
+    let to_the_loop = ["break on_stack", "continue", "finish", "delete", "watch *(int *)($sp - 200)"];
+    let whole = [&to_the_loop[..], &["tbreak turn", "continue"]].concat();
+    let took = seconds(fleet, device, &program, &whole)?;
+    println!("stepped for {took:.2} s");
+    Ok(per_second(STEPS, took))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive, and a few million at most"
+)]
+fn per_second(count: f64, seconds: f64) -> u64 {
+    (count / seconds) as u64
+}
+
+/// Bytes of functions whose names are the agent's and the protocol's; what is inlined elsewhere is not counted.
+fn agent_size(image: &Path) -> Result<u64> {
+    let output = Command::new("arm-none-eabi-nm").args(["-S", "--defined-only"]).arg(image).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let agents = text.lines().filter(|line| line.contains("debug_agent") || line.contains("debug_protocol"));
+    let functions = agents.filter(|line| line.contains(" t ") || line.contains(" T "));
+    Ok(functions.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok()).sum())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few thousand at most")]

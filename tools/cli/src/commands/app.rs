@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bulkhead_board_description::{Board, MPS2_AN505};
 use bulkhead_bundle_builder::{
-    AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugKeys, Format, Policy, Purpose, Release,
-    Reserved, Revisions, build, compare, read_image, used_memory,
+    AreaDifference, BuildError, Confirm, DEBUG_KEYS_MAX, DebugHalt, DebugKeys, Format, Policy, Purpose,
+    Release, Reserved, Revisions, build, compare, read_image, used_memory,
 };
 use bulkhead_cloud_api::{
     BUNDLE_FILE_LEN_MAX, Bundle, FactoryBundle, ManifestDigest, SetFactoryBundle, Timestamp,
@@ -15,7 +15,7 @@ use bulkhead_cloud_client::Client;
 use serde_json::json;
 
 use super::Session;
-use crate::arguments::{App, MakeBundle, ProgramFormat, Span};
+use crate::arguments::{App, HaltPolicy, MakeBundle, ProgramFormat, Span};
 use crate::failure::{ExitCode, Failure};
 use crate::output::{ago, harmless, table};
 
@@ -107,6 +107,12 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
             gives_up_owned: make.give_up_owned,
             debug_keys: debug_keys(&make.debug_keys)?,
             crash_memory,
+            debug_halt: match make.debug_halt {
+                HaltPolicy::Allow => DebugHalt::Allow,
+                HaltPolicy::LogpointsOnly => DebugHalt::LogpointsOnly,
+                HaltPolicy::Never => DebugHalt::Never,
+            },
+            debug_silence_s: make.debug_silence,
         },
         reserved: &reserved,
     };

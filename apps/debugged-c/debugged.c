@@ -1,0 +1,67 @@
+/* What debuggers are tried on: values that change in memory, on the stack and in the registers for floating point. */
+#include "bh_console.h"
+#include "bulkhead.h"
+
+#define CPACR (*(volatile uint32_t *)0xE000ED88)
+
+/* Neighbours within 32 bytes: the device cannot guard one without the others. */
+static struct {
+    volatile uint32_t before;
+    volatile uint32_t watched;
+    volatile uint32_t behind;
+} values __attribute__((aligned(32)));
+
+static volatile uint32_t turns;
+
+__attribute__((noinline)) double half(double of)
+{
+    return of / 2;
+}
+
+__attribute__((noinline)) void turn(uint32_t number)
+{
+    values.before = number;
+    if (number % 8 == 0) {
+        values.watched = number;
+    }
+    values.behind = values.before + 1;
+}
+
+__attribute__((noinline)) uint32_t on_stack(uint32_t number)
+{
+    volatile uint32_t local = 7;
+    local = local + number;
+    return local;
+}
+
+/* s0 = 1.5, d1 = 2.5, s31 = -8: this program never touches them again. */
+static void fill_float(void)
+{
+    CPACR |= 0xFu << 20;
+    __asm volatile(".fpu fpv5-sp-d16\n"
+                   "dsb\n"
+                   "isb\n"
+                   "vmov.f32 s0, #1.5\n"
+                   "movs r0, #0\n"
+                   "movw r1, #0x0000\n"
+                   "movt r1, #0x4004\n"
+                   "vmov s2, r0\n"
+                   "vmov s3, r1\n"
+                   "vmov.f32 s31, #-8.0\n" ::
+                       : "r0", "r1");
+}
+
+int main(void)
+{
+    bh_console_start();
+    fill_float();
+    bh_log_text(2, "debugged starts");
+    for (;;) {
+        turns++;
+        turn(turns);
+        half((double)turns);
+        on_stack(turns);
+        for (volatile uint32_t wait = 0; wait < 20000; wait++) {
+        }
+    }
+}
