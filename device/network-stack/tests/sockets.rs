@@ -179,7 +179,7 @@ fn flood(world: &mut World) {
                 sockets.connect(index, if index == 0 { "10.0.2.2" } else { &host }, ECHO, now_ms);
             }
             sockets.send(index, &[1; 512]);
-            if now_ms % 50 == 0 && index != 0 {
+            if now_ms.is_multiple_of(50) && index != 0 {
                 sockets.abort(index);
             }
         } else {

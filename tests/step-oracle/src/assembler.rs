@@ -210,9 +210,8 @@ impl Assembler {
     /// A table of half-words for a `TBH` at `from`.
     pub(crate) fn table_of_halves(&mut self, from: Label, targets: &[Option<Label>]) {
         for target in targets {
-            match target {
-                Some(target) => self.fixups.push((self.halves.len(), Reference::Half(from), *target)),
-                None => {}
+            if let Some(target) = target {
+                self.fixups.push((self.halves.len(), Reference::Half(from), *target));
             }
             self.halves.push(if target.is_some() { 0 } else { ASTRAY });
         }

@@ -217,7 +217,7 @@ impl Model {
 }
 
 fn is_function(address: u32) -> bool {
-    address >= DWT_FUNCTION0 && address < FP_CTRL && (address - DWT_FUNCTION0).is_multiple_of(16)
+    (DWT_FUNCTION0..FP_CTRL).contains(&address) && (address - DWT_FUNCTION0).is_multiple_of(16)
 }
 
 /// What a back-end could do wrong.
