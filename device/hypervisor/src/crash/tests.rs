@@ -1,3 +1,5 @@
+#![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
+
 extern crate std;
 
 use std::string::ToString as _;
@@ -157,8 +159,8 @@ impl Bench {
 }
 
 fn scene(now_ms: u64, memory: Option<CrashMemory>) -> Scene {
-    let mut registers = RegisterFile::default();
-    registers.core = Words(core::array::from_fn(|n| u32::try_from(n).unwrap()));
+    let numbered = Words(core::array::from_fn(|n| u32::try_from(n).unwrap()));
+    let mut registers = RegisterFile { core: numbered, ..RegisterFile::default() };
     registers.core.0[13] = RAM + RAM_LEN - 128;
     registers.system.0[0] = RAM + RAM_LEN - 128;
     let status = FaultStatus { cfsr: 0, sfsr: 8 };
