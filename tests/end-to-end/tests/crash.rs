@@ -216,15 +216,16 @@ fn dumps(device: &Device) -> Vec<u8> {
     memory[usize::try_from(DUMPS_AT).unwrap()..][..1 << 20].to_vec()
 }
 
-/// Waits until the first slot holds the record of a dump.
+/// Waits until the first slot holds a header and three blocks.
 fn wait_for_capture(device: &Device) {
     use std::os::unix::fs::FileExt as _;
     let memory = std::fs::File::open(&device.memory).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut magic = [0; 4];
-    while magic != *b"BCH1" {
+    let (mut magic, mut third) = ([0; 4], [0xFF; 16]);
+    while magic != *b"BCH1" || third == [0xFF; 16] {
         assert!(Instant::now() < deadline, "no dump is written: {}", device.console_tail());
         memory.read_exact_at(&mut magic, DUMPS_AT).unwrap();
+        memory.read_exact_at(&mut third, DUMPS_AT + 3 * 1024).unwrap();
     }
 }
 
@@ -233,7 +234,6 @@ fn power_that_fails_during_a_capture_leaves_what_was_captured() {
     let (fleet, mut device) = debuggable(&["--crash-memory", "all"]);
     device.type_to_application(CRIME_WITH_A_HISTORY).unwrap();
     wait_for_capture(&device);
-    std::thread::sleep(Duration::from_millis(15));
     device.cut_power();
     fleet.power_on(&mut device).unwrap();
     let crash = wait_crash(&fleet, &device, 0).unwrap();

@@ -6,7 +6,7 @@ use bulkhead_crash_dump::developer::{Dump, End, Faults, Piece};
 use bulkhead_crash_dump::{EndMark, Header};
 use bulkhead_crash_report::{core_file, fault_words, signal};
 use object::LittleEndian;
-use object::elf::{ET_CORE, FileHeader32, PT_LOAD, PT_NOTE};
+use object::elf::{ET_CORE, FileHeader32, NoteType, OsAbi, PT_LOAD, PT_NOTE};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
 fn dump() -> Dump {
@@ -32,11 +32,11 @@ fn dump() -> Dump {
 }
 
 /// Notes (name, kind, content) and loaded memory (address, content).
-type Parts = (Vec<(String, u32, Vec<u8>)>, Vec<(u32, Vec<u8>)>);
+type Parts = (Vec<(String, NoteType, Vec<u8>)>, Vec<(u32, Vec<u8>)>);
 
 fn parts(file: &[u8]) -> Parts {
     let header = FileHeader32::<LittleEndian>::parse(file).unwrap();
-    assert_eq!((header.e_type(LittleEndian), header.e_ident().os_abi), (ET_CORE, 0x61));
+    assert_eq!((header.e_type(LittleEndian), header.e_ident().os_abi), (ET_CORE, OsAbi(0x61)));
     let (mut notes, mut loads) = (Vec::new(), Vec::new());
     for program in header.program_headers(LittleEndian, file).unwrap() {
         match program.p_type(LittleEndian) {
@@ -53,7 +53,7 @@ fn parts(file: &[u8]) -> Parts {
                     program.data(LittleEndian, file).unwrap().to_vec(),
                 ));
             }
-            other => panic!("a program header of type {other}"),
+            other => panic!("a program header of type {other:?}"),
         }
     }
     (notes, loads)
@@ -62,7 +62,9 @@ fn parts(file: &[u8]) -> Parts {
 #[test]
 fn registers_memory_and_description_are_where_gdb_looks_for_them() {
     let (notes, loads) = parts(&core_file(&dump()).unwrap());
-    let [(core, 1, status), (gdb, 0xFF00_0000, description)] = notes.as_slice() else { panic!("{notes:?}") };
+    let [(core, NoteType(1), status), (gdb, NoteType(0xFF00_0000), description)] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
     assert_eq!((core.as_str(), gdb.as_str(), status.len()), ("CORE", "GDB", 0x94));
     assert_eq!(status[12..14], 11_u16.to_le_bytes(), "SIGSEGV");
     assert_eq!(status[72 + 4 * 16..][..4], (17_u32 * 0x0101).to_le_bytes(), "xpsr");
@@ -80,7 +82,7 @@ fn floating_point_registers_are_there_if_the_dump_has_them() {
     float[32] = 0x0100_0000;
     let (notes, _) = parts(&core_file(&Dump { float: Some(float), ..dump() }).unwrap());
     let (name, kind, content) = &notes[1];
-    assert_eq!((name.as_str(), *kind, content.len()), ("LINUX", 0x400, 0x104));
+    assert_eq!((name.as_str(), kind.0, content.len()), ("LINUX", 0x400, 0x104));
     assert_eq!(f64::from_le_bytes(content[..8].try_into().unwrap()), 1.5);
     assert_eq!(content[256..], 0x0100_0000_u32.to_le_bytes());
     assert!(notes[2].2.windows(19).any(|text| text == b"org.gnu.gdb.arm.vfp"));

@@ -138,8 +138,10 @@ impl Job {
         let done = match self.stage {
             Stage::Erase => self.erase(ring, flash, target, entropy),
             Stage::Key(index) => self.seal_key(index, private, ring, flash, entropy),
-            Stage::Memory { .. } if late => {
-                writer.memory_ends();
+            Stage::Memory { offset, .. } if late => {
+                if offset > 0 {
+                    writer.memory_ends();
+                }
                 self.stage = Stage::End(EndMark::Late);
                 Ok(())
             }

@@ -1,3 +1,5 @@
+#![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
+
 extern crate std;
 
 use std::format;

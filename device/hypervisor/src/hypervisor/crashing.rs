@@ -1,6 +1,8 @@
 //! Where the hypervisor and a crash dump meet.
 
+use bulkhead_bundle_format::DebugHalt;
 use bulkhead_debug_agent::{DebugTarget as _, Interrupts, Memory as _};
+use bulkhead_debug_protocol::RegisterFile;
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::ApplicationState;
 use bulkhead_nor_flash::NorFlash;
@@ -49,7 +51,10 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             now_us: moment.now_us,
             wall_us: mailbox.with(|m| m.wall_offset_us).map(|offset| offset.saturating_add(moment.now_us)),
             manifest: self.engine.running()?,
-            registers: moment.holdable.then(|| outside.target().registers()),
+            registers: moment.holdable.then(|| {
+                let float = outside.target().float();
+                RegisterFile { float, ..outside.target().registers() }
+            }),
             vectors: outside.target().vector_table(),
             code,
             code_address: self.facts.die_address.wrapping_add(entry.map_or(0, |entry| entry.base)),
@@ -60,7 +65,11 @@ impl<E: EthernetController> Hypervisor<'_, E> {
 
     /// Whether a dump of the running application may be ordered.
     pub(super) fn may_take_crash(&self) -> bool {
-        let named = self.engine.policy().is_some_and(|policy| !policy.debug_keys.is_empty());
+        // An application that must not be halted for a debugger must not be for this.
+        let named = self
+            .engine
+            .policy()
+            .is_some_and(|policy| !policy.debug_keys.is_empty() && policy.debug_halt == DebugHalt::Allow);
         let runs = self.application.reported() == ApplicationState::Running;
         named && runs && self.debug.state() == DebugState::None && !self.crash.is_capturing()
     }
