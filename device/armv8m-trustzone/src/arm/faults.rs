@@ -99,7 +99,7 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
     if exc_return & EXC_RETURN_SECURE_STACK != 0 && !registers.is_forged_return() && !left_frames {
         let stack = if exc_return & EXC_RETURN_PROCESS_STACK != 0 { process_stack() } else { msp };
         if in_secure_memory(stack) && goes_on(stack) {
-            return;
+            return exc_return;
         }
         let program_counter = if in_secure_memory(stack) {
             // SAFETY: the hardware has just pushed a frame to this stack. If that had failed, the stack limit would
