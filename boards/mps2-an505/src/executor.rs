@@ -39,6 +39,7 @@ struct Machine {
 static MACHINE: ExecutorCell<Machine> = ExecutorCell::empty();
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 static SOCKETS: StaticCell<Sockets> = StaticCell::new();
+static NETWORK: StaticCell<NetworkStack<Lan9118>> = StaticCell::new();
 static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
 static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
@@ -170,7 +171,7 @@ pub(crate) fn start() {
 
 /// Starts the network, if the machine has a controller. Out of line, like all that needs much stack once.
 #[inline(never)]
-fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
+fn network(entropy: &mut SeededEntropy) -> Option<&'static mut NetworkStack<Lan9118>> {
     let seeds = [(); 2].map(|()| {
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
@@ -180,13 +181,20 @@ fn network(entropy: &mut SeededEntropy) -> Option<NetworkStack<Lan9118>> {
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     match controller {
         Ok(controller) => {
-            Some(NetworkStack::new(controller, BUFFERS.take(), SOCKETS.init_with(Sockets::new), seeds, 0))
+            let sockets = sockets();
+            Some(NETWORK.init_with(|| NetworkStack::new(controller, BUFFERS.take(), sockets, seeds, 0)))
         }
         Err(_) => {
             console::line(format_args!("no Ethernet controller: start QEMU with -nic user,model=lan9118"));
             None
         }
     }
+}
+
+/// Makes the memory of sockets in its place.
+#[inline(never)]
+fn sockets() -> &'static mut Sockets {
+    SOCKETS.init_with(Sockets::new)
 }
 
 /// Makes the memory of debug sessions in its place. Out of line, like all that needs much stack once.

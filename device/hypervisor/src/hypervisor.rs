@@ -109,7 +109,7 @@ pub trait Outside {
 /// The parts of a slice are kept out of line: their stack frames then follow each other instead of adding up.
 pub struct Hypervisor<'w, E> {
     pub(crate) facts: Facts,
-    network: Option<NetworkStack<E>>,
+    network: Option<&'w mut NetworkStack<E>>,
     pub(crate) link: Link<'w>,
     pub(crate) engine: Engine<'w>,
     pub(crate) application: Application,
@@ -150,7 +150,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     /// [`LayoutError`]: the board's description and its memories do not fit: a fault of whoever built the image.
     pub fn start<D: NorFlash, X: NorFlash>(
         facts: Facts,
-        network: Option<NetworkStack<E>>,
+        network: Option<&'w mut NetworkStack<E>>,
         (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
         (debug, crash): (&'w mut DebugStorage, &'w mut CrashStorage),
         mut engine: Engine<'w>,

@@ -157,6 +157,7 @@ pub struct ApplicationNetwork {
 }
 
 impl ApplicationNetwork {
+    #[inline(never)]
     pub(crate) fn new<E: EthernetController>(
         address: HardwareAddress,
         bearer: &mut Bearer<E>,
@@ -190,6 +191,7 @@ impl ApplicationNetwork {
     }
 
     /// Moves frames: takes those that are next and the application's. Returns whether there was one.
+    #[inline(never)]
     pub(crate) fn take_frames<E: EthernetController>(
         &mut self,
         bearer: &mut Bearer<E>,
@@ -209,6 +211,7 @@ impl ApplicationNetwork {
     }
 
     /// Sends what the sockets have, a bounded number of frames, and lets the sockets' lives go on.
+    #[inline(never)]
     pub(crate) fn send_frames<E: EthernetController>(&mut self, bearer: &mut Bearer<E>, now_ms: u64) {
         let now = crate::stack::instant(now_ms);
         let mut port = bearer.port(Side::Application, FRAMES_MAX);
@@ -271,6 +274,7 @@ impl ApplicationNetwork {
     }
 
     /// Begins to connect an open slot.
+    #[inline(never)]
     pub fn connect(&mut self, index: usize, host: &str, port: u16, now_ms: u64) -> Begun {
         if !self.network.is_up() {
             self.end(index, SocketReason::NetworkLost);

@@ -202,7 +202,7 @@ pub(crate) struct MakeBundle {
     #[arg(long, default_value_t = 0)]
     pub(crate) security_counter: u32,
     /// System call ABIs that the application works with, such as 1 or 1..3; by default all that this tool knows.
-    #[arg(long, default_value = "1..2", value_parser = revisions)]
+    #[arg(long, default_value = "1..3", value_parser = revisions)]
     pub(crate) abi: (u32, u32),
     /// Board revisions that it is for, such as 1 or 1..3.
     #[arg(long, default_value = "1", value_parser = revisions)]

@@ -124,7 +124,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         self.engine.link_lost();
         self.debug.link_lost(outside.target());
         self.crash.link_lost();
-        self.link.closed(closed, self.network.as_mut(), now_us / 1000);
+        self.link.closed(closed, self.network.as_deref_mut(), now_us / 1000);
         outside.console(format_args!("link down: {closed}"));
     }
 

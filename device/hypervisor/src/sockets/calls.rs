@@ -11,6 +11,8 @@ use crate::calls::{ApplicationMemory, MailboxAccess};
 const PIECE: usize = 128;
 
 /// Answers one call whose number is that of a call on the network or a socket.
+// Out of line, as are its parts: a gateway's stack holds the frame of one of them.
+#[inline(never)]
 pub(crate) fn answer(
     number: u32,
     [a, b, c, d]: [u32; 4],
@@ -95,6 +97,7 @@ fn open(
     Err(Status::PointerRefused)
 }
 
+#[inline(never)]
 fn connect(
     handle: u32,
     (address, len): (u32, u32),
@@ -140,6 +143,7 @@ fn send_to(
 }
 
 /// Copies bytes onto the way out. `tell` is the last step before they count as sent.
+#[inline(never)]
 fn hand_over(
     handle: u32,
     to: Option<SocketAddress>,
@@ -192,6 +196,7 @@ fn receive_from(
 }
 
 /// Copies what has arrived to the application. `tell` is the last step before it counts as received.
+#[inline(never)]
 fn bring(
     handle: u32,
     (address, len): (u32, u32),
