@@ -1,7 +1,5 @@
 //! A held application stands still, and everything else goes on.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
-
 use std::time::Duration;
 
 use bulkhead_end_to_end::halted::hold;

@@ -109,7 +109,7 @@ impl Generator {
             self.tick(7);
         }
         self.stack = Stack::Free;
-        for _ in 0..self.random.within(8, 14) {
+        for _ in 0..self.random.within(10, 18) {
             self.item(main_place);
         }
         self.stack = Stack::Taken;

@@ -12,7 +12,6 @@
 //!                                                           = follow by Bench (the agent here, the processor in QEMU)
 //! ```
 #![forbid(unsafe_code)]
-#![expect(clippy::indexing_slicing, reason = "a test: a panic is its failure")]
 
 mod assembler;
 pub mod bench;

@@ -1,5 +1,4 @@
 //! The product steps as the processor does.
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
 
 use bulkhead_step_oracle::run::{Extent, run};
 use bulkhead_step_oracle::stack::Bed;
