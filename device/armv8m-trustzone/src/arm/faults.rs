@@ -139,8 +139,8 @@ fn goes_on(stack: u32) -> bool {
 }
 
 fn in_secure_memory(stack: u32) -> bool {
-    let (limit, _) = super::start::stack_bounds();
-    stack >= limit && stack < limit.wrapping_add(0x0002_0000) && stack & 3 == 0
+    let (first, end) = super::start::memory_bounds();
+    stack >= first && stack < end && stack & 3 == 0
 }
 
 fn process_stack() -> u32 {

@@ -157,3 +157,12 @@ pub(super) fn stack_bounds() -> (u32, u32) {
     }
     ((&raw const __stack_limit) as u32, (&raw const __stack_top) as u32)
 }
+
+/// Lowest and one past the highest address of the hypervisor's memory, all of its stacks included.
+pub(super) fn memory_bounds() -> (u32, u32) {
+    unsafe extern "C" {
+        static __stack_limit: u8;
+        static __bss_end: u8;
+    }
+    ((&raw const __stack_limit) as u32, (&raw const __bss_end) as u32)
+}
