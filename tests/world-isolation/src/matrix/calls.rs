@@ -100,7 +100,7 @@ pub(crate) fn rows(board: &Board, spans: &[Foreign]) -> Vec<Row> {
             }
             for (index, (address, on)) in wild.iter().enumerate() {
                 // From its thread everything; from elsewhere a part, another for each call.
-                if place != Place::Thread && (index + call.slot as usize) % 9 != 0 {
+                if place != Place::Thread && !(index + call.slot as usize).is_multiple_of(9) {
                     continue;
                 }
                 let on = format!("{}, {on}", call.name);
