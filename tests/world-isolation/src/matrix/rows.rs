@@ -180,7 +180,7 @@ fn gateways(board: &Board, rows: &mut Vec<Row>) {
     let dense = (0..GATEWAYS_DENSE_BYTES).step_by(2);
     let sparse = (GATEWAYS_DENSE_BYTES..page.length).step_by(GATEWAYS_SPARSE_STEP as usize);
     for offset in dense.chain(sparse) {
-        let is_entry = offset % bulkhead_syscall_abi::GATEWAY_STRIDE_BYTES == 0;
+        let is_entry = offset.is_multiple_of(bulkhead_syscall_abi::GATEWAY_STRIDE_BYTES);
         if is_entry && offset < GATEWAYS_DENSE_BYTES {
             continue; // See the class of calls.
         }
