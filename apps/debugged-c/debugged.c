@@ -13,12 +13,14 @@ static struct {
 
 static volatile uint32_t turns;
 
-__attribute__((noinline)) double half(double of)
+static volatile double halved;
+
+__attribute__((noipa)) double half(double of)
 {
     return of / 2;
 }
 
-__attribute__((noinline)) void turn(uint32_t number)
+__attribute__((noipa)) void turn(uint32_t number)
 {
     values.before = number;
     if (number % 8 == 0) {
@@ -27,7 +29,7 @@ __attribute__((noinline)) void turn(uint32_t number)
     values.behind = values.before + 1;
 }
 
-__attribute__((noinline)) uint32_t on_stack(uint32_t number)
+__attribute__((noipa)) uint32_t on_stack(uint32_t number)
 {
     volatile uint32_t local = 7;
     local = local + number;
@@ -59,7 +61,7 @@ int main(void)
     for (;;) {
         turns++;
         turn(turns);
-        half((double)turns);
+        halved = half((double)turns);
         on_stack(turns);
         for (volatile uint32_t wait = 0; wait < 20000; wait++) {
         }

@@ -180,7 +180,7 @@ impl Simulated {
                 self.registers.core.0[(op & 7) as usize] = value;
             }
             0b01110 => {
-                let value = self.registers.core.0[(op & 7) as usize].to_le_bytes()[0];
+                let [value, ..] = self.registers.core.0[(op & 7) as usize].to_le_bytes();
                 self.place(byte, 1).unwrap()[0] = value;
             }
             0b11010 | 0b11011 if op >> 8 & 15 == 14 => return Some(Stood::Fault),

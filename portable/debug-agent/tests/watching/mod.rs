@@ -40,10 +40,10 @@ fn a_write_watch_stops_behind_the_store_that_changes_it_and_at_no_other() {
     let mut bench = bench();
     assert_eq!(set(&mut bench, watch(RAM + 8, 4, WatchKind::Write)), watching(Keeping::Guarded));
     // The first pass stores what is there: no change. The neighbours in the same grain are not told of.
-    for pass in 1..4 {
+    for pass in 1..4_u8 {
         assert_eq!(bench.resume(Run::Continue), (StopReason::Watched, CODE + 0x08));
-        assert_eq!(bench.target.registers.core.0[0], pass);
-        assert_eq!(bench.target.ram[8], pass as u8, "it is done");
+        assert_eq!(bench.target.registers.core.0[0], u32::from(pass));
+        assert_eq!(bench.target.ram[8], pass, "it is done");
         assert_eq!(bench.target.guards, [None; 2], "guards are down while it stands still");
     }
     assert_eq!(bench.watched, Some(watch(RAM + 8, 4, WatchKind::Write)));
