@@ -12,6 +12,9 @@ pub struct OpenDebug {
     /// End the session of whoever holds the device now.
     #[serde(default)]
     pub takeover: bool,
+    /// Number of a session of one's own whose connection was lost, and which this one continues.
+    #[serde(default)]
+    pub continues: Option<u32>,
 }
 
 /// A session that was granted. It is sealed between developer and device: the server carries it and cannot read it.

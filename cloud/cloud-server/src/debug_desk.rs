@@ -19,10 +19,10 @@ struct Held {
     account: String,
     token_id: String,
     since: Instant,
-    events: mpsc::Sender<DebugEvent>,
+    /// Until the session begins: the device's link has it then, and with it goes the stream's end.
+    events: Option<mpsc::Sender<DebugEvent>>,
     /// Until the stream is read.
     unread: Option<mpsc::Receiver<DebugEvent>>,
-    begun: bool,
     /// Ends the stream.
     end: Option<oneshot::Sender<DebugStreamEnd>>,
     bytes_to_device: u64,
@@ -63,7 +63,8 @@ impl DebugDesk {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Grants session `number` on `device`; ends the one that is there if `takeover`.
+    /// Grants session `number` on `device`; ends the one that is there if `takeover`, or if it is the session of the
+    /// same token that this one `continues`.
     ///
     /// # Errors
     /// The account that holds the device.
@@ -73,12 +74,14 @@ impl DebugDesk {
         device: DeviceId,
         (account, token_id): (&str, &str),
         takeover: bool,
+        continues: Option<u32>,
     ) -> Result<(), String> {
         let mut sessions = self.lock();
         let now = Instant::now();
         let is_live = |held: &Held| held.unread.is_none() || now < held.since + UNREAD_MAX;
         let held = sessions.iter().find(|(_, held)| held.device == device && is_live(held));
-        if let Some((_, held)) = held.filter(|_| !takeover) {
+        let own = |number: u32, held: &Held| continues == Some(number) && held.token_id == token_id;
+        if let Some((_, held)) = held.filter(|(number, held)| !takeover && !own(**number, held)) {
             return Err(held.account.clone());
         }
         sessions.retain(|_, held| {
@@ -97,9 +100,8 @@ impl DebugDesk {
             account: account.to_owned(),
             token_id: token_id.to_owned(),
             since: now,
-            events,
+            events: Some(events),
             unread: Some(unread),
-            begun: false,
             end: None,
             bytes_to_device: 0,
         };
@@ -122,11 +124,10 @@ impl DebugDesk {
         let mut sessions = self.lock();
         let held = sessions.get_mut(&number).filter(|held| held.token_id == token_id)?;
         held.bytes_to_device += u64::try_from(len).unwrap_or(u64::MAX);
-        if std::mem::replace(&mut held.begun, true) {
-            Some(Passage::Later(held.device))
-        } else {
-            Some(Passage::First(held.device, held.events.clone()))
-        }
+        Some(match held.events.take() {
+            Some(events) => Passage::First(held.device, events),
+            None => Passage::Later(held.device),
+        })
     }
 
     /// Takes session `number` off.

@@ -38,6 +38,9 @@ pub enum DebugState {
 struct Session {
     number: u32,
     manifest: [u8; 32],
+    developer: [u8; 32],
+    /// A sealed message was opened: its sender is who they say, and now.
+    proved: bool,
     tunnel: DeviceTunnel,
     /// The answer of the handshake, until it is sent.
     answer: Option<[u8; ANSWER_LEN]>,
@@ -49,6 +52,14 @@ struct Opening {
     number: u32,
     first: [u8; FIRST_LEN],
     ephemeral: [u8; 32],
+}
+
+/// A developer whose link was lost.
+#[derive(Clone, Copy)]
+struct Absent {
+    developer: [u8; 32],
+    manifest: [u8; 32],
+    until_us: u64,
 }
 
 /// What became of a session, for the device's log.
@@ -77,12 +88,13 @@ pub struct DebugStorage {
     agent: Agent,
     session: Option<Session>,
     opening: Option<Opening>,
+    absent: Option<Absent>,
 }
 
 impl DebugStorage {
     /// No session.
     pub const fn new() -> Self {
-        Self { agent: Agent::new(), session: None, opening: None }
+        Self { agent: Agent::new(), session: None, opening: None, absent: None }
     }
 }
 
@@ -157,7 +169,7 @@ impl<'w> Debug<'w> {
         let silence_ms = now_ms.saturating_sub(self.heard_ms);
         if self.silence_s != FOR_EVER && silence_ms / 1000 > u64::from(self.silence_s) {
             self.end(DebugEnd::Broken, target);
-            self.storage.agent.detach(target);
+            self.forget(target);
         }
     }
 
@@ -177,7 +189,7 @@ impl<'w> Debug<'w> {
         ephemeral: [u8; 32],
         target: &mut impl DebugTarget,
     ) {
-        self.leave(target);
+        self.part(target);
         match <[u8; FIRST_LEN]>::try_from(&**frame.bytes) {
             Ok(first) => self.storage.opening = Some(Opening { number: frame.session, first, ephemeral }),
             Err(_) => self.refuse(frame.session, DebugEnd::Handshake),
@@ -191,13 +203,24 @@ impl<'w> Debug<'w> {
 
     /// Shakes hands with who waits. Out of line and not where a frame arrives: a handshake takes much stack.
     #[inline(never)]
-    pub(crate) fn shake_hands(&mut self, running: Option<([u8; 32], &Policy)>) {
+    pub(crate) fn shake_hands(
+        &mut self,
+        running: Option<([u8; 32], &Policy)>,
+        target: &mut impl DebugTarget,
+    ) {
         let Some(opening) = self.storage.opening.take() else { return };
         match self.answer(&opening, running) {
             Ok(session) => {
+                let is_back = |absent: &Absent| {
+                    absent.developer == session.developer && absent.manifest == session.manifest
+                };
+                if !self.storage.absent.as_ref().is_some_and(is_back) {
+                    self.forget(target);
+                    // A repeated handshake does not make the application wait any longer.
+                    self.heard = true;
+                }
                 let policy = running.map(|(_, policy)| *policy).unwrap_or_default();
                 self.silence_s = policy.debug_silence_s.unwrap_or(SILENCE_S);
-                self.heard = true;
                 self.storage.agent.permit(match policy.debug_halt {
                     DebugHalt::Allow => Permission::Everything,
                     DebugHalt::LogpointsOnly => Permission::LogpointsOnly,
@@ -221,9 +244,15 @@ impl<'w> Debug<'w> {
         };
         let keys = DeviceKeys { private: self.private, ephemeral: opening.ephemeral };
         let binding = Binding { device: self.device, manifest, session: opening.number };
-        match answer(&keys, &binding, &opening.first, |key| named.names(key)) {
+        let mut developer = [0; 32];
+        let is_named = |key: &[u8; 32]| {
+            developer = *key;
+            named.names(key)
+        };
+        match answer(&keys, &binding, &opening.first, is_named) {
             Ok((answer, tunnel)) => {
-                Ok(Session { number: opening.number, manifest, tunnel, answer: Some(answer) })
+                let number = opening.number;
+                Ok(Session { number, manifest, developer, proved: false, tunnel, answer: Some(answer) })
             }
             Err(Refused::Handshake) => Err(DebugEnd::Handshake),
             Err(Refused::OtherKey) => Err(DebugEnd::OtherKey),
@@ -236,34 +265,65 @@ impl<'w> Debug<'w> {
         else {
             return;
         };
-        self.heard = true;
         let mut bytes = [0; SEALED_LEN_MAX];
         let opened = bytes.get_mut(..frame.bytes.len()).and_then(|room| {
             room.copy_from_slice(frame.bytes);
             session.tunnel.open(room)
         });
         let request = opened.and_then(|len| bytes.get(..len));
+        if request.is_some() {
+            session.proved = true;
+            self.heard = true;
+            self.storage.absent = None;
+        }
         if !request.is_some_and(|request| self.storage.agent.request(request)) {
             self.end(DebugEnd::Broken, target);
         }
     }
 
-    /// The server ends a session.
+    /// The server ends a session: its developer's connection is lost, or they are to leave.
     pub(crate) fn close(&mut self, number: u32, target: &mut impl DebugTarget) {
         let opening = self.storage.opening.is_some_and(|opening| opening.number == number);
         if opening || self.storage.session.as_ref().is_some_and(|session| session.number == number) {
-            self.leave(target);
+            self.part(target);
         }
     }
 
-    /// The link is gone, and with it who looked. What stands still waits for them: see [`Self::tick`].
+    /// The link is gone, and with it, for a while, who looked.
     pub(crate) fn link_lost(&mut self, target: &mut impl DebugTarget) {
         self.closed = None;
-        if self.storage.session.is_some() && self.storage.agent.is_halted() && self.silence_s > 0 {
-            self.storage.agent.abandon(target);
-            (self.storage.session, self.storage.opening) = (None, None);
-        } else {
-            self.leave(target);
+        self.part(target);
+    }
+
+    /// The tunnel is gone. What its developer set is kept until they come back, or do not.
+    fn part(&mut self, target: &mut impl DebugTarget) {
+        self.storage.opening = None;
+        let Some(session) = self.storage.session.take() else { return };
+        if session.proved && self.storage.agent.is_attached() && self.silence_s > 0 {
+            let Session { developer, manifest, .. } = session;
+            let until_us = match self.silence_s {
+                FOR_EVER => u64::MAX,
+                seconds => target.now_us().saturating_add(u64::from(seconds).saturating_mul(1_000_000)),
+            };
+            self.storage.absent = Some(Absent { developer, manifest, until_us });
+            self.storage.agent.interrupted();
+        } else if self.storage.absent.is_none() {
+            self.storage.agent.detach(target);
+        }
+    }
+
+    /// Nobody comes back: everything is taken away and the application runs.
+    fn forget(&mut self, target: &mut impl DebugTarget) {
+        self.storage.absent = None;
+        self.storage.agent.detach(target);
+    }
+
+    /// Gives a developer up who stayed away too long, and with them a session in which nothing was said since.
+    fn expire(&mut self, target: &mut impl DebugTarget) {
+        let now_us = target.now_us();
+        if self.storage.absent.is_some_and(|absent| now_us >= absent.until_us) {
+            self.storage.session = None;
+            self.forget(target);
         }
     }
 
@@ -276,8 +336,8 @@ impl<'w> Debug<'w> {
 
     fn leave(&mut self, target: &mut impl DebugTarget) {
         self.storage.opening = None;
-        if self.storage.session.take().is_some() {
-            self.storage.agent.detach(target);
+        if self.storage.session.take().is_some() || self.storage.absent.is_some() {
+            self.forget(target);
         }
     }
 
@@ -302,9 +362,8 @@ impl<'w> Debug<'w> {
             // Its developer may be none of the new bundle's.
             self.end(DebugEnd::OtherManifest, target);
         }
-        if self.storage.session.is_none() {
-            // Who was expected back had another run of it before them.
-            self.storage.agent.detach(target);
+        if self.storage.absent.is_some_and(|absent| absent.manifest != manifest) {
+            self.forget(target);
         }
         self.storage.agent.started(manifest, entry, target);
     }
@@ -330,6 +389,7 @@ impl<'w> Debug<'w> {
     /// Sends what is due, one message at a time. Returns whether it sent one.
     #[inline(never)]
     pub(crate) fn poll(&mut self, link: &mut Link<'_>, target: &mut impl DebugTarget) -> bool {
+        self.expire(target);
         if !link.has_room_for_debug() {
             return false;
         }

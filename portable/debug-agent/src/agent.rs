@@ -1,10 +1,10 @@
 //! Requests in, replies and events out.
 
 use bulkhead_debug_protocol::{
-    Action, Answer, ApplicationReset, Checksum, Crc, Event, Hello, Keeping, MEMORY_PIECE_LEN_MAX,
+    Action, Answer, ApplicationReset, Checksum, Crc, Event, Hello, Keeping, Kept, MEMORY_PIECE_LEN_MAX,
     MESSAGE_LEN_MAX, Memory, MoreFollows, Nothing, Operation, PROTOCOL_VERSION, READ_LEN_MAX, REGIONS_MAX,
-    ReadMemory, RefusalReason, Refused, Register, Registers, SetProbe, Watching, Welcome, WriteMemory,
-    Writer, encode_event, parse_request,
+    ReadMemory, RefusalReason, Refused, Register, Registers, SetProbe, StopReason, Watching, Welcome,
+    WriteMemory, Writer, encode_event, parse_request,
 };
 
 use crate::crc::crc;
@@ -53,7 +53,9 @@ pub enum Permission {
 impl Permission {
     fn allows(self, operation: &Operation<'_>) -> bool {
         match operation {
-            Operation::Halt(_) | Operation::Resume(_) | Operation::SetWatch(_) => self == Self::Everything,
+            Operation::Halt(_) | Operation::Resume(_) | Operation::Through(_) | Operation::SetWatch(_) => {
+                self == Self::Everything
+            }
             Operation::Reset(order) => self == Self::Everything || !order.halt,
             Operation::SetProbe(order) => match self {
                 Self::Everything => true,
@@ -68,6 +70,7 @@ impl Permission {
             | Operation::Crc(_)
             | Operation::ClearProbe(_)
             | Operation::ClearWatch(_)
+            | Operation::Forget(_)
             | Operation::Detach(_)
             | Operation::Alive(_) => true,
         }
@@ -91,6 +94,11 @@ struct Core {
     restart: bool,
     halt_at_entry: bool,
     manifest: [u8; 32],
+    /// Stops since the session began, and the last of them.
+    stops: u32,
+    last: Option<Stop>,
+    /// The link was lost and the session goes on; the developer has not asked yet.
+    kept: bool,
 }
 
 /// How far an operation came.
@@ -140,6 +148,9 @@ impl Agent {
             restart: false,
             halt_at_entry: false,
             manifest: [0; 32],
+            stops: 0,
+            last: None,
+            kept: false,
         };
         Self { inbox, core }
     }
@@ -166,9 +177,19 @@ impl Agent {
         if self.inbox.len != 0 {
             return self.answer(target, out);
         }
+        if !self.core.has_news() {
+            return None;
+        }
         if core::mem::take(&mut self.core.news.reset) {
             let manifest = &self.core.manifest;
             return encode_event(out, &Event::ApplicationReset(ApplicationReset { manifest }));
+        }
+        if self.core.motion.is_passing() {
+            let stop = Stop::because(StopReason::Breakpoint);
+            let len = encode_event(out, &Event::Passed(Picture::take(target).event(stop)));
+            let stop = self.core.motion.go_on(target);
+            self.core.note(stop);
+            return len;
         }
         // What was printed before the stop is told before it.
         if let Some(log) = self.core.motion.records.first() {
@@ -188,9 +209,7 @@ impl Agent {
     /// Whether [`Self::poll`] has something to do.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        let (news, motion) = (&self.core.news, &self.core.motion);
-        let something = news.reset || news.stop.is_some() || motion.has_something_to_tell();
-        self.inbox.len != 0 || self.core.open && something
+        self.inbox.len != 0 || self.core.open && self.core.has_news()
     }
 
     /// Time passes: probes that were silenced because they did too much come back. To be called now and then.
@@ -252,9 +271,8 @@ impl Agent {
 
     /// The application came to a stand. The agent holds it there, or lets it go on.
     pub fn stopped(&mut self, cause: StopCause, target: &mut impl DebugTarget) {
-        if let Some(stop) = self.core.motion.stopped(cause, target) {
-            self.core.news.stop = Some(stop);
-        }
+        let stop = self.core.motion.stopped(cause, target);
+        self.core.note(stop);
     }
 
     /// The application is about to be thrown away: its code is as it was.
@@ -275,6 +293,13 @@ impl Agent {
     pub fn detach(&mut self, target: &mut impl DebugTarget) {
         self.core.detach(target);
         self.inbox.len = 0;
+    }
+
+    /// The link is lost in the middle of whatever was asked. Everything stays as it is, and nothing is told until the
+    /// developer says hello again; [`Self::detach`] if that never happens.
+    pub fn interrupted(&mut self) {
+        self.inbox.len = 0;
+        self.core.kept = self.core.open;
     }
 
     fn answer(&mut self, target: &mut impl DebugTarget, out: &mut [u8]) -> Option<usize> {
@@ -321,9 +346,24 @@ impl Agent {
 }
 
 impl Core {
+    fn has_news(&self) -> bool {
+        let told = self.news.reset || self.news.stop.is_some() || self.motion.has_something_to_tell();
+        !self.kept && (told || self.motion.is_passing())
+    }
+
+    /// The developer has to hear of a stop, if there is one.
+    fn note(&mut self, stop: Option<Stop>) {
+        if stop.is_some() {
+            self.stops = self.stops.wrapping_add(1);
+            self.last = stop;
+            self.news.stop = stop;
+        }
+    }
+
     fn detach(&mut self, target: &mut impl DebugTarget) {
         self.motion.detach(target);
         self.open = false;
+        self.kept = false;
         self.halt_at_entry = false;
         self.news = News::default();
     }
@@ -339,7 +379,7 @@ impl Core {
         if room < ANSWER_ROOM {
             return Ok(Outcome::NoRoom);
         }
-        if !self.open && !matches!(operation, Operation::Hello(_)) {
+        if (!self.open || self.kept) && !matches!(operation, Operation::Hello(_)) {
             return Err(RefusalReason::NoSession);
         }
         if !self.permission.allows(operation) {
@@ -364,7 +404,14 @@ impl Core {
             Operation::Halt(Nothing {}) => self.motion.halt(),
             Operation::Resume(order) => {
                 self.news.stop = None;
-                self.news.stop = self.motion.resume(order, target)?;
+                let stop = self.motion.resume(order, target)?;
+                self.note(stop);
+            }
+            Operation::Forget(Nothing {}) => self.motion.forget_orders(target),
+            Operation::Through(order) => {
+                self.news.stop = None;
+                let stop = self.motion.resume_through(order, target)?;
+                self.note(stop);
             }
             Operation::WriteMemory(order) => self.write(order, target)?,
             Operation::WriteRegister(order) => {
@@ -412,6 +459,15 @@ impl Core {
             return Err(RefusalReason::Malformed);
         }
         self.open = true;
+        if *done == 1 && core::mem::take(&mut self.kept) {
+            // The last stop is told once more: its event may be what was lost.
+            self.news.stop = self.last.filter(|_| self.motion.is_halted());
+            return Ok(Outcome::Part(Answer::Kept(Kept { stops: self.stops })));
+        }
+        if *done == 0 && !self.kept {
+            self.stops = 0;
+            self.news.stop = None;
+        }
         // The first part is the welcome; the regions follow it, and `Done` ends the list.
         let Some(index) = done.checked_sub(1) else {
             *done = 1;

@@ -1,7 +1,7 @@
 //! How the application moves: runs, steps, comes to a stand.
 
 use bulkhead_debug_protocol::{
-    Action, Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason, Watch,
+    Action, Faults, RefusalReason, Register, RegisterFile, Resume, Run, StopReason, Through, Watch,
 };
 
 use crate::conditions::Conditions;
@@ -38,6 +38,8 @@ enum State {
     Running,
     /// Runs to one of `places`.
     Stepping,
+    /// Stands where a called function returned to, until the developer was told.
+    Passing,
     Halted,
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Motion {
     /// The step's instruction would fault at a guard.
     guards_down: bool,
     halt_wanted: bool,
+    /// Where a free run is told of and goes on inside a range.
+    through: Option<Through>,
 }
 
 impl Motion {
@@ -105,6 +109,7 @@ impl Motion {
             places: [None; PLACES_MAX],
             detour: None,
             halt_wanted: false,
+            through: None,
         }
     }
 
@@ -148,6 +153,7 @@ impl Motion {
         self.watches.clear();
         self.state = State::Absent;
         self.detour = None;
+        self.through = None;
     }
 
     /// An application was started and has not executed an instruction; with `entry` it is to stop there.
@@ -194,6 +200,7 @@ impl Motion {
             target.run(Interrupts::Allowed);
         }
         self.detour = None;
+        self.through = None;
         self.halt_wanted = false;
     }
 
@@ -229,6 +236,55 @@ impl Motion {
             self.stay(target);
         }
         Ok(stop)
+    }
+
+    /// Lets the application run to where a called function returns, and on inside a range, as [`Self::resume`] does.
+    pub(crate) fn resume_through(
+        &mut self,
+        order: &Through,
+        target: &mut impl DebugTarget,
+    ) -> Result<Option<Stop>, RefusalReason> {
+        if order.place & 1 != 0 || !(order.low..order.high).contains(&order.place) {
+            return Err(RefusalReason::Malformed);
+        }
+        if self.probes.has(order.place) || self.watches.any() {
+            // What these do there is not to be gone past.
+            return Err(RefusalReason::Unsupported);
+        }
+        self.through = Some(*order);
+        let run = Resume { run: Run::Continue, low: None, high: None, steps_max: None, interrupts: None };
+        let outcome = self.resume(&run, target);
+        if outcome.is_err() {
+            self.through = None;
+        }
+        outcome
+    }
+
+    /// Whether the developer has to be told where the application stands, before [`Self::go_on`].
+    pub(crate) fn is_passing(&self) -> bool {
+        self.state == State::Passing
+    }
+
+    /// Goes on inside the range; `Some` if that came to an end without running it.
+    pub(crate) fn go_on(&mut self, target: &mut impl DebugTarget) -> Option<Stop> {
+        let Through { low, high, steps_max, .. } = self.through.take()?;
+        self.goal = Goal::Range { low, high, left: steps_max.unwrap_or(RANGE_STEPS_MAX) };
+        self.interrupts = Interrupts::Held;
+        let stop = self.step(target);
+        if stop.is_some() {
+            self.stay(target);
+        }
+        stop
+    }
+
+    /// A function returned to where the developer wants to hear of it, out of this call or another one.
+    fn passes(&mut self, registers: &RegisterFile) -> bool {
+        let here = self.through.filter(|through| through.place == registers.pc());
+        let Some(through) = here.filter(|_| self.state == State::Running) else { return false };
+        if through.stack_pointer == registers.sp() {
+            self.state = State::Passing;
+        }
+        true
     }
 
     /// The application came to a stand. Returns what the developer has to hear; `None`: it runs on.
@@ -290,6 +346,7 @@ impl Motion {
         self.state = State::Halted;
         self.halt_wanted = false;
         self.detour = None;
+        self.through = None;
     }
 
     /// A `BKPT` was executed: ours at the end of a step, a probe's, or the application's own.
@@ -313,6 +370,14 @@ impl Motion {
                 self.interrupts = Interrupts::Held;
                 return self.step(target);
             }
+        }
+        if self.passes(&registers) {
+            if self.is_passing() {
+                return None;
+            }
+            self.goal = Goal::Continue;
+            self.interrupts = Interrupts::Held;
+            return self.step(target);
         }
         if self.probes.has(here.address) && !self.is_stopped_by_probe(&registers, target) {
             // The application goes on as if nothing was here.
@@ -412,6 +477,9 @@ impl Motion {
     fn run_free(&mut self, target: &mut impl DebugTarget) {
         // A probe that cannot be planted any more was told when it was set.
         let _ = self.probes.plant(None, target);
+        if let Some(through) = &self.through {
+            self.probes.plant_temporary(through.place, target);
+        }
         self.watches.arm(target);
         self.guards_down = false;
         self.state = State::Running;

@@ -112,6 +112,11 @@ impl Watches {
         self.entries = [None; WATCHES_MAX];
     }
 
+    /// Whether anything is watched.
+    pub(crate) fn any(&self) -> bool {
+        self.entries.iter().any(Option::is_some)
+    }
+
     /// Whether the application has to be stepped for a watch.
     pub(crate) fn want_steps(&self) -> bool {
         self.entries.iter().flatten().any(|entry| entry.keeping == Keeping::Stepped)

@@ -211,6 +211,79 @@ fn a_range_is_left_at_a_call_and_stays_inside_otherwise() {
 }
 
 #[test]
+fn a_called_function_is_run_through_told_of_and_the_range_left_where_it_would_be() {
+    let mut bench = Bench::at_start(LOOP);
+    let (low, high) = (CODE, CODE + 0x0A);
+    assert_eq!(bench.resume_within(Run::Range, Some((low, high))), (StopReason::Stepped, CODE + 0x0C));
+    let stack_pointer = bench.target.registers.sp();
+    let through = |place, stack_pointer| Through { place, stack_pointer, low, high, steps_max: None };
+    let order = Operation::Through(through(CODE + 0x06, stack_pointer));
+    assert_eq!(bench.ask(&[order]), ["Done(Nothing)"]);
+    let mut passed = Vec::new();
+    for _ in 0..100 {
+        if bench.target.go(50).is_some() {
+            bench.agent.stopped(StopCause::Breakpoint, &mut bench.target);
+        }
+        for message in bench.drain() {
+            match parse_event(&message).unwrap() {
+                Some(Event::Passed(at)) => passed.push((at.core.0[15], at.core.0[0])),
+                Some(Event::Stopped(at)) => {
+                    // The loop calls again, which leaves the range.
+                    assert_eq!(
+                        (at.reason, at.core.0[15], at.core.0[0]),
+                        (StopReason::Stepped, CODE + 0x0C, 2)
+                    );
+                    assert_eq!(passed, [(CODE + 0x06, 3)]);
+                    assert_eq!(bench.target.code, Simulated::new(LOOP).code, "nothing stays planted");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("it never stopped; passed {passed:?}");
+}
+
+#[test]
+fn a_return_of_another_call_and_a_place_outside_the_range_are_not_passed() {
+    let mut bench = Bench::at_start(LOOP);
+    let through = |place, high| {
+        Operation::Through(Through { place, stack_pointer: 0, low: CODE, high, steps_max: None })
+    };
+    let refused =
+        vec![format!("{:?}", Answer::Refused(Refused { index: 0, reason: RefusalReason::Malformed }))];
+    assert_eq!(bench.ask(&[through(CODE + 0x0A, CODE + 0x0A)]), refused);
+    assert_eq!(bench.ask(&[through(CODE + 0x07, CODE + 0x0A)]), refused);
+    // No call returns with this stack pointer: the loop runs to its end, where a probe waits.
+    assert_eq!(bench.ask(&[probe(CODE + 0x0A), through(CODE + 0x06, CODE + 0x0A)]).len(), 2);
+    assert_eq!(bench.wait(), (StopReason::Breakpoint, CODE + 0x0A));
+    assert_eq!(bench.target.trace.iter().filter(|pc| **pc == CODE + 0x06).count(), 3);
+}
+
+#[test]
+fn a_lost_link_loses_neither_probes_nor_the_stop_that_was_not_heard_of() {
+    let mut bench = Bench::at_start(LOOP);
+    let resume = Resume { run: Run::Continue, low: None, high: None, steps_max: None, interrupts: None };
+    bench.ask(&[probe(CODE + 0x0C), Operation::Resume(resume)]);
+    bench.agent.interrupted();
+    for _ in 0..10 {
+        if bench.target.go(50).is_some() {
+            bench.agent.stopped(StopCause::Breakpoint, &mut bench.target);
+        }
+        assert!(bench.drain().is_empty(), "nothing is told before the developer is back");
+    }
+    let read = Operation::ReadMemory(ReadMemory { address: CODE, len: 2, width: None });
+    assert!(bench.ask(&[read])[0].contains("NoSession"), "nor asked");
+    let answers = bench.ask(&[Operation::Hello(Hello { version: 1 })]);
+    assert!(answers[0].contains("halted: true") && answers[1] == "Kept(Kept { stops: 2 })", "{answers:?}");
+    assert_eq!(bench.wait(), (StopReason::Breakpoint, CODE + 0x0C), "the stop is told once more");
+    // In the same session hello begins anew, and probes stay until they are taken away.
+    let answers = bench.ask(&[Operation::Hello(Hello { version: 1 })]);
+    assert!(!answers[1].contains("Kept"), "{answers:?}");
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
+}
+
+#[test]
 fn a_probe_inside_an_it_block_is_hit_in_a_failed_slot_and_what_follows_is_right() {
     let mut bench = Bench::at_start(LOOP);
     bench.ask(&[probe(CODE + 0x16)]);

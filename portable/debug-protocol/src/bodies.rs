@@ -55,6 +55,36 @@ pub struct Resume {
     pub interrupts: Option<bool>,
 }
 
+/// Lets a called function run to its end, and goes on inside a range: two resumes of which the first stop is certain.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Through {
+    /// Where the function returns to; it lies in the range.
+    #[n(0)]
+    pub place: u32,
+    /// The stack pointer there; with another one it is another call's return.
+    #[n(1)]
+    pub stack_pointer: u32,
+    /// First address of the range.
+    #[n(2)]
+    pub low: u32,
+    /// First address behind the range.
+    #[n(3)]
+    pub high: u32,
+    /// Most instructions of the range; absent: the device's own limit.
+    #[n(4)]
+    pub steps_max: Option<u32>,
+}
+
+/// The session goes on where a lost link left it: what was set is still in place.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Kept {
+    /// Stops since the session began: who heard of fewer missed the last.
+    #[n(0)]
+    pub stops: u32,
+}
+
 /// Reads memory.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(map)]

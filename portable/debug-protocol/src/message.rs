@@ -85,6 +85,8 @@ wire! {
         Reset(Reset) = 13, "Restarts the application.";
         Detach(Nothing) = 14, "Ends the session: everything is taken away and the application runs.";
         Alive(Nothing) = 15, "Does nothing: who debugs is there, and a halted application stays halted.";
+        Through(Through) = 20, "Runs to a return, tells of it, and goes on inside a range.";
+        Forget(Nothing) = 21, "Takes probes and watches away, and leaves the application where it is.";
     }
 }
 
@@ -103,6 +105,7 @@ wire! {
         Registers(Registers) = 5, "The registers.";
         Checksum(Checksum) = 6, "The checksum.";
         Watching(Watching) = 7, "Watched from now on.";
+        Kept(Kept) = 20, "Behind `Welcome`: the session goes on.";
     }
 }
 
@@ -114,6 +117,7 @@ wire! {
         Console(Console<'b>) = 3, "The application wrote.";
         ApplicationReset(ApplicationReset<'b>) = 4, "It was restarted.";
         Snapshot(Stopped<'b>) = 5, "A probe took a picture; the application runs on.";
+        Passed(Stopped<'b>) = 6, "The place of `Through` was reached; the application runs on.";
     }
 }
 

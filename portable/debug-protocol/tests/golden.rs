@@ -139,6 +139,17 @@ fn messages_2() -> Vec<(&'static str, String)> {
 }
 
 #[test]
+fn a_run_through_a_function_has_its_golden_bytes() {
+    let through =
+        Through { place: 0x1006, stack_pointer: 0x2000_0100, low: 0x1000, high: 0x1010, steps_max: Some(9) };
+    let (order, told) = (request(Operation::Through(through)), event(Event::Passed(stopped())));
+    let kept = reply(Answer::Kept(Kept { stops: 3 }));
+    let forget = request(Operation::Forget(Nothing {}));
+    let now = format!("through: {order}\npassed: {told}\nkept: {kept}\nforget: {forget}\n");
+    assert_eq!(now, include_str!("golden/messages-3.txt"), "\n{now}");
+}
+
+#[test]
 fn every_message_has_its_golden_bytes() {
     for (messages, golden) in [(messages(), GOLDEN), (messages_2(), GOLDEN_2)] {
         let now = messages.iter().fold(String::new(), |mut text, (name, bytes)| {

@@ -72,6 +72,11 @@ impl Running {
         })
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()

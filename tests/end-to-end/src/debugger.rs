@@ -1,12 +1,17 @@
 //! A stock GDB, driven by a script, behind `bulkhead debug`.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::child::Running;
+use crate::device::Device;
+use crate::fleet::Fleet;
 use crate::tool::Tool;
+use crate::waiting::{Seen, until};
 
 /// The GDB that knows Arm.
 const GDB: &str = "gdb-multiarch";
@@ -14,6 +19,9 @@ const GDB: &str = "gdb-multiarch";
 const GDB_SECONDS_MAX: &str = "120";
 /// Longest time until the tool serves: key agreement on an emulated processor takes most of it.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Longest time until GDB comes to a pause.
+const PAUSED_WITHIN: Duration = Duration::from_secs(90);
 
 /// Runs `commands` in GDB, with the symbols of `program`; returns what it printed.
 ///
@@ -32,6 +40,67 @@ pub fn gdb(program: &str, commands: &[&str]) -> Result<String> {
         bail!("{GDB} ended with {}:\n{text}", output.status);
     }
     Ok(text)
+}
+
+/// A fleet with one device that runs `program`, which the tool's own debug key may debug; the device connects to `gateway`,
+/// or to the server itself.
+///
+/// # Errors
+/// Something did not start.
+pub fn debuggable(program: &str, gateway: impl FnOnce(&Fleet) -> Result<SocketAddr>) -> Result<Debuggable> {
+    let mut fleet = Fleet::start()?;
+    let gateway = gateway(&fleet)?;
+    let mut device = fleet.new_device_behind("debugged", gateway)?;
+    fleet.power_on(&mut device)?;
+    let bundle = fleet.push_debuggable(program, "debugged", "1")?;
+    fleet.order(&device, &bundle)?;
+    fleet.wait_running(&device, &bundle)?;
+    let program = fleet.programs.app(program)?.to_string_lossy().into_owned();
+    Ok(Debuggable { fleet, device, program })
+}
+
+/// What [`debuggable`] makes.
+pub struct Debuggable {
+    /// The server and the tool.
+    pub fleet: Fleet,
+    /// The device.
+    pub device: Device,
+    /// The file of the program that it runs.
+    pub program: String,
+}
+
+/// A place in a script where GDB waits for the test.
+#[derive(Clone, Debug)]
+pub struct Pause {
+    file: PathBuf,
+}
+
+impl Pause {
+    /// Pause `name`, by a file in `folder`.
+    #[must_use]
+    pub fn new(folder: &Path, name: &str) -> Self {
+        Self { file: folder.join(format!("pause-{name}")) }
+    }
+
+    /// The command that waits.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let file = self.file.display();
+        format!("shell touch {file}; while [ -e {file} ]; do sleep 0.05; done")
+    }
+
+    /// Waits until GDB is there, does `work`, and lets it go on.
+    ///
+    /// # Errors
+    /// GDB did not come there, or `work` failed.
+    pub fn when_reached(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        until("GDB to come to its pause", PAUSED_WITHIN, || {
+            Ok(if self.file.exists() { Seen::Answer(()) } else { Seen::NotYet("it runs".into()) })
+        })?;
+        let done = work();
+        std::fs::remove_file(&self.file)?;
+        done
+    }
 }
 
 /// `bulkhead debug`, serving.

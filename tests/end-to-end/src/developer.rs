@@ -41,7 +41,7 @@ impl Developer {
     /// # Errors
     /// The server or the device refused.
     pub fn open(client: &Client, device: &str, key: &[u8; 32]) -> Result<Self> {
-        let granted = client.open_debug(device, &OpenDebug { takeover: false })?;
+        let granted = client.open_debug(device, &OpenDebug { takeover: false, continues: None })?;
         let public: [u8; 32] = from_hex(&granted.public_key).context("no key")?;
         let binding = Binding {
             device: *device_id(&public).as_bytes(),

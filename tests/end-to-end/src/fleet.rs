@@ -1,6 +1,7 @@
 //! A server with its administrator logged in, an owner, and devices.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -106,14 +107,29 @@ impl Fleet {
         version: &str,
         more: &[&str],
     ) -> Result<Bundle> {
+        let program = self.programs.app(app)?;
+        self.push_debuggable_file(&program, name, version, more)
+    }
+
+    /// As [`Self::push_debuggable`], for a program that is no application of ours; `more` are further options of
+    /// `app bundle`.
+    ///
+    /// # Errors
+    /// The tool or the server refused.
+    pub fn push_debuggable_file(
+        &mut self,
+        program: &Path,
+        name: &str,
+        version: &str,
+        more: &[&str],
+    ) -> Result<Bundle> {
         let key = self.tool.home().join("keys").join("debug.key");
         if !key.exists() {
             self.tool.run(&["key", "generate", "--debug"])?;
         }
-        let program = self.programs.app(app)?;
         let key = key.to_string_lossy();
         let options: Vec<&str> = ["--debug-key", &key].into_iter().chain(more.iter().copied()).collect();
-        let bundle = self.owner.sign(&program, name, version, &options)?;
+        let bundle = self.owner.sign(program, name, version, &options)?;
         self.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
         Ok(bundle)
     }

@@ -4,6 +4,7 @@
 //! Invariant: every process and folder that is started or made here ends with the value that holds it.
 #![forbid(unsafe_code)]
 
+pub mod cable;
 pub mod child;
 pub mod crash;
 pub mod debugger;
@@ -12,6 +13,7 @@ pub mod device;
 pub mod flash;
 pub mod fleet;
 pub mod folder;
+pub mod gdb_testsuite;
 pub mod halted;
 pub mod meter;
 pub mod owner;

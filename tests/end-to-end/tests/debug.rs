@@ -224,6 +224,7 @@ fn nothing_but_the_applications_memory_is_reached_whatever_a_developer_sends() {
     let resume = Resume { run: Run::Continue, low: None, high: None, steps_max: None, interrupts: None };
     developer.ask(&[register(15, 0x1000_0100), Operation::Resume(resume)]).unwrap();
     assert_eq!(developer.stop().unwrap(), StopReason::Fault);
+    developer.ask(&[Operation::Detach(Nothing {})]).unwrap();
     drop(developer);
     // Without a developer the fault is the application's own: it is contained, and the device was never away.
     log_line(&fleet, &device, "BadExecution").unwrap();

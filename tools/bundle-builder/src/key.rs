@@ -1,8 +1,8 @@
 //! Files that hold an owner's signing key, or a developer's debug key.
 //!
 //! One line of text: a private key is `bulkhead-signing-key-1` and 64 hex digits, a public one
-//! `bulkhead-signing-public-1` and 64 hex digits; of debug keys `bulkhead-debug-key-1` and `bulkhead-debug-public-1`. No
-//! passphrase yet: whoever reads the file can sign, or debug.
+//! `bulkhead-signing-public-1` and 64 hex digits; of debug keys `bulkhead-debug-key-1` and `bulkhead-debug-public-1`. A private
+//! key under a pass phrase has `-sealed-1` instead of `-1`, see `sealed`; whoever reads one without can sign, or debug.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,6 +10,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bulkhead_bundle_format::{PublicKey, Signer};
+
+use crate::sealed::{PASSPHRASE_LEN_MIN, SALT_LEN, SEALED_LEN, open, seal};
 
 /// First word of a private key file.
 const PRIVATE: &str = "bulkhead-signing-key-1";
@@ -20,6 +22,10 @@ const PUBLIC: &str = "bulkhead-signing-public-1";
 /// First words of a developer's private and public debug key.
 const DEBUG_PRIVATE: &str = "bulkhead-debug-key-1";
 const DEBUG_PUBLIC: &str = "bulkhead-debug-public-1";
+
+/// What a word ends with, and with what instead where the key is sealed.
+const PLAIN_END: &str = "-1";
+const SEALED_END: &str = "-sealed-1";
 
 /// Longest key file in bytes.
 const KEY_FILE_LEN_MAX: u64 = 1024;
@@ -41,6 +47,15 @@ pub enum KeyError {
         /// What it should have been.
         wanted: &'static str,
     },
+    /// The key is under a pass phrase, and none was given.
+    #[error("the private key {0} is under a pass phrase")]
+    Sealed(PathBuf),
+    /// The pass phrase is another.
+    #[error("the pass phrase of {0} is another, or the file was changed")]
+    WrongPassphrase(PathBuf),
+    /// The pass phrase is too short, or longer than can be.
+    #[error("a pass phrase has at least {PASSPHRASE_LEN_MIN} characters")]
+    UnfitPassphrase,
     /// The operating system gives no randomness.
     #[error("the operating system gives no random numbers: {0}")]
     NoRandomness(String),
@@ -61,7 +76,15 @@ pub enum KeyError {
 /// # Errors
 /// [`KeyError::Exists`], [`KeyError::NoRandomness`], [`KeyError::Io`].
 pub fn generate_key(path: &Path) -> Result<Signer, KeyError> {
-    generate(path, PRIVATE).map(|secret| Signer::from_secret(&secret))
+    generate_key_sealed(path, None)
+}
+
+/// As [`generate_key`], under a pass phrase if one is given.
+///
+/// # Errors
+/// As [`generate_key`]; [`KeyError::UnfitPassphrase`].
+pub fn generate_key_sealed(path: &Path, passphrase: Option<&str>) -> Result<Signer, KeyError> {
+    generate(path, PRIVATE, passphrase).map(|secret| Signer::from_secret(&secret))
 }
 
 /// As [`generate_key`], a developer's private X25519 key.
@@ -69,17 +92,46 @@ pub fn generate_key(path: &Path) -> Result<Signer, KeyError> {
 /// # Errors
 /// As [`generate_key`].
 pub fn generate_debug_key(path: &Path) -> Result<[u8; 32], KeyError> {
-    generate(path, DEBUG_PRIVATE)
+    generate_debug_key_sealed(path, None)
 }
 
-fn generate(path: &Path, word: &str) -> Result<[u8; 32], KeyError> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|e| KeyError::NoRandomness(e.to_string()))?;
+/// As [`generate_debug_key`], under a pass phrase if one is given.
+///
+/// # Errors
+/// As [`generate_key_sealed`].
+pub fn generate_debug_key_sealed(path: &Path, passphrase: Option<&str>) -> Result<[u8; 32], KeyError> {
+    generate(path, DEBUG_PRIVATE, passphrase)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| KeyError::NoRandomness(e.to_string()))?;
+    Ok(bytes)
+}
+
+/// The line of a key file.
+fn line(secret: &[u8; 32], word: &str, passphrase: Option<&str>) -> Result<String, KeyError> {
+    let Some(passphrase) = passphrase else { return Ok(format!("{word} {}", hex(secret))) };
+    if passphrase.chars().count() < PASSPHRASE_LEN_MIN {
+        return Err(KeyError::UnfitPassphrase);
+    }
+    let (word, salt) = (sealed_word(word), random()?);
+    let sealed = seal(secret, &word, passphrase, &salt).ok_or(KeyError::UnfitPassphrase)?;
+    Ok(format!("{word} {} {}", hex(&salt), hex(&sealed)))
+}
+
+fn sealed_word(word: &str) -> String {
+    format!("{}{SEALED_END}", word.trim_end_matches(PLAIN_END))
+}
+
+fn generate(path: &Path, word: &str, passphrase: Option<&str>) -> Result<[u8; 32], KeyError> {
+    let secret = random()?;
+    let line = line(&secret, word, passphrase)?;
     let failed = |source| KeyError::Io { doing: "could not write", path: path.to_path_buf(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
         if e.kind() == ErrorKind::AlreadyExists { KeyError::Exists(path.to_path_buf()) } else { failed(e) }
     })?;
-    writeln!(file, "{word} {}", hex(&secret)).and_then(|()| file.sync_all()).map_err(failed)?;
+    writeln!(file, "{line}").and_then(|()| file.sync_all()).map_err(failed)?;
     Ok(secret)
 }
 
@@ -88,7 +140,15 @@ fn generate(path: &Path, word: &str) -> Result<[u8; 32], KeyError> {
 /// # Errors
 /// [`KeyError::Readable`], [`KeyError::NotAKey`], [`KeyError::Io`].
 pub fn load_key(path: &Path) -> Result<Signer, KeyError> {
-    load(path, PRIVATE, "signing key").map(|secret| Signer::from_secret(&secret))
+    load_key_sealed(path, None)
+}
+
+/// As [`load_key`], opened with a pass phrase if one is given and needed.
+///
+/// # Errors
+/// As [`load_key`]; [`KeyError::Sealed`], [`KeyError::WrongPassphrase`].
+pub fn load_key_sealed(path: &Path, passphrase: Option<&str>) -> Result<Signer, KeyError> {
+    load(path, PRIVATE, "signing key", passphrase).map(|secret| Signer::from_secret(&secret))
 }
 
 /// Loads a debug key that [`generate_debug_key`] wrote.
@@ -96,10 +156,23 @@ pub fn load_key(path: &Path) -> Result<Signer, KeyError> {
 /// # Errors
 /// As [`load_key`].
 pub fn load_debug_key(path: &Path) -> Result<[u8; 32], KeyError> {
-    load(path, DEBUG_PRIVATE, "debug key")
+    load_debug_key_sealed(path, None)
 }
 
-fn load(path: &Path, word: &str, wanted: &'static str) -> Result<[u8; 32], KeyError> {
+/// As [`load_debug_key`], opened with a pass phrase if one is given and needed.
+///
+/// # Errors
+/// As [`load_key_sealed`].
+pub fn load_debug_key_sealed(path: &Path, passphrase: Option<&str>) -> Result<[u8; 32], KeyError> {
+    load(path, DEBUG_PRIVATE, "debug key", passphrase)
+}
+
+fn load(
+    path: &Path,
+    word: &str,
+    wanted: &'static str,
+    passphrase: Option<&str>,
+) -> Result<[u8; 32], KeyError> {
     let failed = |source| KeyError::Io { doing: "could not read", path: path.to_path_buf(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.permissions().mode() & 0o077 != 0 {
@@ -113,7 +186,20 @@ fn load(path: &Path, word: &str, wanted: &'static str) -> Result<[u8; 32], KeyEr
         ErrorKind::InvalidData => not_a_key(),
         _ => failed(e),
     })?;
-    key_in(&text, word).ok_or_else(not_a_key)
+    let Some((salt, sealed)) = sealed_in(&text, word) else {
+        return key_in(&text, word).ok_or_else(not_a_key);
+    };
+    let passphrase = passphrase.ok_or_else(|| KeyError::Sealed(path.to_path_buf()))?;
+    let opened = open(&sealed, &sealed_word(word), passphrase, &salt);
+    opened.ok_or_else(|| KeyError::WrongPassphrase(path.to_path_buf()))
+}
+
+/// Salt and sealed key in the text of a file.
+fn sealed_in(text: &str, word: &str) -> Option<([u8; SALT_LEN], [u8; SEALED_LEN])> {
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [first, salt, sealed] if *first == sealed_word(word) => Some((unhex(salt)?, unhex(sealed)?)),
+        _ => None,
+    }
 }
 
 /// A public debug key as one line of text, without a line's end.
@@ -147,7 +233,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(digits: &str) -> Option<[u8; 32]> {
+fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
     let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let bytes: Option<Vec<u8>> =

@@ -13,6 +13,7 @@ mod elf;
 mod hex;
 mod image;
 mod key;
+mod sealed;
 mod used_memory;
 
 pub use bulkhead_bundle_format::{
@@ -24,10 +25,12 @@ pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};
 pub use key::{
-    KeyError, generate_debug_key, generate_key, load_debug_key, load_key, parse_public_debug_key,
+    KeyError, generate_debug_key, generate_debug_key_sealed, generate_key, generate_key_sealed,
+    load_debug_key, load_debug_key_sealed, load_key, load_key_sealed, parse_public_debug_key,
     parse_public_key, write_public_debug_key, write_public_key,
 };
 
+pub use sealed::PASSPHRASE_LEN_MIN;
 pub use used_memory::used_memory;
 
 use bulkhead_bundle_format::Refused;

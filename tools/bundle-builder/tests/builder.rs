@@ -264,6 +264,15 @@ fn a_key_file_is_private_never_overwritten_and_signs_the_same() {
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(load_key(&path), Err(KeyError::Readable(_))));
+    let sealed = folder.path().join("sealed");
+    let signer = generate_key_sealed(&sealed, Some("correct horse")).unwrap();
+    assert!(!fs::read_to_string(&sealed).unwrap().contains("bulkhead-signing-key-1"));
+    assert!(matches!(load_key(&sealed), Err(KeyError::Sealed(_))));
+    assert!(matches!(load_key_sealed(&sealed, Some("correct hose")), Err(KeyError::WrongPassphrase(_))));
+    assert_eq!(load_key_sealed(&sealed, Some("correct horse")).unwrap().public_key(), signer.public_key());
+    assert!(matches!(load_debug_key_sealed(&sealed, Some("correct horse")), Err(KeyError::NotAKey { .. })));
+    let short = generate_key_sealed(&folder.path().join("short"), Some("short"));
+    assert!(matches!(short, Err(KeyError::UnfitPassphrase)));
     let other = folder.path().join("public");
     fs::write(&other, line).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();

@@ -422,6 +422,12 @@ pub(crate) struct Debug {
     /// Your debug key; by default the one in the configuration folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// Let GDB's `load` make a bundle, signed with this key, and have the device run it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signing_key: Option<PathBuf>,
+    /// Write .vscode/launch.json and tasks.json for cortex-debug in this folder, and end.
+    #[arg(long, requires = "elf")]
+    pub(crate) vscode: bool,
 }
 
 #[derive(Subcommand)]

@@ -14,6 +14,9 @@ pub(crate) enum Key {
         /// Make the key by which you debug devices instead.
         #[arg(long)]
         debug: bool,
+        /// Put it under a pass phrase: asked for on the terminal, or read from BULKHEAD_PASSPHRASE.
+        #[arg(long)]
+        passphrase: bool,
     },
     /// Show the public half of a key.
     Show {

@@ -21,6 +21,8 @@ type Places = BTreeMap<u32, Expressions>;
 pub(crate) struct Breakpoints {
     wanted: Places,
     placed: Places,
+    /// The device may have any of `placed`, or none.
+    unsure: bool,
 }
 
 impl Breakpoints {
@@ -39,18 +41,31 @@ impl Breakpoints {
     /// What the device has to take away, and to put in place.
     pub(crate) fn difference(&self) -> (Vec<u32>, Vec<(u32, Expressions)>) {
         let away = self.placed.keys().filter(|at| !self.wanted.contains_key(at)).copied().collect();
-        let new = self.wanted.iter().filter(|(at, expressions)| self.placed.get(at) != Some(expressions));
+        let known =
+            |at: &u32, expressions: &Expressions| !self.unsure && self.placed.get(at) == Some(expressions);
+        let new = self.wanted.iter().filter(|(at, expressions)| !known(at, expressions));
         (away, new.map(|(at, expressions)| (*at, expressions.clone())).collect())
     }
 
-    /// The device did as [`Self::difference`] says.
-    pub(crate) fn agreed(&mut self) {
+    /// The device did as [`Self::difference`] says, but for a place that it runs through.
+    pub(crate) fn agreed(&mut self, but: Option<u32>) {
         self.placed.clone_from(&self.wanted);
+        self.unsure = false;
+        if let Some(address) = but {
+            self.placed.remove(&address);
+        }
     }
 
-    /// It is not known which the device has.
+    /// The device may have done as [`Self::difference`] says, in part.
     pub(crate) fn forgotten(&mut self) {
+        self.placed.extend(self.wanted.clone());
+        self.unsure = true;
+    }
+
+    /// The device has none.
+    pub(crate) fn lost(&mut self) {
         self.placed.clear();
+        self.unsure = false;
     }
 }
 
@@ -95,6 +110,20 @@ mod tests {
         {
             assert_eq!(read(nonsense), None, "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn what_the_device_may_have_is_taken_away_and_what_it_may_lack_is_put_in_place() {
+        let mut breakpoints = Breakpoints::default();
+        breakpoints.set(0x100, Expressions::default());
+        breakpoints.forgotten();
+        breakpoints.clear(0x100);
+        breakpoints.set(0x200, Expressions::default());
+        assert_eq!(breakpoints.difference(), (vec![0x100], vec![(0x200, Expressions::default())]));
+        breakpoints.agreed(None);
+        assert_eq!(breakpoints.difference(), (vec![], vec![]));
+        breakpoints.lost();
+        assert_eq!(breakpoints.difference(), (vec![], vec![(0x200, Expressions::default())]));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use bulkhead_debug_protocol::{Region, RegionKind, Register};
 
+use crate::load::BLOCK_LEN;
+
 /// A register: its name, its number for GDB and for the device, its type for GDB.
 pub(crate) struct Named {
     pub(crate) name: &'static str,
@@ -130,18 +132,23 @@ pub(crate) fn target(float: bool) -> String {
     out
 }
 
-/// The memory map. Code is `rom` for GDB: it then uses no software breakpoints of its own there.
-pub(crate) fn memory_map(regions: &[Region]) -> String {
+/// The memory map. Code is `ram` for GDB, which then remarks nothing about breakpoints: they are the device's whatever it
+/// says. Where programs can be loaded it is `flash`, so that `load` says when it begins and when it ends.
+pub(crate) fn memory_map(regions: &[Region], loads: bool) -> String {
     let mut out = String::from(
         "<?xml version=\"1.0\"?><!DOCTYPE memory-map PUBLIC \"+//IDN gnu.org//DTD GDB Memory Map V1.0//EN\" \
          \"http://sourceware.org/gdb/gdb-memory-map.dtd\"><memory-map>",
     );
     for Region { address, len, kind } in regions {
-        let kind = match kind {
-            RegionKind::Code => "rom",
-            RegionKind::Ram | RegionKind::Device => "ram",
-        };
-        let _ = write!(out, "<memory type=\"{kind}\" start=\"{address:#x}\" length=\"{len:#x}\"/>");
+        if *kind == RegionKind::Code && loads {
+            let _ = write!(
+                out,
+                "<memory type=\"flash\" start=\"{address:#x}\" length=\"{len:#x}\">\
+                 <property name=\"blocksize\">{BLOCK_LEN:#x}</property></memory>"
+            );
+            continue;
+        }
+        let _ = write!(out, "<memory type=\"ram\" start=\"{address:#x}\" length=\"{len:#x}\"/>");
     }
     out.push_str("</memory-map>");
     out

@@ -2,8 +2,8 @@
 
 use bulkhead_debug_protocol::{
     Action, Answer, At, Crc, Hello, Keeping, MESSAGE_LEN_MAX, MoreFollows, Nothing, Operation,
-    PROTOCOL_VERSION, ReadMemory, RefusalReason, Region, RegisterFile, Reset, Resume, SetProbe, Watch,
-    WriteMemory, WriteRegister, Writer, parse_reply,
+    PROTOCOL_VERSION, ReadMemory, RefusalReason, Region, RegisterFile, Reset, Resume, SetProbe, Through,
+    Watch, WriteMemory, WriteRegister, Writer, parse_reply,
 };
 
 use crate::breakpoints::Expressions;
@@ -29,6 +29,9 @@ pub enum DeviceError {
     /// The tunnel is gone.
     #[error("{0}")]
     Gone(String),
+    /// The link is lost, and may come back.
+    #[error("the link to the device is lost; it is tried again for a minute")]
+    Away,
     /// No answer in time.
     #[error("the device does not answer")]
     Silent,
@@ -46,6 +49,7 @@ pub(crate) enum Order {
     Hello,
     Halt,
     Resume(Resume),
+    Through(Through),
     Read(Range),
     ReadExact { range: Range, width: u8 },
     ReadRegisters,
@@ -58,6 +62,7 @@ pub(crate) enum Order {
     Watch(Watch),
     Unwatch(Watch),
     Reset { halt: bool },
+    Forget,
     Detach,
     Alive,
 }
@@ -68,6 +73,7 @@ impl Order {
             Self::Hello => Operation::Hello(Hello { version: PROTOCOL_VERSION }),
             Self::Halt => Operation::Halt(Nothing {}),
             Self::Resume(resume) => Operation::Resume(*resume),
+            Self::Through(through) => Operation::Through(*through),
             Self::Read(Range { address, len }) => {
                 Operation::ReadMemory(ReadMemory { address: *address, len: *len, width: None })
             }
@@ -98,6 +104,7 @@ impl Order {
             Self::Watch(watch) => Operation::SetWatch(*watch),
             Self::Unwatch(watch) => Operation::ClearWatch(*watch),
             Self::Reset { halt } => Operation::Reset(Reset { halt: *halt }),
+            Self::Forget => Operation::Forget(Nothing {}),
             Self::Detach => Operation::Detach(Nothing {}),
             Self::Alive => Operation::Alive(Nothing {}),
         }
@@ -108,9 +115,19 @@ impl Order {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answered {
     Done,
-    Welcome { halted: bool, probes_max: usize, watches_max: usize },
+    Welcome {
+        halted: bool,
+        probes_max: usize,
+        watches_max: usize,
+        manifest: Vec<u8>,
+    },
+    /// The session goes on; stops since it began.
+    Kept(u32),
     Region(Region),
-    Memory { address: u32, bytes: Vec<u8> },
+    Memory {
+        address: u32,
+        bytes: Vec<u8>,
+    },
     Registers(Box<RegisterFile>),
     Checksum(u32),
     Watching(Keeping),
@@ -172,7 +189,9 @@ fn owned(answer: Answer<'_>) -> Answered {
             halted: welcome.halted,
             probes_max: usize::try_from(welcome.probes_max).unwrap_or_default(),
             watches_max: usize::try_from(welcome.watches_max).unwrap_or_default(),
+            manifest: welcome.manifest.to_vec(),
         },
+        Answer::Kept(kept) => Answered::Kept(kept.stops),
         Answer::Region(region) => Answered::Region(region),
         Answer::Done(Nothing {}) => Answered::Done,
         Answer::Memory(memory) => Answered::Memory { address: memory.address, bytes: memory.bytes.to_vec() },

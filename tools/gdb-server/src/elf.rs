@@ -1,8 +1,10 @@
 //! The program's file, from which code is read that the device was proved to hold.
 
 use object::elf::PT_LOAD;
+use std::collections::HashMap;
+
 use object::read::elf::{ElfFile32, ProgramHeader as _};
-use object::{LittleEndian, Object as _};
+use object::{LittleEndian, Object as _, ObjectSymbol as _};
 
 /// Why a file is no program for the device.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -26,6 +28,8 @@ pub(crate) struct Span {
 #[derive(Clone, Debug, Default)]
 pub struct Elf {
     pub(crate) spans: Vec<Span>,
+    /// Variables by name: address and length.
+    pub(crate) variables: HashMap<String, (u32, u32)>,
 }
 
 impl Elf {
@@ -48,7 +52,14 @@ impl Elf {
                 spans.push(Span { address: header.p_paddr(endian), bytes: loaded.to_vec() });
             }
         }
-        Ok(Self { spans })
+        let mut variables = HashMap::new();
+        for symbol in file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Data) {
+            let place = u32::try_from(symbol.address()).ok().zip(u32::try_from(symbol.size()).ok());
+            if let (Ok(name), Some(place)) = (symbol.name(), place) {
+                variables.insert(name.to_owned(), place);
+            }
+        }
+        Ok(Self { spans, variables })
     }
 }
 

@@ -10,19 +10,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod breakpoints;
 mod description;
 mod device;
 mod elf;
+mod load;
+mod look;
 mod memory;
+mod monitor;
 mod packet;
+mod reunion;
 mod serve;
 mod session;
+mod threads;
 mod transfer;
 mod watchpoints;
 
 pub use device::{Device, DeviceError, SendError, ToDevice};
 pub use elf::{Elf, ElfError};
+pub use load::{Loader, Part};
 pub use packet::{FromGdb, PACKET_LEN_MAX, Packets, checksum, frame};
-pub use serve::{Arrived, serve};
-pub use session::{Reaction, Session};
+pub use serve::{Arrived, Serving, serve};
+pub use session::{Control, Reaction, Session};

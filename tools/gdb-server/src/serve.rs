@@ -1,34 +1,52 @@
-//! The loop between one GDB at a time and the device.
+//! The loop between GDBs and the device.
+//!
+//! The first GDB that attaches has control: it stops the application and lets it run. Others that attach meanwhile look: they
+//! read and write memory, also while the application runs, and are told that it stands still, so that they do not wait.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
+use std::time::Duration;
+
+use bulkhead_debug_protocol::RefusalReason;
 
 use crate::device::{Device, DeviceError};
 use crate::elf::Elf;
+use crate::load::Loader;
 use crate::packet::{FromGdb, PACKET_LEN_MAX, Packets, frame};
-use crate::session::{Reaction, Session};
+use crate::reunion::Rejoined;
+use crate::session::{Control, Reaction, Session};
+
+/// How long the end of the client that has control may take to be seen, where another one is already there.
+const HANDOVER: Duration = Duration::from_millis(100);
 
 /// What the loop waits for.
 #[derive(Debug)]
 pub enum Arrived {
     /// A GDB connected.
     Client(TcpStream),
-    /// Bytes from it; the number tells one connection from the one before.
+    /// Bytes from it; the number tells one connection from another.
     Gdb(u64, Vec<u8>),
     /// It is gone.
     GdbGone(u64),
     /// A message from the device.
     Device(Vec<u8>),
+    /// The link is lost, and why; whoever carries messages tries to have it back.
+    DeviceAway(String),
+    /// It is back, in a new tunnel.
+    DeviceBack,
     /// The session with the device is over, and why.
     DeviceGone(String),
+    /// Whoever started this server wants it to end.
+    Enough,
 }
 
-/// The GDB that is connected.
+/// A GDB that is connected.
 struct Client {
     stream: TcpStream,
     number: u64,
+    control: Control,
     packets: Packets,
     acknowledges: bool,
     last: Vec<u8>,
@@ -44,20 +62,38 @@ impl Client {
     }
 }
 
-/// Serves GDB on `listener` until the session with the device ends; returns why it did.
-///
-/// `sender` and `arrived` are the two ends of one channel; whoever reads from the device sends there too. `note` is
-/// told what a person may want to know.
+/// All that the loop holds.
+struct Server<'n> {
+    session: Session,
+    clients: Vec<Client>,
+    count: u64,
+    sender: Sender<Arrived>,
+    note: &'n mut dyn FnMut(&str),
+}
+
+/// What a server is made of.
+pub struct Serving<'e> {
+    /// The device.
+    pub device: Device,
+    /// The two ends of one channel; whoever reads from the device sends there too.
+    pub channel: (Sender<Arrived>, Receiver<Arrived>),
+    /// The program that the device is believed to run.
+    pub elf: Option<&'e Elf>,
+    /// Who loads programs, if anybody may.
+    pub loader: Option<Box<dyn Loader>>,
+}
+
+/// Serves GDB on `listener` until the session with the device ends; returns why it did. `note` is told what a person may
+/// want to know.
 ///
 /// # Errors
 /// [`DeviceError`]: the session broke.
 pub fn serve(
     listener: TcpListener,
-    device: Device,
-    (sender, arrived): (Sender<Arrived>, Receiver<Arrived>),
-    elf: Option<&Elf>,
+    serving: Serving<'_>,
     note: &mut dyn FnMut(&str),
 ) -> Result<String, DeviceError> {
+    let Serving { device, channel: (sender, arrived), elf, loader } = serving;
     let to_loop = sender.clone();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -67,54 +103,211 @@ pub fn serve(
         }
     });
     let mut session = Session::new(device, arrived);
-    let mut client: Option<Client> = None;
-    let mut number = 0;
-    while let Some(next) = session.next() {
-        match next {
-            Arrived::Client(stream) if client.is_some() => {
-                note("a second debugger was turned away: one at a time");
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-            Arrived::Client(stream) => {
-                number += 1;
-                let Ok(reading) = stream.try_clone() else { continue };
-                let _ = stream.set_nodelay(true);
-                if session.attach(elf)? == Some(false) {
-                    note("the ELF file does not match what the device runs: names and lines will be wrong");
-                }
-                note("a debugger is connected, and the application stands still");
-                read_from(reading, number, sender.clone());
-                client = Some(Client {
-                    stream,
-                    number,
-                    packets: Packets::default(),
-                    acknowledges: true,
-                    last: Vec::new(),
-                    awaits_stop: false,
-                });
-            }
-            Arrived::Gdb(from, bytes) => {
-                let Some(current) = client.as_mut().filter(|client| client.number == from) else { continue };
-                if heed(&mut session, current, &bytes)? == Heeded::Left {
-                    client = None;
-                    note("the debugger left, and the application runs");
-                }
-            }
-            Arrived::GdbGone(from) => {
-                if client.take_if(|client| client.number == from).is_some() {
-                    session.detach()?;
-                    note("the debugger is gone, and the application runs");
-                }
-            }
-            Arrived::Device(message) => {
-                session.hear(&message)?;
-                let Some(current) = client.as_mut().filter(|client| client.awaits_stop) else { continue };
-                tell_stop(&mut session, current);
-            }
-            Arrived::DeviceGone(why) => return Ok(why),
+    if let Some(loader) = loader {
+        session.set_loader(loader);
+    }
+    let mut server = Server { session, clients: Vec::new(), count: 0, sender, note };
+    while let Some(next) = server.session.next() {
+        if let Some(why) = server.heed(next, elf)? {
+            return Ok(why);
         }
     }
     Ok("nobody is left".into())
+}
+
+impl Server<'_> {
+    /// `Some`: it is over, and why.
+    fn heed(&mut self, next: Arrived, elf: Option<&Elf>) -> Result<Option<String>, DeviceError> {
+        match next {
+            Arrived::Client(stream) => self.welcome(stream, elf)?,
+            Arrived::Gdb(from, bytes) => self.bytes(from, &bytes)?,
+            Arrived::GdbGone(from) => self.part(from, "is gone")?,
+            Arrived::Device(message) => {
+                self.session.hear(&message)?;
+                self.tell_stop()?;
+            }
+            Arrived::DeviceAway(why) => {
+                self.session.lost();
+                (self.note)(&format!("{why}; trying for a minute to have it back"));
+            }
+            Arrived::DeviceBack if self.clients.is_empty() => {
+                self.session.back();
+                (self.note)("the device is back");
+            }
+            Arrived::DeviceBack => {
+                match self.session.rejoin() {
+                    Ok(rejoined) => self.session.rejoined = Some(rejoined),
+                    Err(DeviceError::Away) => {}
+                    Err(error) => return Err(error),
+                }
+                self.tell_rejoined();
+                self.tell_stop()?;
+            }
+            Arrived::DeviceGone(why) => return Ok(Some(why)),
+            Arrived::Enough => {
+                // Without it the device would wait a minute for us to come back.
+                if !self.clients.is_empty() {
+                    self.session.detach()?;
+                }
+                return Ok(Some("it was ended here".into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells a person that the link is back, whoever noticed.
+    fn tell_rejoined(&mut self) {
+        match self.session.rejoined.take() {
+            Some(Rejoined::Same) => (self.note)("the device is back, and the session goes on"),
+            Some(Rejoined::Restarted) => (self.note)(
+                "the device is back and its application was restarted; breakpoints are in place again",
+            ),
+            None => {}
+        }
+    }
+
+    fn has_master(&self) -> bool {
+        self.clients.iter().any(|client| client.control == Control::Full)
+    }
+
+    fn welcome(&mut self, stream: TcpStream, elf: Option<&Elf>) -> Result<(), DeviceError> {
+        let Ok(reading) = stream.try_clone() else { return Ok(()) };
+        if let Some(master) = self.clients.iter().find(|client| client.control == Control::Full) {
+            // The one that has control may be gone, and its end on its way.
+            if self.session.ends_within(master.number, HANDOVER) {
+                let number = master.number;
+                self.part(number, "is gone")?;
+            }
+        }
+        let _ = stream.set_nodelay(true);
+        self.count += 1;
+        let control = if self.has_master() { Control::Looks } else { Control::Full };
+        match control {
+            Control::Full => match self.session.attach(elf) {
+                Ok(Some(false)) => {
+                    (self.note)(
+                        "the ELF file does not match what the device runs: names and lines will be wrong",
+                    );
+                }
+                Ok(_) => {}
+                Err(error @ (DeviceError::Away | DeviceError::Refused(_))) => {
+                    (self.note)(&format!("a debugger was turned away: {error}"));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
+            Control::Looks => {}
+        }
+        (self.note)(match control {
+            Control::Full => "a debugger is connected, and the application stands still",
+            Control::Looks => "another debugger is connected; it only looks",
+        });
+        read_from(reading, self.count, self.sender.clone());
+        self.clients.push(Client {
+            stream,
+            number: self.count,
+            control,
+            packets: Packets::default(),
+            acknowledges: true,
+            last: Vec::new(),
+            awaits_stop: false,
+        });
+        Ok(())
+    }
+
+    /// A client leaves.
+    fn part(&mut self, number: u64, how: &str) -> Result<(), DeviceError> {
+        let Some(at) = self.clients.iter().position(|client| client.number == number) else { return Ok(()) };
+        let client = self.clients.remove(at);
+        if client.control == Control::Looks {
+            (self.note)(&format!("a debugger that only looked {how}"));
+            return Ok(());
+        }
+        match self.session.detach() {
+            // The device lets the application go by itself when nobody comes back, or has done so.
+            Ok(()) | Err(DeviceError::Away | DeviceError::Refused(RefusalReason::NoSession)) => {}
+            Err(error) => return Err(error),
+        }
+        if !self.clients.is_empty() {
+            self.session.look()?;
+        }
+        (self.note)(&format!("the debugger {how}, and the application runs"));
+        Ok(())
+    }
+
+    fn bytes(&mut self, from: u64, bytes: &[u8]) -> Result<(), DeviceError> {
+        for byte in bytes {
+            let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
+                return Ok(());
+            };
+            match client.packets.push(*byte) {
+                None => {}
+                Some(FromGdb::Interrupt) if client.control == Control::Looks => {}
+                Some(FromGdb::Interrupt) => match self.session.interrupt() {
+                    Ok(()) | Err(DeviceError::Away) => {}
+                    Err(error) => return Err(error),
+                },
+                Some(FromGdb::Again) => {
+                    let _ = client.stream.write_all(&client.last);
+                }
+                Some(FromGdb::Damaged) => {
+                    let _ = client.stream.write_all(b"-");
+                }
+                Some(FromGdb::Packet(packet)) => self.packet(from, &packet)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, from: u64, packet: &[u8]) -> Result<(), DeviceError> {
+        let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
+            return Ok(());
+        };
+        if client.acknowledges {
+            let _ = client.stream.write_all(b"+");
+        }
+        let reaction = self.session.answer(packet, client.control)?;
+        client.acknowledges &= packet != b"QStartNoAckMode";
+        self.tell_rejoined();
+        let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
+            return Ok(());
+        };
+        match reaction {
+            Reaction::Answer(answer) => {
+                client.send(&answer);
+                // Whatever made it stop, a command of another client for example, GDB may wait for it.
+                self.tell_stop()
+            }
+            Reaction::Runs => {
+                client.awaits_stop = true;
+                // A short run may be over already.
+                self.session.settle()?;
+                self.tell_stop()
+            }
+            Reaction::Leaves(answer) => {
+                client.send(&answer);
+                self.part(from, "left")
+            }
+        }
+    }
+
+    /// Tells GDB of a stop, if there is one and it waits.
+    fn tell_stop(&mut self) -> Result<(), DeviceError> {
+        let Some(client) = self.clients.iter_mut().find(|client| client.awaits_stop) else { return Ok(()) };
+        // GDB listens to what it is to print only while the application runs.
+        for part in self.session.take_console().chunks(PACKET_LEN_MAX / 4) {
+            client.send(format!("O{}", crate::transfer::hex(part)).as_bytes());
+        }
+        let words = self.session.stop_words();
+        if let Some(packet) = self.session.stop_packet()? {
+            if let Some(words) = words {
+                client.send(format!("O{}", crate::transfer::hex(words.as_bytes())).as_bytes());
+            }
+            client.send(&packet);
+            client.awaits_stop = false;
+        }
+        Ok(())
+    }
 }
 
 /// Hands what GDB sends to the loop, for as long as it sends.
@@ -129,65 +322,4 @@ fn read_from(mut stream: TcpStream, number: u64, to_loop: Sender<Arrived>) {
         }
         let _ = to_loop.send(Arrived::GdbGone(number));
     });
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Heeded {
-    Stays,
-    Left,
-}
-
-fn heed(session: &mut Session, client: &mut Client, bytes: &[u8]) -> Result<Heeded, DeviceError> {
-    for byte in bytes {
-        match client.packets.push(*byte) {
-            None => {}
-            Some(FromGdb::Interrupt) => session.interrupt()?,
-            Some(FromGdb::Again) => {
-                let _ = client.stream.write_all(&client.last);
-            }
-            Some(FromGdb::Damaged) => {
-                let _ = client.stream.write_all(b"-");
-            }
-            Some(FromGdb::Packet(packet)) => {
-                if client.acknowledges {
-                    let _ = client.stream.write_all(b"+");
-                }
-                match session.answer(&packet)? {
-                    Reaction::Answer(answer) => client.send(&answer),
-                    Reaction::Runs => {
-                        client.awaits_stop = true;
-                        // A short run may be over already.
-                        session.settle()?;
-                        tell_stop(session, client);
-                    }
-                    Reaction::Leaves(answer) => {
-                        client.send(&answer);
-                        return Ok(Heeded::Left);
-                    }
-                }
-                client.acknowledges &= packet != b"QStartNoAckMode";
-            }
-        }
-    }
-    Ok(Heeded::Stays)
-}
-
-/// Has GDB print what there is to print. It listens to that only while the application runs.
-fn tell_console(session: &mut Session, client: &mut Client) {
-    for part in session.take_console().chunks(PACKET_LEN_MAX / 4) {
-        client.send(format!("O{}", crate::transfer::hex(part)).as_bytes());
-    }
-}
-
-/// Tells GDB of a stop, if there is one.
-fn tell_stop(session: &mut Session, client: &mut Client) {
-    tell_console(session, client);
-    let words = session.stop_words();
-    if let Some(packet) = session.stop_packet() {
-        if let Some(words) = words {
-            client.send(format!("O{}", crate::transfer::hex(words.as_bytes())).as_bytes());
-        }
-        client.send(&packet);
-        client.awaits_stop = false;
-    }
 }

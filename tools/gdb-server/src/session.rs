@@ -3,29 +3,35 @@
 mod registers;
 mod watching;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bulkhead_debug_protocol::{
-    Event, Faults, MessageType, RefusalReason, RegisterFile, Resume, Run, StopReason, WRITE_LEN_MAX, Watch,
-    message_type, parse_event,
+    Event, Faults, MessageType, RefusalReason, RegisterFile, Resume, Run, StopReason, Stopped, WRITE_LEN_MAX,
+    Watch, message_type, parse_event,
 };
 
+use crate::ahead::{Ahead, Pushed};
 use crate::breakpoints::{Breakpoints, expressions};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
 use crate::elf::{Elf, crc};
+use crate::load::{Loader, Part};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
+use crate::reunion::Rejoined;
 use crate::serve::Arrived;
-use crate::transfer::{hex, pair, piece, split_once, unhex};
+use crate::threads::{Kernel, Thread, document};
+use crate::transfer::{hex, number, pair, piece, split_once, unhex};
 use crate::watchpoints::{Watchpoints, stop_word};
 
 /// How long the device has for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often a device whose application may stand still hears that somebody is there; it waits four times as long.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How long GDB waits for a lost link to come back before it is told. It gives up by itself after six seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Questions that one read of memory may take.
 const QUESTIONS_MAX: usize = 64;
 /// Writes that wait for the next request at most.
@@ -42,32 +48,63 @@ pub enum Reaction {
     Leaves(Vec<u8>),
 }
 
+/// Whether a client of this server has control.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Control {
+    /// It stops the application and lets it run.
+    Full,
+    /// It looks at memory, also while the application runs.
+    Looks,
+}
+
 /// What the application did last.
 #[derive(Clone, Debug)]
-struct Stop {
-    reason: StopReason,
-    registers: RegisterFile,
-    faults: Option<Faults>,
-    watch: Option<Watch>,
+pub(crate) struct Stop {
+    pub(crate) reason: StopReason,
+    pub(crate) registers: RegisterFile,
+    pub(crate) faults: Option<Faults>,
+    pub(crate) watch: Option<Watch>,
 }
 
 /// One GDB at one device.
 pub struct Session {
-    device: Device,
-    arrived: Receiver<Arrived>,
+    pub(crate) device: Device,
+    pub(crate) arrived: Receiver<Arrived>,
     /// What arrived while an answer of the device was awaited.
-    later: VecDeque<Arrived>,
-    memory: Memory,
-    breakpoints: Breakpoints,
-    watchpoints: Watchpoints,
-    probes_max: usize,
-    attached: bool,
-    stop: Option<Stop>,
+    pub(crate) later: VecDeque<Arrived>,
+    pub(crate) memory: Memory,
+    pub(crate) breakpoints: Breakpoints,
+    pub(crate) watchpoints: Watchpoints,
+    pub(crate) probes_max: usize,
+    pub(crate) attached: bool,
+    pub(crate) stop: Option<Stop>,
     interrupted: bool,
     /// Writes that the device has not been told of yet.
-    pending: Vec<Order>,
+    pub(crate) pending: Vec<Order>,
     /// What GDB is to print.
     console: Vec<u8>,
+    pub(crate) ahead: Ahead,
+    /// The application's kernel, if its file names one.
+    pub(crate) kernel: Option<Kernel>,
+    /// Its threads, while it stands still.
+    pub(crate) threads: Option<Vec<Thread>>,
+    /// The thread whose registers GDB looks at; 0: the current one.
+    pub(crate) selected: u32,
+    /// Handlers of exceptions that are caught.
+    pub(crate) catches: BTreeMap<u32, &'static str>,
+    pub(crate) step_interrupts: bool,
+    pub(crate) loader: Option<Box<dyn Loader>>,
+    /// What GDB wrote to flash so far.
+    pub(crate) written: Vec<Part>,
+    pub(crate) manifest: Vec<u8>,
+    /// Stops that the device told of since the session began.
+    pub(crate) heard: u32,
+    /// The link is lost.
+    pub(crate) away: bool,
+    /// An order to run of which it is not known whether it arrived.
+    pub(crate) unsure: Vec<Order>,
+    /// The link came back while something was asked; nobody was told yet.
+    pub(crate) rejoined: Option<Rejoined>,
 }
 
 impl Session {
@@ -86,6 +123,19 @@ impl Session {
             interrupted: false,
             pending: Vec::new(),
             console: Vec::new(),
+            ahead: Ahead::default(),
+            kernel: None,
+            threads: None,
+            selected: 0,
+            catches: BTreeMap::new(),
+            step_interrupts: false,
+            loader: None,
+            written: Vec::new(),
+            manifest: Vec::new(),
+            heard: 0,
+            away: false,
+            unsure: Vec::new(),
+            rejoined: None,
         }
     }
 
@@ -113,11 +163,13 @@ impl Session {
             }
             match self.arrived.recv_timeout(ALIVE_EVERY) {
                 Ok(next) => return Some(next),
-                Err(RecvTimeoutError::Timeout) if self.attached => match self.ask(&[Order::Alive]) {
-                    // A device of an earlier version does not know it, nor wait for it.
-                    Ok(_) | Err(DeviceError::Refused(_)) => {}
-                    Err(error) => return Some(Arrived::DeviceGone(error.to_string())),
-                },
+                Err(RecvTimeoutError::Timeout) if self.attached && !self.away => {
+                    match self.ask(&[Order::Alive]) {
+                        // A device of an earlier version does not know it, nor wait for it.
+                        Ok(_) | Err(DeviceError::Refused(_) | DeviceError::Away) => {}
+                        Err(error) => return Some(Arrived::DeviceGone(error.to_string())),
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -141,28 +193,33 @@ impl Session {
     /// # Errors
     /// [`DeviceError`].
     pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
-        let mut halted = false;
-        let mut regions = Vec::new();
-        let answers = self.ask(&[Order::Hello, Order::Halt]).map_err(|error| match error {
-            DeviceError::Refused(RefusalReason::NotAllowed) => DeviceError::Gone(
-                "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow".into(),
-            ),
-            other => other,
-        })?;
-        for answer in answers {
-            match answer {
-                Answered::Welcome { halted: stands, probes_max, watches_max } => {
-                    (halted, self.probes_max) = (stands, probes_max);
-                    self.watchpoints = Watchpoints::new(watches_max);
-                }
-                Answered::Region(region) => regions.push(region),
-                _ => {}
+        let hello = match self.hello(&[Order::Halt]) {
+            // It stopped by a fault, and waits to be started again: that is where one wants to look.
+            Err(DeviceError::Refused(RefusalReason::NoApplication)) => {
+                let hello = self.hello(&[])?;
+                self.ask(&[Order::Reset { halt: true }])?;
+                hello
             }
+            Err(DeviceError::Refused(RefusalReason::NotAllowed)) => {
+                let why = "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow";
+                return Err(DeviceError::Gone(why.into()));
+            }
+            other => other?,
+        };
+        if let Some(stops) = hello.kept {
+            // What an earlier debugger of ours left behind is not ours; where it left the application is.
+            self.ask(&[Order::Forget])?;
+            // The device tells of its last stop once more.
+            self.heard = stops.wrapping_sub(u32::from(hello.halted));
         }
         self.attached = true;
-        self.memory = Memory::new(regions);
+        self.memory = Memory::new(hello.regions);
+        self.watchpoints = Watchpoints::new(hello.watches_max);
         self.breakpoints = Breakpoints::default();
-        if halted {
+        self.kernel = elf.and_then(Kernel::of);
+        (self.selected, self.step_interrupts) = (0, false);
+        self.catches.clear();
+        if hello.halted {
             self.read_registers()?;
         } else {
             self.stop = None;
@@ -202,10 +259,24 @@ impl Session {
     }
 
     /// Sends orders behind the writes that wait, and waits for all answers to the orders.
-    fn ask(&mut self, orders: &[Order]) -> Result<Vec<Answered>, DeviceError> {
+    pub(crate) fn ask(&mut self, orders: &[Order]) -> Result<Vec<Answered>, DeviceError> {
+        if self.away {
+            self.await_back(PATIENCE)?;
+            self.rejoined = Some(self.rejoin()?);
+        }
         let waiting = std::mem::take(&mut self.pending);
+        let asked = self.carry(&waiting, orders);
+        if asked == Err(DeviceError::Away) {
+            self.away = true;
+            // To write the same twice does no harm.
+            self.pending = waiting;
+        }
+        asked
+    }
+
+    fn carry(&mut self, waiting: &[Order], orders: &[Order]) -> Result<Vec<Answered>, DeviceError> {
         let n_waiting = waiting.len();
-        let all: Vec<Order> = waiting.into_iter().chain(orders.iter().cloned()).collect();
+        let all: Vec<Order> = waiting.iter().chain(orders).cloned().collect();
         let (mut answers, mut rest) = (Vec::new(), all.as_slice());
         while !rest.is_empty() {
             let (sequence, taken) = self.device.request(rest)?;
@@ -237,7 +308,7 @@ impl Session {
     }
 
     /// Waits for the application to stop, whatever else arrives.
-    fn await_stop(&mut self) -> Result<(), DeviceError> {
+    pub(crate) fn await_stop(&mut self) -> Result<(), DeviceError> {
         let until = Instant::now() + ANSWER_MAX;
         let mut others = std::mem::take(&mut self.later);
         loop {
@@ -259,6 +330,10 @@ impl Session {
     fn receive(&mut self, until: Instant) -> Result<Arrived, DeviceError> {
         match self.arrived.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Arrived::DeviceGone(why)) => Err(DeviceError::Gone(why)),
+            Ok(Arrived::DeviceAway(_)) => {
+                self.away = true;
+                Err(DeviceError::Away)
+            }
             Ok(arrived) => Ok(arrived),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(DeviceError::Silent),
         }
@@ -271,17 +346,24 @@ impl Session {
         }
         match parse_event(message).map_err(|_| DeviceError::Unreadable)? {
             Some(Event::Stopped(stopped)) => {
-                self.memory.ran();
-                self.memory.learn(stopped.stack_address, stopped.stack);
-                let registers =
-                    RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
-                let (reason, faults, watch) = (stopped.reason, stopped.faults, stopped.watch);
-                self.stop = Some(Stop { reason, registers, faults, watch });
+                self.heard = self.heard.wrapping_add(1);
+                if let Some(pushed) = self.ahead.keep(pushed(&stopped)) {
+                    self.show(pushed);
+                }
             }
-            Some(Event::ApplicationReset(_)) => {
-                self.memory.restarted();
+            Some(Event::Passed(stopped)) => {
+                self.show(pushed(&stopped));
+                self.ahead.passes();
+            }
+            Some(Event::ApplicationReset(reset)) => {
+                if reset.manifest == self.manifest {
+                    self.memory.ran();
+                } else {
+                    self.memory.restarted();
+                }
                 self.watchpoints.forgotten();
-                self.stop = None;
+                self.ahead.forget();
+                (self.stop, self.threads) = (None, None);
             }
             Some(Event::Log(log)) => self.take_log(&log),
             Some(Event::Console(console)) => self.console.extend_from_slice(console.text),
@@ -291,14 +373,33 @@ impl Session {
         Ok(())
     }
 
+    /// The application stands still, as far as GDB is concerned.
+    pub(crate) fn show(&mut self, pushed: Pushed) {
+        self.memory.ran();
+        self.memory.learn(pushed.stack_address, &pushed.stack);
+        self.threads = None;
+        self.stop = Some(pushed.stop);
+    }
+
     /// The packet that tells of the stop that the application came to; `None` while it runs.
-    pub(crate) fn stop_packet(&mut self) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// [`DeviceError`].
+    pub(crate) fn stop_packet(&mut self) -> Result<Option<Vec<u8>>, DeviceError> {
         use std::fmt::Write as _;
-        let stop = self.stop.as_ref()?;
+        let thread = match self.current_thread() {
+            // Whose thread it is will be seen when the link is back.
+            Err(DeviceError::Away | DeviceError::Refused(_)) => crate::threads::ONLY,
+            thread => thread?,
+        };
+        let Some(stop) = self.stop.as_ref() else { return Ok(None) };
         let interrupted = std::mem::take(&mut self.interrupted);
         let signal = signal(stop, interrupted);
-        let mut out = format!("T{signal:02x}thread:1;");
-        if stop.reason == StopReason::Breakpoint {
+        self.ahead.told();
+        self.selected = 0;
+        let mut out = format!("T{signal:02x}thread:{thread:x};");
+        // GDB does not know of a breakpoint at a handler that is caught.
+        if stop.reason == StopReason::Breakpoint && !self.catches.contains_key(&stop.registers.pc()) {
             out.push_str("swbreak:;");
         }
         if let Some(watch) = stop.watch {
@@ -306,21 +407,20 @@ impl Session {
         }
         // Told with the stop, none of them is asked for.
         for named in description::registers(self.has_float()) {
-            if let Some(digits) = self.digits(named) {
+            if let Some(digits) = Self::digits(&stop.registers, named) {
                 let _ = write!(out, "{:02x}:{digits};", named.number);
             }
         }
-        Some(out.into_bytes())
+        Ok(Some(out.into_bytes()))
     }
 
     /// Why it stopped, for a person, where there is more to say than GDB can.
     pub(crate) fn stop_words(&self) -> Option<String> {
         let stop = self.stop.as_ref()?;
-        let faults = stop.faults?;
-        Some(format!(
-            "fault: CFSR {:#010x}, SFSR {:#010x}, address {:#010x}\n",
-            faults.cfsr, faults.sfsr, faults.bfar
-        ))
+        if let Some(name) = self.catches.get(&stop.registers.pc()) {
+            return Some(format!("caught: the handler of `{name}` begins\n"));
+        }
+        stop.faults.map(|_| self.fault_words())
     }
 
     /// What GDB is to print since the last call.
@@ -350,7 +450,9 @@ impl Session {
         self.watchpoints = Watchpoints::default();
         self.console.clear();
         self.attached = false;
-        self.stop = None;
+        self.catches.clear();
+        self.ahead.forget();
+        (self.stop, self.threads) = (None, None);
         self.memory.ran();
         Ok(())
     }
@@ -359,9 +461,13 @@ impl Session {
     ///
     /// # Errors
     /// [`DeviceError`] that ends the session; what merely went wrong is told to GDB.
-    pub fn answer(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
-        let answered = self.dispatch(packet);
+    pub fn answer(&mut self, packet: &[u8], control: Control) -> Result<Reaction, DeviceError> {
+        let answered = match control {
+            Control::Full => self.dispatch(packet),
+            Control::Looks => self.dispatch_look(packet),
+        };
         match answered {
+            Err(DeviceError::Away) => Ok(Reaction::Answer(b"E.the link to the device is lost".into())),
             Err(DeviceError::Refused(reason)) => {
                 let code = match reason {
                     RefusalReason::Forbidden | RefusalReason::AccessFailed => "E0e",
@@ -375,16 +481,19 @@ impl Session {
         }
     }
 
-    fn dispatch(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
+    pub(crate) fn dispatch(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
         let text = |text: &str| Ok(Reaction::Answer(text.into()));
         let (Some(kind), rest) = (packet.first(), packet.get(1..).unwrap_or_default()) else {
             return text("");
         };
         match kind {
-            b'?' => Ok(self.stop_packet().map_or(Reaction::Runs, Reaction::Answer)),
-            b'g' => text(&self.all_registers()),
+            b'?' => Ok(self.stop_packet()?.map_or(Reaction::Runs, Reaction::Answer)),
+            b'g' => text(&self.all_registers()?),
+            b'G' | b'P' if !self.is_current()? => {
+                text("E.only the running thread's registers can be written")
+            }
             b'G' => self.write_all_registers(rest),
-            b'p' => text(&self.register(rest)),
+            b'p' => text(&self.register(rest)?),
             b'P' => self.write_register(rest),
             b'm' => self.read(rest),
             b'M' => self.write(rest, true),
@@ -394,17 +503,27 @@ impl Session {
             b's' => self.resume(b"s"),
             b'v' => self.verbose(packet),
             b'q' | b'Q' => self.query(packet),
-            b'D' => {
-                self.detach()?;
-                Ok(Reaction::Leaves(b"OK".into()))
+            // Who leaves is let go by the loop, however that happens.
+            b'D' => Ok(Reaction::Leaves(b"OK".into())),
+            b'k' => Ok(Reaction::Leaves(Vec::new())),
+            b'H' => {
+                if let Some(thread) = rest.strip_prefix(b"g") {
+                    self.selected = number(thread).unwrap_or_default();
+                }
+                text("OK")
             }
-            b'k' => {
-                self.detach()?;
-                Ok(Reaction::Leaves(Vec::new()))
+            b'T' => {
+                let id = number(rest).unwrap_or_default();
+                let lives = self.threads()?.iter().any(|thread| thread.id == id);
+                text(if lives { "OK" } else { "E01" })
             }
-            b'H' | b'T' => text("OK"),
             _ => text(""),
         }
+    }
+
+    /// Whether GDB looks at the thread that the processor is in.
+    fn is_current(&mut self) -> Result<bool, DeviceError> {
+        Ok(self.selected == 0 || self.selected == self.current_thread()?)
     }
 
     fn query(&mut self, packet: &[u8]) -> Result<Reaction, DeviceError> {
@@ -413,25 +532,37 @@ impl Session {
             return answer(piece(&description::target(self.has_float()), span));
         }
         if let Some(span) = packet.strip_prefix(b"qXfer:memory-map:read::") {
-            return answer(piece(&description::memory_map(self.memory.regions()), span));
+            let loads = self.loader.is_some();
+            return answer(piece(&description::memory_map(self.memory.regions(), loads), span));
+        }
+        if let Some(span) = packet.strip_prefix(b"qXfer:threads:read::") {
+            self.ahead.shown();
+            return answer(piece(&document(&self.threads()?), span));
         }
         if let Some(span) = packet.strip_prefix(b"qCRC:") {
             return self.checksum(span);
         }
         if let Some(command) = packet.strip_prefix(b"qRcmd,") {
-            return self.monitor(command);
+            return self.monitor(command, false);
         }
         let known: &[u8] = match packet {
             b"QStartNoAckMode" | b"qSymbol::" => b"OK",
             b"qAttached" => b"1",
-            b"qC" => b"QC1",
-            b"qfThreadInfo" => b"m1",
+            b"qC" => {
+                let thread = self.current_thread()?;
+                return answer(Some(format!("QC{thread:x}").into_bytes()));
+            }
+            b"qfThreadInfo" => {
+                self.ahead.shown();
+                let ids: Vec<_> = self.threads()?.iter().map(|thread| format!("{:x}", thread.id)).collect();
+                return answer(Some(format!("m{}", ids.join(",")).into_bytes()));
+            }
             b"qsThreadInfo" => b"l",
             _ if packet.starts_with(b"qSupported") => {
                 let supported = format!(
                     "PacketSize={PACKET_LEN_MAX:x};QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;ConditionalBreakpoints+;\
                      BreakpointCommands+;\
-                     qXfer:features:read+;qXfer:memory-map:read+"
+                     qXfer:features:read+;qXfer:memory-map:read+;qXfer:threads:read+"
                 );
                 return answer(Some(supported.into_bytes()));
             }
@@ -447,8 +578,17 @@ impl Session {
         match packet.strip_prefix(b"vCont;") {
             Some(actions) => {
                 let first = actions.split(|byte| *byte == b';').next().unwrap_or_default();
-                self.resume(first.split(|byte| *byte == b':').next().unwrap_or_default())
+                let mut parts = first.split(|byte| *byte == b':');
+                let action = parts.next().unwrap_or_default();
+                let thread = parts.next().and_then(number).unwrap_or_default();
+                let steps = matches!(action.first(), Some(b's' | b'S' | b'r'));
+                // `-1` and 0 are any thread; the processor steps the one that it is in.
+                if steps && thread > crate::threads::ONLY && thread != self.current_thread()? {
+                    return Ok(Reaction::Answer(b"E.only the running thread can be stepped".into()));
+                }
+                self.resume(action)
             }
+            None if packet.starts_with(b"vFlash") => self.flash(packet),
             None => Ok(Reaction::Answer(Vec::new())),
         }
     }
@@ -458,7 +598,8 @@ impl Session {
         if self.is_stepped_already(action) {
             return Ok(Reaction::Runs);
         }
-        let plain = |run| Resume { run, low: None, high: None, steps_max: None, interrupts: None };
+        let interrupts = self.step_interrupts.then_some(true);
+        let plain = |run| Resume { run, low: None, high: None, steps_max: None, interrupts };
         let order = match action {
             [b'c' | b'C', ..] => plain(Run::Continue),
             [b's' | b'S', ..] => plain(Run::Step),
@@ -468,24 +609,54 @@ impl Session {
             },
             _ => return Ok(Reaction::Answer(b"E01".into())),
         };
-        let (away, new) = self.breakpoints.difference();
-        let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
-        orders.extend(new.into_iter().map(|(address, expressions)| Order::Set { address, expressions }));
-        orders.extend(self.watch_orders());
-        orders.push(Order::Resume(order));
+        if let Some(reaction) = self.catch_up(action)? {
+            return Ok(reaction);
+        }
+        let (_, new) = self.breakpoints.difference();
+        let through = self.through(action, &new);
+        let mut orders = self.placing();
+        if let Some(through) = through {
+            orders.retain(|order| !matches!(order, Order::Set { .. }));
+            orders.push(Order::Through(through));
+        } else {
+            orders.push(Order::Resume(order));
+        }
         let before = self.stop.take();
-        // What the device refuses leaves the application where it was.
+        self.ahead.ordered(order.low.zip(order.high), through.map(|through| (through.low, through.high)));
+        self.threads = None;
         match self.ask(&orders) {
-            Ok(answers) => self.note_watches(&answers),
+            Err(DeviceError::Refused(reason)) if through.is_some() => {
+                // An older device, or a place that it has other plans with; GDB's own order is as good.
+                self.stop = before;
+                self.breakpoints.forgotten();
+                self.ahead.is_refused(reason);
+                return self.resume(action);
+            }
+            Err(DeviceError::Away) => {
+                // Whether it runs is seen when the link is back.
+                self.breakpoints.forgotten();
+                self.watchpoints.forgotten();
+                self.ahead.forget();
+                let orders = orders.into_iter().filter(|order| !matches!(order, Order::Through(_)));
+                self.unsure = orders.collect();
+                if through.is_some() {
+                    self.unsure = self.placing();
+                    self.unsure.push(Order::Resume(plain(Run::Continue)));
+                }
+            }
+            // What the device refuses leaves the application where it was.
             Err(error) => {
                 self.stop = before;
                 self.breakpoints.forgotten();
                 self.watchpoints.forgotten();
                 return Err(error);
             }
+            Ok(answers) => {
+                self.note_watches(&answers);
+                self.breakpoints.agreed(through.map(|through| through.place));
+                self.watchpoints.agreed();
+            }
         }
-        self.breakpoints.agreed();
-        self.watchpoints.agreed();
         self.memory.ran();
         Ok(Reaction::Runs)
     }
@@ -519,7 +690,8 @@ impl Session {
 
     fn note(&mut self, order: Order) -> Result<(), DeviceError> {
         self.pending.push(order);
-        if self.pending.len() >= PENDING_MAX {
+        // While it runs there may be no other request for long.
+        if self.stop.is_none() || self.pending.len() >= PENDING_MAX {
             self.ask(&[])?;
         }
         Ok(())
@@ -528,6 +700,10 @@ impl Session {
     fn read(&mut self, span: &[u8]) -> Result<Reaction, DeviceError> {
         let Some((address, len)) = pair(span, b',') else { return Ok(Reaction::Answer(b"E01".into())) };
         let len = len.min(u32::try_from(PACKET_LEN_MAX / 2).unwrap_or_default());
+        if self.stop.is_none() {
+            // It runs: what was read a moment ago may not be there any more.
+            self.memory.ran();
+        }
         if let Some(reaction) = self.read_device(address, len) {
             return reaction;
         }
@@ -537,13 +713,23 @@ impl Session {
             }
             // What is no memory of the application's is not asked for: reading a peripheral may have effects.
             let Some(range) = self.memory.question(address, len) else { break };
-            for answer in self.ask(&[Order::Read(range)])? {
-                if let Answered::Memory { address, bytes } = answer {
-                    self.memory.learn(address, &bytes);
-                }
-            }
+            self.learn(&[range])?;
         }
         Ok(Reaction::Answer(b"E0e".into()))
+    }
+
+    /// Asks the device for what is in ranges.
+    pub(crate) fn learn(&mut self, ranges: &[Range]) -> Result<(), DeviceError> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let orders: Vec<_> = ranges.iter().map(|range| Order::Read(*range)).collect();
+        for answer in self.ask(&orders)? {
+            if let Answered::Memory { address, bytes } = answer {
+                self.memory.learn(address, &bytes);
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, text: &[u8], digits: bool) -> Result<Reaction, DeviceError> {
@@ -579,30 +765,14 @@ impl Session {
         };
         Ok(Reaction::Answer(text.into_bytes()))
     }
+}
 
-    fn monitor(&mut self, digits: &[u8]) -> Result<Reaction, DeviceError> {
-        let command = unhex(digits).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-        let words: Vec<&str> = command.split_whitespace().collect();
-        let said = match words.as_slice() {
-            ["reset", "halt"] => {
-                self.stop = None;
-                self.ask(&[Order::Reset { halt: true }])?;
-                self.await_stop()?;
-                "the application stands before its first instruction; `maintenance flush register-cache` shows it\n"
-                    .to_owned()
-            }
-            ["status"] => format!(
-                "{} round trips, {} bytes sent, {} of {} breakpoints\n",
-                self.device.round_trips,
-                self.device.bytes_sent,
-                self.breakpoints.count(),
-                self.probes_max
-            ),
-            _ => "monitor reset halt   restart the application and stop before its first instruction\n\
-                  monitor status       what this session took so far\n"
-                .to_owned(),
-        };
-        Ok(Reaction::Answer(hex(said.as_bytes()).into_bytes()))
+fn pushed(stopped: &Stopped<'_>) -> Pushed {
+    let registers = RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
+    Pushed {
+        stop: Stop { reason: stopped.reason, registers, faults: stopped.faults, watch: stopped.watch },
+        stack_address: stopped.stack_address,
+        stack: stopped.stack.to_vec(),
     }
 }
 

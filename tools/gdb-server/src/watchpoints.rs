@@ -47,6 +47,11 @@ impl Watchpoints {
         self.wanted.retain(|wanted| wanted != watch);
     }
 
+    /// Whether anything is watched.
+    pub(crate) fn any(&self) -> bool {
+        !self.wanted.is_empty() || !self.placed.is_empty()
+    }
+
     pub(crate) fn wants(&self, watch: &Watch) -> bool {
         self.wanted.contains(watch)
     }

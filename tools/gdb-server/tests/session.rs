@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Sender};
 
 use bulkhead_debug_agent::{Agent, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
-use bulkhead_gdb_server::{Arrived, Device, Reaction, SendError, Session, ToDevice};
+use bulkhead_gdb_server::{Arrived, Control, Device, Reaction, SendError, Session, ToDevice};
 use simulated::{CODE, RAM, Simulated, Stood};
 
 /// r0 = 3; do { call f } while (--r0); stay.
@@ -74,7 +74,7 @@ fn attached_to(code: &[u16]) -> Session {
 }
 
 fn answer(session: &mut Session, packet: &str) -> String {
-    match session.answer(packet.as_bytes()).unwrap() {
+    match session.answer(packet.as_bytes(), Control::Full).unwrap() {
         Reaction::Answer(answer) | Reaction::Leaves(answer) => String::from_utf8(answer).unwrap(),
         Reaction::Runs => "runs".into(),
     }
@@ -253,4 +253,77 @@ fn registers_for_floating_point_are_shown_and_set_where_the_device_has_them() {
     let stop = resume(&mut session, "vCont;s:1");
     assert!(stop.contains(&format!("25:{}{};", word(77), word(3))), "{stop}");
     assert_eq!(answer(&mut session, &format!("P25={}", word(77))), "E01", "of another length");
+}
+
+/// GDB's way of going over the call at 0x1002: into it, to its return, and on inside the line.
+fn into_the_call(session: &mut Session) {
+    let stop = resume(session, "vCont;r1000,100a:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "the call leaves the line: {stop}");
+}
+
+#[test]
+fn a_next_over_a_call_costs_two_round_trips() {
+    let mut session = attached();
+    let before = session.round_trips();
+    into_the_call(&mut session);
+    assert_eq!(answer(&mut session, "Z0,1006,2"), "OK");
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x06))), "GDB sees the return: {stop}");
+    assert!(stop.contains(&format!("00:{};", word(3))), "with the registers of that moment: {stop}");
+    assert_eq!(answer(&mut session, "z0,1006,2"), "OK");
+    let stop = resume(&mut session, "vCont;r1000,100a:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "the loop calls again: {stop}");
+    assert!(stop.contains(&format!("00:{};", word(2))), "{stop}");
+    assert_eq!(session.round_trips() - before, 2);
+}
+
+#[test]
+fn a_finish_at_the_same_place_stops_where_it_says() {
+    let mut session = attached();
+    into_the_call(&mut session);
+    // The stop is shown to somebody.
+    assert_eq!(answer(&mut session, "qfThreadInfo"), "m1");
+    answer(&mut session, "Z0,1006,2");
+    assert!(resume(&mut session, "vCont;c:1").contains(&format!("0f:{};", word(CODE + 0x06))));
+    answer(&mut session, "z0,1006,2");
+    let stop = resume(&mut session, "vCont;s:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x08))), "one instruction further: {stop}");
+}
+
+#[test]
+fn a_debugger_that_goes_another_way_goes_on_from_where_the_device_is() {
+    let mut session = attached();
+    into_the_call(&mut session);
+    answer(&mut session, "Z0,1006,2");
+    resume(&mut session, "vCont;c:1");
+    answer(&mut session, "z0,1006,2");
+    answer(&mut session, "Z0,100a,2");
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0A))), "to its own breakpoint: {stop}");
+}
+
+#[test]
+fn a_client_without_control_reads_and_does_nothing_else() {
+    let mut session = attached();
+    let mut look = |packet: &str| match session.answer(packet.as_bytes(), Control::Looks).unwrap() {
+        Reaction::Answer(answer) | Reaction::Leaves(answer) => String::from_utf8(answer).unwrap(),
+        Reaction::Runs => "runs".into(),
+    };
+    assert_eq!(look("?"), "T05thread:1;");
+    assert_eq!(look("m1000,4"), "032000f0");
+    assert_eq!(look("M20000010,1:7f"), "OK");
+    for order in ["vCont;c", "c", "s"] {
+        assert_eq!(look(order), "T05thread:1;", "{order}");
+    }
+    for order in ["Z0,100c,2", "z0,100c,2", "P0=00000000", "G00", "vFlashDone"] {
+        let said = look(order);
+        assert!(said.is_empty() || said.starts_with("E."), "{order}: {said}");
+    }
+    let refused: Vec<u8> = look("qRcmd,72657365742068616c74").into_bytes();
+    let text: Vec<u8> = refused
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    assert!(String::from_utf8(text).unwrap().contains("only looks"));
+    assert_eq!(look("D"), "OK");
 }

@@ -1,4 +1,5 @@
-//! Developer commands: doctor, setup, image, apps, test, tidy, demo, attack-matrix, bench, power-cut, soak, fuzz.
+//! Developer commands: doctor, setup, image, apps, test, tidy, demo, attack-matrix, bench, gdb-testsuite, power-cut, soak,
+//! fuzz.
 //!
 //! It depends on little on purpose: `cargo xtask doctor` must build in seconds on a bare machine. What needs the
 //! whole product (the demo, the soak, the link's figures) lives in `tests/end-to-end` and is started from here.
@@ -10,6 +11,7 @@ mod bench;
 mod check;
 mod elf;
 mod fuzz;
+mod gdb_testsuite;
 mod image;
 mod kernel;
 mod power_cut;
@@ -38,9 +40,11 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   image BOARD                   build the hypervisor image of a board (mps2-an505)
   apps [NAME]                   build the applications under apps/
   attack-matrix [--only TEXT]   every attack of the matrix and its seeded holes, in QEMU
-  bench footprint|link|device|update
+  bench footprint|link|device|update|debug
                                 measure, compare, write target/bench/NAME.json
   bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
+  gdb-testsuite [--keep-stub] [FILE...]
+                                GDB's own testsuite against QEMU's stub and a device, e.g. `break callfuncs`
   power-cut [--states N] [--seed S]
                                 recover a device from every power cut until N states (1000000) were seen;
                                 fewer are a sample. --replay ID [--bug NAME] tells the story of one run
@@ -88,6 +92,7 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         ["bench", name] => bench::run(&workspace, name),
         ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
+        ["gdb-testsuite", rest @ ..] => gdb_testsuite::run(&workspace, rest),
         ["power-cut", rest @ ..] => power_cut::run(&workspace, rest),
         ["step-oracle", rest @ ..] => {
             system::prepare(&workspace)?;

@@ -94,6 +94,14 @@ const PEERS: &[Requirement] = &[
     },
 ];
 
+/// What `gdb-testsuite` needs besides.
+const DEJAGNU: &[Requirement] = &[Requirement {
+    name: "DejaGnu",
+    purpose: "runs GDB's own testsuite",
+    packages: &["dejagnu", "expect"],
+    present: || process::find("runtest").is_some() && process::find("expect").is_some(),
+}];
+
 /// Pip comes by `ensurepip`; detools is compiled.
 fn python_is_there() -> bool {
     const CHECK: &str = "import ensurepip, os, sysconfig, venv; \
@@ -167,6 +175,14 @@ pub(crate) fn bring_peers() -> Result<()> {
     bring(PEERS)
 }
 
+/// Installs what GDB's own testsuite needs, as [`setup`] does.
+///
+/// # Errors
+/// As [`setup`].
+pub(crate) fn bring_dejagnu() -> Result<()> {
+    bring(DEJAGNU)
+}
+
 fn bring(requirements: &'static [Requirement]) -> Result<()> {
     let absent = missing(requirements);
     if absent.is_empty() {
@@ -221,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_command_to_type_names_every_missing_package_once() {
-        let all: Vec<_> = REQUIREMENTS.iter().chain(PEERS).collect();
+        let all: Vec<_> = REQUIREMENTS.iter().chain(PEERS).chain(DEJAGNU).collect();
         let command = install_command(&packages(&all));
         for package in packages(&all) {
             assert_eq!(command.split(' ').filter(|word| *word == package).count(), 1, "{command}");

@@ -62,8 +62,16 @@ fn run_program(workspace: &Workspace, program: &[&str], arguments: &[impl AsRef<
 /// # Errors
 /// Set-up or a build failed.
 pub(crate) fn prepare(workspace: &Workspace) -> Result<()> {
+    prepare_tools(workspace)?;
+    apps::build_all(workspace).map(|_| ())
+}
+
+/// As [`prepare`], without applications.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_tools(workspace: &Workspace) -> Result<()> {
     requirements::setup(workspace)?;
     image::build(workspace, BOARD)?;
-    apps::build_all(workspace)?;
     check::product(workspace)
 }

@@ -51,7 +51,7 @@ pub(crate) async fn open(
     };
     let session = number()?;
     let by = (caller.token.account.as_str(), caller.token.id.as_str());
-    if let Err(holder) = state.debug.grant(session, device.id, by, body.takeover) {
+    if let Err(holder) = state.debug.grant(session, device.id, by, body.takeover, body.continues) {
         let detail = format!("{holder} is debugging device {}", device.id);
         let next = format!("ask {holder}, or end that session with --takeover");
         return Err(Failure::of(ProblemCode::DebugHeld, detail, next));

@@ -46,7 +46,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     ) {
         if self.debug.is_opening() {
             let policy = self.engine.policy();
-            self.debug.shake_hands(self.engine.running().zip(policy.as_ref()));
+            self.debug.shake_hands(self.engine.running().zip(policy.as_ref()), outside.target());
         }
         self.debug.tick(now_us / 1000, outside.target());
         self.debug.poll(&mut self.link, outside.target());

@@ -3,26 +3,27 @@
 use std::path::{Path, PathBuf};
 
 use bulkhead_bundle_builder::{
-    KeyError, Signer, generate_debug_key, generate_key, load_debug_key, load_key, parse_public_debug_key,
-    parse_public_key, write_public_debug_key, write_public_key,
+    KeyError, Signer, generate_debug_key_sealed, generate_key_sealed, load_debug_key, load_debug_key_sealed,
+    load_key, load_key_sealed, parse_public_debug_key, parse_public_key, write_public_debug_key,
+    write_public_key,
 };
 use bulkhead_device_identity::public_key;
 use serde_json::json;
 
-use super::Session;
+use super::{Session, passphrase};
 use crate::arguments_key::Key;
 use crate::config::{home, make_private_folder};
 use crate::failure::{ExitCode, Failure};
 
 pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
     match command {
-        Key::Generate { output, debug: true } => generate_debug(session, output),
+        Key::Generate { output, debug: true, passphrase } => generate_debug(session, output, passphrase),
         Key::Show { key, debug: true } => {
             let path = debug_path_or_default(key.as_deref())?;
             show_debug(session, &path, &load_debug(Some(&path))?);
             Ok(())
         }
-        Key::Generate { output, debug: false } => generate(session, output),
+        Key::Generate { output, debug: false, passphrase } => generate(session, output, passphrase),
         Key::Show { key, debug: false } => {
             let path = path_or_default(key.as_deref())?;
             show(session, &path, &load(Some(&path))?);
@@ -33,12 +34,13 @@ pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
     }
 }
 
-fn generate(session: &Session<'_>, output: Option<PathBuf>) -> Result<(), Failure> {
+fn generate(session: &Session<'_>, output: Option<PathBuf>, sealed: bool) -> Result<(), Failure> {
     let path = path_or_default(output.as_deref())?;
     if output.is_none() {
         make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
     }
-    let signer = generate_key(&path).map_err(failed)?;
+    let passphrase = sealed.then(|| passphrase::choose(&path)).transpose()?;
+    let signer = generate_key_sealed(&path, passphrase.as_deref()).map_err(failed)?;
     session.output.note(&format!(
         "signing key written to {}; keep a copy offline: devices accept bundles of this key alone",
         path.display()
@@ -59,7 +61,25 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Signer, Failure> {
         let what = format!("there is no signing key at {}", chosen.display());
         return Err(Failure::new(ExitCode::File, what, "make one with `bulkhead key generate`"));
     }
-    load_key(&chosen).map_err(failed)
+    load_opened(&chosen)
+}
+
+/// A signing key; its pass phrase is asked for if it is under one.
+fn load_opened(path: &Path) -> Result<Signer, Failure> {
+    match load_key(path) {
+        Err(KeyError::Sealed(_)) => load_key_sealed(path, Some(&passphrase::ask(path)?)).map_err(failed),
+        other => other.map_err(failed),
+    }
+}
+
+/// A debug key, likewise.
+fn load_debug_opened(path: &Path) -> Result<[u8; 32], Failure> {
+    match load_debug_key(path) {
+        Err(KeyError::Sealed(_)) => {
+            load_debug_key_sealed(path, Some(&passphrase::ask(path)?)).map_err(failed)
+        }
+        other => other.map_err(failed),
+    }
 }
 
 /// A public key given as text or as a file that holds it; a private key file will do as well.
@@ -72,7 +92,7 @@ pub(crate) fn public(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_key(&held)) {
         return Ok(key);
     }
-    load_key(path).map(|signer| signer.public_key()).map_err(failed)
+    load_opened(path).map(|signer| signer.public_key())
 }
 
 /// Where the signing key is: `path`, or its usual place.
@@ -83,12 +103,13 @@ pub(crate) fn path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-fn generate_debug(session: &Session<'_>, output: Option<PathBuf>) -> Result<(), Failure> {
+fn generate_debug(session: &Session<'_>, output: Option<PathBuf>, sealed: bool) -> Result<(), Failure> {
     let path = debug_path_or_default(output.as_deref())?;
     if output.is_none() {
         make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
     }
-    let key = generate_debug_key(&path).map_err(failed)?;
+    let passphrase = sealed.then(|| passphrase::choose(&path)).transpose()?;
+    let key = generate_debug_key_sealed(&path, passphrase.as_deref()).map_err(failed)?;
     let text = "whoever has it can debug every device whose running bundle names it";
     session.output.note(&format!("debug key written to {}; {text}", path.display()));
     show_debug(session, &path, &key);
@@ -108,7 +129,7 @@ pub(crate) fn load_debug(path: Option<&Path>) -> Result<[u8; 32], Failure> {
         let next = "make one with `bulkhead key generate --debug`, and have bundles name it (--debug-key)";
         return Err(Failure::new(ExitCode::File, what, next));
     }
-    load_debug_key(&chosen).map_err(failed)
+    load_debug_opened(&chosen)
 }
 
 /// A developer's public debug key, given as text or as a file that holds it; a private key file will do as well.
@@ -121,7 +142,7 @@ pub(crate) fn public_debug(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_debug_key(&held)) {
         return Ok(key);
     }
-    load_debug_key(path).map(|key| public_key(&key)).map_err(failed)
+    load_debug_opened(path).map(|key| public_key(&key))
 }
 
 fn debug_path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -136,6 +157,10 @@ fn failed(error: KeyError) -> Failure {
         KeyError::Exists(_) => "choose another file with --output, or use the key that is there",
         KeyError::Readable(_) => "let nobody else read it, then try again",
         KeyError::NotAKey { .. } => "give a file that `bulkhead key generate` wrote, or a public key",
+        KeyError::Sealed(_) | KeyError::WrongPassphrase(_) => {
+            "give it on the terminal, or in BULKHEAD_PASSPHRASE; without it the key cannot be had back"
+        }
+        KeyError::UnfitPassphrase => "choose a longer one",
         KeyError::NoRandomness(_) | KeyError::Io { .. } => "check the path and its permissions",
     };
     Failure::new(ExitCode::File, error.to_string(), next)

@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod key_set;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod passphrase;
 pub(crate) mod permit;
 pub(crate) mod token;
 pub(crate) mod update;

@@ -1,6 +1,6 @@
 //! Registers as GDB numbers and sizes them, and single registers of peripherals.
 
-use bulkhead_debug_protocol::{RegionKind, Register, WRITE_LEN_MAX};
+use bulkhead_debug_protocol::{RegionKind, Register, RegisterFile, WRITE_LEN_MAX};
 
 use super::{Reaction, Session};
 use crate::description::{self, Named};
@@ -10,31 +10,30 @@ use crate::transfer::{hex, number, split_once, unhex};
 
 impl Session {
     /// Whether the device shows registers for floating point.
-    pub(super) fn has_float(&self) -> bool {
+    pub(crate) fn has_float(&self) -> bool {
         self.stop.as_ref().is_some_and(|stop| stop.registers.float.is_some())
     }
 
     /// The value of a register in digits, if it is known.
-    pub(super) fn digits(&self, named: &Named) -> Option<String> {
-        let registers = &self.stop.as_ref()?.registers;
+    pub(super) fn digits(registers: &RegisterFile, named: &Named) -> Option<String> {
         let words: Option<Vec<u32>> = named.words().map(|word| registers.get(Register(word))).collect();
         Some(words?.iter().map(|word| hex(&word.to_le_bytes())).collect())
     }
 
-    pub(super) fn all_registers(&self) -> String {
-        if self.stop.is_none() {
-            return "E01".into();
-        }
-        let float = self.has_float();
+    /// All registers of the thread that GDB looks at.
+    pub(super) fn all_registers(&mut self) -> Result<String, DeviceError> {
+        let Some(registers) = self.registers_of(self.selected)? else { return Ok("E01".into()) };
         // GDB's numbers have gaps, which take no room in this packet.
-        description::registers(float)
-            .map(|named| self.digits(named).unwrap_or_else(|| "x".repeat(2 * named.len())))
-            .collect()
+        let text =
+            |named: &Named| Self::digits(&registers, named).unwrap_or_else(|| "x".repeat(2 * named.len()));
+        Ok(description::registers(self.has_float()).map(text).collect())
     }
 
-    pub(super) fn register(&self, digits: &[u8]) -> String {
+    pub(super) fn register(&mut self, digits: &[u8]) -> Result<String, DeviceError> {
         let named = number(digits).and_then(|number| description::find(number, self.has_float()));
-        named.and_then(|named| self.digits(named)).unwrap_or_else(|| "E01".into())
+        let registers = self.registers_of(self.selected)?;
+        let digits = named.zip(registers).and_then(|(named, registers)| Self::digits(&registers, named));
+        Ok(digits.unwrap_or_else(|| "E01".into()))
     }
 
     pub(super) fn write_register(&mut self, text: &[u8]) -> Result<Reaction, DeviceError> {

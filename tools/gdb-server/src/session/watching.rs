@@ -30,7 +30,7 @@ impl Session {
     }
 
     /// What the device has to hear of watchpoints before the application runs.
-    pub(super) fn watch_orders(&self) -> Vec<Order> {
+    pub(crate) fn watch_orders(&self) -> Vec<Order> {
         let (away, new) = self.watchpoints.difference();
         away.into_iter().map(Order::Unwatch).chain(new.into_iter().map(Order::Watch)).collect()
     }

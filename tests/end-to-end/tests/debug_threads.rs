@@ -1,0 +1,37 @@
+//! Threads of FreeRTOS, as stock GDB shows them.
+
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
+
+use bulkhead_end_to_end::debugger::{Debugging, debuggable};
+
+#[test]
+fn every_task_has_a_name_a_state_and_a_backtrace_of_its_own() {
+    let bench = debuggable("freertos-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let debugging =
+        Debugging::start(&bench.fleet.tool, &bench.device.id, &["--elf", &bench.program]).unwrap();
+    let commands = [
+        "break bh_log_text",
+        "continue",
+        "info threads",
+        "backtrace",
+        "thread apply all backtrace 6",
+        "print sizeof(*pxCurrentTCB) > 0",
+        "next",
+        "info threads",
+        "delete",
+        "detach",
+    ];
+    let text = debugging.gdb(&bench.program, &commands).unwrap();
+    println!("{text}\n{}", debugging.said());
+    for wanted in ["\"measure-1\"", "\"measure-2\"", "\"report\"", "\"listen\"", "\"IDLE\"", "\"Tmr Svc\""] {
+        assert!(text.contains(wanted), "no {wanted} in:\n{text}");
+    }
+    for wanted in ["(running, priority", "(blocked, priority", "(ready, priority 0)"] {
+        assert!(text.contains(wanted), "no {wanted} in:\n{text}");
+    }
+    // Each stack is unwound from what the context switch saved.
+    for wanted in ["measure (sensor=", "report (unused=", "listen (unused=", "prvIdleTask", "prvTimerTask"] {
+        assert!(text.contains(wanted), "no frame of {wanted} in:\n{text}");
+    }
+    assert!(!debugging.said().contains("does not match"), "{}", debugging.said());
+}
