@@ -298,9 +298,13 @@ impl Link<'_> {
             DeviceMessage::CommandDone(_)
             | DeviceMessage::Wear(_)
             | DeviceMessage::DebugFrame(_)
-            | DeviceMessage::DebugClosed(_)
-            | DeviceMessage::CrashOffer(_)
-            | DeviceMessage::CrashPiece(_) => {}
+            | DeviceMessage::Message(_)
+            | DeviceMessage::MessageWindow(_)
+            | DeviceMessage::MessageFinished(_)
+            | DeviceMessage::ConfigState(_)
+            | DeviceMessage::ConfigFetch(_)
+            | DeviceMessage::DebugClosed(_) => {}
+            DeviceMessage::DebugClosed(_) | DeviceMessage::CrashOffer(_) | DeviceMessage::CrashPiece(_) => {}
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
             DeviceMessage::PlanRequest(request) => {
                 // No patches: the device chooses the mode and fetches pages as they are.
