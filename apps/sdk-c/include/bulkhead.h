@@ -17,6 +17,19 @@ extern "C" {
 #define BH_UPDATE_STATUS_VERSION 2u
 #define BH_STORAGE_INFO_VERSION 1u
 #define BH_STORAGE_TRANSFER_LEN_MAX 256u
+#define BH_SOCKET_STREAMS_MAX 4u
+#define BH_SOCKET_DATAGRAMS_MAX 2u
+#define BH_SOCKET_TRANSFER_LEN_MAX 512u
+#define BH_SOCKET_DATAGRAM_LEN_MAX 1152u
+#define BH_SOCKET_SEND_BUFFER_LEN 768u
+#define BH_SOCKET_RECEIVE_BUFFER_LEN 1024u
+#define BH_SOCKET_HOST_LEN_MAX 253u
+#define BH_SOCKET_LOCAL_PORT_FIRST 1024u
+#define BH_SOCKET_LOCAL_PORT_LAST 32767u
+#define BH_SOCKET_HANDLE_MASK 16777215u
+#define BH_SOCKET_EVENT_SHIFT 24u
+#define BH_SOCKET_STATUS_VERSION 1u
+#define BH_NETWORK_INFO_VERSION 1u
 #define BH_LIMITS_VERSION 1u
 #define BH_DEBUG_STATE_VERSION 1u
 #define BH_MESSAGE_VERSION 1u
@@ -56,6 +69,10 @@ typedef uint32_t bh_status;
 #define BH_STATUS_NOT_NOW 12u
 /** State: there is nothing of that key or number. */
 #define BH_STATUS_NOT_FOUND 21u
+/** Caller: no open socket of its own has this handle. */
+#define BH_STATUS_HANDLE_UNKNOWN 24u
+/** State: the socket is not connected yet, or not any more; its status says why. */
+#define BH_STATUS_NOT_CONNECTED 25u
 
 /** The link came up (value 1) or went down (value 0). */
 #define BH_NOTIFICATION_NETWORK_CHANGED 1u
@@ -67,6 +84,8 @@ typedef uint32_t bh_status;
 #define BH_NOTIFICATION_CLOCK_SET 4u
 /** What was begun on the application's own storage has ended; value is its BH_STATUS_. */
 #define BH_NOTIFICATION_STORAGE_DONE 5u
+/** Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits. */
+#define BH_NOTIFICATION_SOCKET_CHANGED 6u
 /** A message of the owner's has come; value is its id. */
 #define BH_NOTIFICATION_MESSAGE_ARRIVED 14u
 /** The server has stored the messages up to the id in value. */
@@ -141,6 +160,8 @@ typedef uint32_t bh_status;
 #define BH_NETWORK_REASON_NO_APPLICATION 32u
 /** Offline: the last attempt failed, the next waits for its time. */
 #define BH_NETWORK_REASON_BACK_OFF 64u
+/** The application asked for the network. */
+#define BH_NETWORK_REASON_APPLICATION_ASKED 128u
 
 /** No developer is attached. */
 #define BH_DEBUG_NONE 0u
@@ -165,6 +186,54 @@ typedef uint32_t bh_status;
 #define BH_WAKE_DEADLINE 0u
 /** A notification came. */
 #define BH_WAKE_NOTIFICATION 1u
+
+/** TCP. */
+#define BH_SOCKET_KIND_STREAM 1u
+/** UDP. */
+#define BH_SOCKET_KIND_DATAGRAM 2u
+
+/** Opened; a stream waits to be told where to connect, a datagram socket works. */
+#define BH_SOCKET_STATE_OPEN 1u
+/** The name is being looked up. */
+#define BH_SOCKET_STATE_RESOLVING 2u
+/** The peer is being asked. */
+#define BH_SOCKET_STATE_CONNECTING 3u
+/** Bytes can flow. */
+#define BH_SOCKET_STATE_CONNECTED 4u
+/** The peer has sent all; what it sent can be received, and it can still be sent to. */
+#define BH_SOCKET_STATE_PEER_DONE 5u
+/** Over; the reason says why. What had arrived can still be received. */
+#define BH_SOCKET_STATE_CLOSED 6u
+
+/** It is not closed. */
+#define BH_SOCKET_REASON_NONE 0u
+/** Both sides have sent all. */
+#define BH_SOCKET_REASON_CLOSED_BY_PEER 1u
+/** Peer: nothing listens on that port. */
+#define BH_SOCKET_REASON_REFUSED_BY_PEER 2u
+/** Peer: it broke the connection off. */
+#define BH_SOCKET_REASON_RESET_BY_PEER 3u
+/** Peer or network: no answer within 20 s to a connect, or within 30 s to what was sent. */
+#define BH_SOCKET_REASON_TIMED_OUT 4u
+/** Caller: there is no such name, or it has no IPv4 address. */
+#define BH_SOCKET_REASON_NAME_UNKNOWN 5u
+/** Network: there is no resolver, or none answered. */
+#define BH_SOCKET_REASON_RESOLVER_SILENT 6u
+/** Network: the address is in another network and there is no router. */
+#define BH_SOCKET_REASON_NO_ROUTE 7u
+/** Caller: an address that is not the application's to reach; see the sockets page. */
+#define BH_SOCKET_REASON_FORBIDDEN 8u
+/** Network: the device has no address, or lost it. */
+#define BH_SOCKET_REASON_NETWORK_LOST 9u
+
+/** There is something to receive, or the peer has sent all. */
+#define BH_SOCKET_EVENT_READABLE 1u
+/** There is room to send. */
+#define BH_SOCKET_EVENT_WRITABLE 2u
+/** It is connected. */
+#define BH_SOCKET_EVENT_CONNECTED 4u
+/** It is closed; its status says why. */
+#define BH_SOCKET_EVENT_CLOSED 8u
 
 struct bh_update_status {
     uint32_t version; /* in: BH_UPDATE_STATUS_VERSION */
@@ -255,6 +324,30 @@ struct bh_config_entry {
     uint32_t secret;
     uint32_t key_length_bytes;
     char key[BH_CONFIG_KEY_LEN_MAX]; /* zeros behind it; none if it is of the greatest length */
+};
+
+struct bh_network_info {
+    uint32_t version; /* in: BH_NETWORK_INFO_VERSION */
+    uint8_t address[4];
+    uint32_t prefix_len;
+    uint8_t router[4];       /* 0.0.0.0: none */
+    uint8_t resolvers[2][4]; /* 0.0.0.0: none */
+};
+
+struct bh_socket_address {
+    uint8_t address[4];
+    uint16_t port;
+    uint16_t reserved; /* 0 */
+};
+
+struct bh_socket_status {
+    uint32_t version; /* in: BH_SOCKET_STATUS_VERSION */
+    uint32_t state;   /* BH_SOCKET_STATE_ */
+    uint32_t reason;  /* BH_SOCKET_REASON_: why it is closed */
+    uint32_t readable_bytes; /* what bh_socket_receive would bring now */
+    uint32_t writable_bytes; /* what bh_socket_send would take now */
+    uint32_t local_port;     /* 0: none yet */
+    struct bh_socket_address peer;
 };
 
 #define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * 8u + 1u)
@@ -495,6 +588,97 @@ static inline bh_status bh_power_wake_read(
     uint32_t *wake)
 {
     return ((bh_status (*)(uint32_t *))BH_GATEWAY(33u))(wake);
+}
+
+/** Says that the application wants the network: kept as a reason to be online until it is released or the application ends. */
+static inline bh_status bh_network_request(
+    void)
+{
+    return ((bh_status (*)(void))BH_GATEWAY(40u))();
+}
+
+/** Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested. */
+static inline bh_status bh_network_release(
+    void)
+{
+    return ((bh_status (*)(void))BH_GATEWAY(41u))();
+}
+
+/** Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address. */
+static inline bh_status bh_network_info_read(
+    struct bh_network_info *info)
+{
+    return ((bh_status (*)(struct bh_network_info *))BH_GATEWAY(42u))(info);
+}
+
+/** Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use. */
+static inline bh_status bh_socket_open(
+    uint32_t kind, uint32_t *socket)
+{
+    return ((bh_status (*)(uint32_t, uint32_t *))BH_GATEWAY(43u))(kind, socket);
+}
+
+/** Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn. */
+static inline bh_status bh_socket_connect(
+    uint32_t socket, const char *host, uint32_t length_bytes, uint32_t port)
+{
+    return ((bh_status (*)(uint32_t, const char *, uint32_t, uint32_t))BH_GATEWAY(44u))(socket, host, length_bytes, port);
+}
+
+/** Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST. */
+static inline bh_status bh_socket_bind(
+    uint32_t socket, uint32_t port)
+{
+    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(45u))(socket, port);
+}
+
+/** Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room. */
+static inline bh_status bh_socket_send(
+    uint32_t socket, const void *bytes, uint32_t length_bytes, uint32_t *sent_bytes)
+{
+    return ((bh_status (*)(uint32_t, const void *, uint32_t, uint32_t *))BH_GATEWAY(46u))(socket, bytes, length_bytes, sent_bytes);
+}
+
+/** Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will. */
+static inline bh_status bh_socket_receive(
+    uint32_t socket, void *buffer, uint32_t length_bytes, uint32_t *received_bytes)
+{
+    return ((bh_status (*)(uint32_t, void *, uint32_t, uint32_t *))BH_GATEWAY(47u))(socket, buffer, length_bytes, received_bytes);
+}
+
+/** Sends one datagram to an address. BH_STATUS_BUSY when there is no room. */
+static inline bh_status bh_socket_send_to(
+    uint32_t socket, const struct bh_socket_address *to, const void *bytes, uint32_t length_bytes)
+{
+    return ((bh_status (*)(uint32_t, const struct bh_socket_address *, const void *, uint32_t))BH_GATEWAY(48u))(socket, to, bytes, length_bytes);
+}
+
+/** Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting. */
+static inline bh_status bh_socket_receive_from(
+    uint32_t socket, struct bh_socket_address *from, void *buffer, uint32_t *length_bytes)
+{
+    return ((bh_status (*)(uint32_t, struct bh_socket_address *, void *, uint32_t *))BH_GATEWAY(49u))(socket, from, buffer, length_bytes);
+}
+
+/** Says to a stream's peer that all was sent, once it was; receiving goes on. */
+static inline bh_status bh_socket_shutdown(
+    uint32_t socket)
+{
+    return ((bh_status (*)(uint32_t))BH_GATEWAY(50u))(socket);
+}
+
+/** Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most. */
+static inline bh_status bh_socket_close(
+    uint32_t socket)
+{
+    return ((bh_status (*)(uint32_t))BH_GATEWAY(51u))(socket);
+}
+
+/** Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION. */
+static inline bh_status bh_socket_status_read(
+    uint32_t socket, struct bh_socket_status *status)
+{
+    return ((bh_status (*)(uint32_t, struct bh_socket_status *))BH_GATEWAY(52u))(socket, status);
 }
 
 #ifdef __cplusplus

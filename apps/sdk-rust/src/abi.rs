@@ -28,6 +28,10 @@ pub const BH_STATUS_NOT_ERASED: u32 = 11;
 pub const BH_STATUS_NOT_NOW: u32 = 12;
 /// State: there is nothing of that key or number.
 pub const BH_STATUS_NOT_FOUND: u32 = 21;
+/// Caller: no open socket of its own has this handle.
+pub const BH_STATUS_HANDLE_UNKNOWN: u32 = 24;
+/// State: the socket is not connected yet, or not any more; its status says why.
+pub const BH_STATUS_NOT_CONNECTED: u32 = 25;
 /// The link came up (value 1) or went down (value 0).
 pub const BH_NOTIFICATION_NETWORK_CHANGED: u32 = 1;
 /// The update entered the stage in value.
@@ -38,6 +42,8 @@ pub const BH_NOTIFICATION_UPDATE_READY: u32 = 3;
 pub const BH_NOTIFICATION_CLOCK_SET: u32 = 4;
 /// What was begun on the application's own storage has ended; value is its BH_STATUS_.
 pub const BH_NOTIFICATION_STORAGE_DONE: u32 = 5;
+/// Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits.
+pub const BH_NOTIFICATION_SOCKET_CHANGED: u32 = 6;
 /// A message of the owner's has come; value is its id.
 pub const BH_NOTIFICATION_MESSAGE_ARRIVED: u32 = 14;
 /// The server has stored the messages up to the id in value.
@@ -108,6 +114,8 @@ pub const BH_NETWORK_REASON_FETCHING_UPDATE: u32 = 16;
 pub const BH_NETWORK_REASON_NO_APPLICATION: u32 = 32;
 /// Offline: the last attempt failed, the next waits for its time.
 pub const BH_NETWORK_REASON_BACK_OFF: u32 = 64;
+/// The application asked for the network.
+pub const BH_NETWORK_REASON_APPLICATION_ASKED: u32 = 128;
 /// No developer is attached.
 pub const BH_DEBUG_NONE: u32 = 0;
 /// A developer is attached and has not held the application since it started.
@@ -128,6 +136,76 @@ pub const BH_MESSAGE_OUTCOME_REFUSED: u32 = 1;
 pub const BH_WAKE_DEADLINE: u32 = 0;
 /// A notification came.
 pub const BH_WAKE_NOTIFICATION: u32 = 1;
+/// TCP.
+pub const BH_SOCKET_KIND_STREAM: u32 = 1;
+/// UDP.
+pub const BH_SOCKET_KIND_DATAGRAM: u32 = 2;
+/// Opened; a stream waits to be told where to connect, a datagram socket works.
+pub const BH_SOCKET_STATE_OPEN: u32 = 1;
+/// The name is being looked up.
+pub const BH_SOCKET_STATE_RESOLVING: u32 = 2;
+/// The peer is being asked.
+pub const BH_SOCKET_STATE_CONNECTING: u32 = 3;
+/// Bytes can flow.
+pub const BH_SOCKET_STATE_CONNECTED: u32 = 4;
+/// The peer has sent all; what it sent can be received, and it can still be sent to.
+pub const BH_SOCKET_STATE_PEER_DONE: u32 = 5;
+/// Over; the reason says why. What had arrived can still be received.
+pub const BH_SOCKET_STATE_CLOSED: u32 = 6;
+/// It is not closed.
+pub const BH_SOCKET_REASON_NONE: u32 = 0;
+/// Both sides have sent all.
+pub const BH_SOCKET_REASON_CLOSED_BY_PEER: u32 = 1;
+/// Peer: nothing listens on that port.
+pub const BH_SOCKET_REASON_REFUSED_BY_PEER: u32 = 2;
+/// Peer: it broke the connection off.
+pub const BH_SOCKET_REASON_RESET_BY_PEER: u32 = 3;
+/// Peer or network: no answer within 20 s to a connect, or within 30 s to what was sent.
+pub const BH_SOCKET_REASON_TIMED_OUT: u32 = 4;
+/// Caller: there is no such name, or it has no IPv4 address.
+pub const BH_SOCKET_REASON_NAME_UNKNOWN: u32 = 5;
+/// Network: there is no resolver, or none answered.
+pub const BH_SOCKET_REASON_RESOLVER_SILENT: u32 = 6;
+/// Network: the address is in another network and there is no router.
+pub const BH_SOCKET_REASON_NO_ROUTE: u32 = 7;
+/// Caller: an address that is not the application's to reach; see the sockets page.
+pub const BH_SOCKET_REASON_FORBIDDEN: u32 = 8;
+/// Network: the device has no address, or lost it.
+pub const BH_SOCKET_REASON_NETWORK_LOST: u32 = 9;
+/// There is something to receive, or the peer has sent all.
+pub const BH_SOCKET_EVENT_READABLE: u32 = 1;
+/// There is room to send.
+pub const BH_SOCKET_EVENT_WRITABLE: u32 = 2;
+/// It is connected.
+pub const BH_SOCKET_EVENT_CONNECTED: u32 = 4;
+/// It is closed; its status says why.
+pub const BH_SOCKET_EVENT_CLOSED: u32 = 8;
+/// Stream sockets that may be open at a time.
+pub const BH_SOCKET_STREAMS_MAX: u32 = 4;
+/// Datagram sockets that may be open at a time.
+pub const BH_SOCKET_DATAGRAMS_MAX: u32 = 2;
+/// Most bytes of a stream that one call sends or receives.
+pub const BH_SOCKET_TRANSFER_LEN_MAX: u32 = 512;
+/// Longest datagram in bytes.
+pub const BH_SOCKET_DATAGRAM_LEN_MAX: u32 = 1152;
+/// Bytes of a stream that wait for the peer.
+pub const BH_SOCKET_SEND_BUFFER_LEN: u32 = 768;
+/// Bytes of a stream that wait for the application.
+pub const BH_SOCKET_RECEIVE_BUFFER_LEN: u32 = 1024;
+/// Longest host name or address text in bytes.
+pub const BH_SOCKET_HOST_LEN_MAX: u32 = 253;
+/// First local port that an application can choose.
+pub const BH_SOCKET_LOCAL_PORT_FIRST: u32 = 1024;
+/// Last local port that an application can choose.
+pub const BH_SOCKET_LOCAL_PORT_LAST: u32 = 32767;
+/// Bits of a notification's value that are the handle.
+pub const BH_SOCKET_HANDLE_MASK: u32 = 16777215;
+/// Shift of the events in a notification's value.
+pub const BH_SOCKET_EVENT_SHIFT: u32 = 24;
+/// Version of struct bh_socket_status that this header knows.
+pub const BH_SOCKET_STATUS_VERSION: u32 = 1;
+/// Version of struct bh_network_info that this header knows.
+pub const BH_NETWORK_INFO_VERSION: u32 = 1;
 /// As in C.
 pub const BH_LIMITS_VERSION: u32 = 1;
 /// As in C.
@@ -214,3 +292,29 @@ pub const SLOT_BH_CONFIG_REVISION_READ: u32 = 31;
 pub const SLOT_BH_POWER_SLEEP: u32 = 32;
 /// Slot of `bh_power_wake_read`. Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.
 pub const SLOT_BH_POWER_WAKE_READ: u32 = 33;
+/// Slot of `bh_network_request`. Says that the application wants the network: kept as a reason to be online until it is released or the application ends.
+pub const SLOT_BH_NETWORK_REQUEST: u32 = 40;
+/// Slot of `bh_network_release`. Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested.
+pub const SLOT_BH_NETWORK_RELEASE: u32 = 41;
+/// Slot of `bh_network_info_read`. Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address.
+pub const SLOT_BH_NETWORK_INFO_READ: u32 = 42;
+/// Slot of `bh_socket_open`. Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use.
+pub const SLOT_BH_SOCKET_OPEN: u32 = 43;
+/// Slot of `bh_socket_connect`. Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn.
+pub const SLOT_BH_SOCKET_CONNECT: u32 = 44;
+/// Slot of `bh_socket_bind`. Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST.
+pub const SLOT_BH_SOCKET_BIND: u32 = 45;
+/// Slot of `bh_socket_send`. Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room.
+pub const SLOT_BH_SOCKET_SEND: u32 = 46;
+/// Slot of `bh_socket_receive`. Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will.
+pub const SLOT_BH_SOCKET_RECEIVE: u32 = 47;
+/// Slot of `bh_socket_send_to`. Sends one datagram to an address. BH_STATUS_BUSY when there is no room.
+pub const SLOT_BH_SOCKET_SEND_TO: u32 = 48;
+/// Slot of `bh_socket_receive_from`. Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting.
+pub const SLOT_BH_SOCKET_RECEIVE_FROM: u32 = 49;
+/// Slot of `bh_socket_shutdown`. Says to a stream's peer that all was sent, once it was; receiving goes on.
+pub const SLOT_BH_SOCKET_SHUTDOWN: u32 = 50;
+/// Slot of `bh_socket_close`. Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most.
+pub const SLOT_BH_SOCKET_CLOSE: u32 = 51;
+/// Slot of `bh_socket_status_read`. Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION.
+pub const SLOT_BH_SOCKET_STATUS_READ: u32 = 52;

@@ -303,8 +303,9 @@ impl Link<'_> {
             | DeviceMessage::MessageFinished(_)
             | DeviceMessage::ConfigState(_)
             | DeviceMessage::ConfigFetch(_)
-            | DeviceMessage::DebugClosed(_) => {}
-            DeviceMessage::DebugClosed(_) | DeviceMessage::CrashOffer(_) | DeviceMessage::CrashPiece(_) => {}
+            | DeviceMessage::DebugClosed(_)
+            | DeviceMessage::CrashOffer(_)
+            | DeviceMessage::CrashPiece(_) => {}
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
             DeviceMessage::PlanRequest(request) => {
                 // No patches: the device chooses the mode and fetches pages as they are.
