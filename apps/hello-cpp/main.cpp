@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "bh_console.h"
-#include "bulkhead.h"
+#include "bulkhead.hpp"
 
 namespace {
 
@@ -86,11 +86,19 @@ int main()
     log("hello-cpp starts, C++ %ld", __cplusplus);
     each_second([](uint32_t second) {
         log("hello-cpp second %lu, smoothed %lu", second, filter(second * 100));
-        for (bh_notification notification; bh_notification_next(&notification) == BH_STATUS_OK;) {
-            if (notification.kind == BH_NOTIFICATION_UPDATE_READY) {
-                log("hello-cpp: an update of %lu pages is staged, applying it now", notification.value);
+        while (const auto notification = bulkhead::next_notification()) {
+            if (notification.value.kind == BH_NOTIFICATION_UPDATE_READY) {
+                log("hello-cpp: an update of %lu pages is staged, applying it now", notification.value.value);
                 bh_update_apply_now();
             }
+        }
+        uint8_t buffer[BH_MESSAGE_LEN_MAX];
+        if (bulkhead::Message message{buffer, sizeof buffer}) {
+            log("hello-cpp: message %lu of %lu bytes", message.id(), message.size());
+            message.accept();
+        }
+        if (uint8_t name[64]; const auto value = bulkhead::config("name", name)) {
+            log("hello-cpp is called %.*s", static_cast<int>(value.value.length_bytes), name);
         }
     });
 }

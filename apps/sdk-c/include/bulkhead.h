@@ -30,6 +30,15 @@ extern "C" {
 #define BH_SOCKET_EVENT_SHIFT 24u
 #define BH_SOCKET_STATUS_VERSION 1u
 #define BH_NETWORK_INFO_VERSION 1u
+#define BH_LIMITS_VERSION 1u
+#define BH_DEBUG_STATE_VERSION 1u
+#define BH_MESSAGE_VERSION 1u
+#define BH_MESSAGE_QUEUE_VERSION 1u
+#define BH_CONFIG_VALUE_VERSION 1u
+#define BH_CONFIG_ENTRY_VERSION 1u
+#define BH_MESSAGE_LEN_MAX 960u
+#define BH_CONFIG_KEY_LEN_MAX 32u
+#define BH_CONFIG_VALUE_LEN_MAX 512u
 
 typedef uint32_t bh_status;
 /** Done. */
@@ -58,6 +67,8 @@ typedef uint32_t bh_status;
 #define BH_STATUS_NOT_ERASED 11u
 /** State: not while an update is being applied. */
 #define BH_STATUS_NOT_NOW 12u
+/** State: there is nothing of that key or number. */
+#define BH_STATUS_NOT_FOUND 21u
 /** Caller: no open socket of its own has this handle. */
 #define BH_STATUS_HANDLE_UNKNOWN 24u
 /** State: the socket is not connected yet, or not any more; its status says why. */
@@ -75,6 +86,16 @@ typedef uint32_t bh_status;
 #define BH_NOTIFICATION_STORAGE_DONE 5u
 /** Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits. */
 #define BH_NOTIFICATION_SOCKET_CHANGED 6u
+/** A message of the owner's has come; value is its id. */
+#define BH_NOTIFICATION_MESSAGE_ARRIVED 14u
+/** The server has stored the messages up to the id in value. */
+#define BH_NOTIFICATION_MESSAGE_STORED 15u
+/** Another configuration counts now; value is its revision. */
+#define BH_NOTIFICATION_CONFIG_CHANGED 16u
+/** What bh_config_read began has ended; value is its BH_STATUS_. */
+#define BH_NOTIFICATION_CONFIG_DONE 17u
+/** The deadline of bh_power_sleep has come; value is 0. */
+#define BH_NOTIFICATION_SLEEP_ENDED 18u
 
 /** Nothing to do. */
 #define BH_UPDATE_STAGE_IDLE 0u
@@ -101,7 +122,7 @@ typedef uint32_t bh_status;
 /** Given up on the owner's order. */
 #define BH_UPDATE_STAGE_CANCELLED 11u
 
-/** Power came on or the whole device restarted. */
+/** Power came on. */
 #define BH_WAKE_REASON_POWER_ON 0u
 /** An update was applied. */
 #define BH_WAKE_REASON_UPDATED 1u
@@ -113,6 +134,10 @@ typedef uint32_t bh_status;
 #define BH_WAKE_REASON_COMMANDED 4u
 /** An update was undone. */
 #define BH_WAKE_REASON_REVERTED 5u
+/** The owner had the whole device restarted. */
+#define BH_WAKE_REASON_DEVICE_RESTARTED 6u
+/** The hypervisor restarted itself after a fault of its own. */
+#define BH_WAKE_REASON_HYPERVISOR_FAULT 7u
 
 /** No address yet. */
 #define BH_NETWORK_STATUS_OFFLINE 0u
@@ -137,6 +162,30 @@ typedef uint32_t bh_status;
 #define BH_NETWORK_REASON_BACK_OFF 64u
 /** The application asked for the network. */
 #define BH_NETWORK_REASON_APPLICATION_ASKED 128u
+
+/** No developer is attached. */
+#define BH_DEBUG_NONE 0u
+/** A developer is attached and has not held the application since it started. */
+#define BH_DEBUG_ATTACHED 1u
+/** A developer is attached, and held the application before: clocks ran on meanwhile. */
+#define BH_DEBUG_HALTED_LAST 2u
+
+/** Power came on. */
+#define BH_BOOT_REASON_POWER_ON 0u
+/** The hypervisor restarted itself after a fault of its own. */
+#define BH_BOOT_REASON_HYPERVISOR_FAULT 1u
+/** The owner ordered it. */
+#define BH_BOOT_REASON_COMMANDED 2u
+
+/** Taken: the owner sees it as delivered. */
+#define BH_MESSAGE_OUTCOME_ACCEPTED 0u
+/** Of no use to this application: the owner sees it as refused. */
+#define BH_MESSAGE_OUTCOME_REFUSED 1u
+
+/** The time was over. */
+#define BH_WAKE_DEADLINE 0u
+/** A notification came. */
+#define BH_WAKE_NOTIFICATION 1u
 
 /** TCP. */
 #define BH_SOCKET_KIND_STREAM 1u
@@ -208,6 +257,73 @@ struct bh_notification {
     uint64_t at_us;
     uint32_t kind;
     uint32_t value;
+};
+
+struct bh_limits {
+    uint32_t version; /* in: BH_LIMITS_VERSION */
+    uint32_t abi_version; /* as bh_abi_version_read */
+    uint32_t log_text_len_max; /* bytes of one log record */
+    uint32_t log_queue_bytes; /* room for log records that wait, headers included */
+    uint32_t notifications_max; /* that wait; with more, the oldest is dropped */
+    uint32_t storage_areas_max; /* areas of its own that a manifest can declare */
+    uint32_t storage_transfer_len_max; /* bytes of one read or write of storage */
+    uint32_t message_len_max; /* bytes of one message, either way */
+    uint32_t message_queue_bytes; /* room for messages that wait, each way, headers included */
+    uint32_t message_header_bytes; /* what a message takes of that room beside its bytes */
+    uint32_t messages_max; /* that wait, each way */
+    uint32_t config_keys_max; /* keys of the configuration */
+    uint32_t config_key_len_max; /* bytes of one key */
+    uint32_t config_value_len_max; /* bytes of one value */
+    uint32_t postpone_call_max_s; /* longest postponement of an update by one call */
+    uint32_t postpone_total_s; /* of all calls together, unless the running bundle says otherwise */
+    uint32_t update_grace_s; /* an update that is ready and not answered is applied after it */
+    uint32_t sleep_max_ms; /* longest sleep of one call */
+    uint32_t interrupt_lines_max; /* lines that a board can give to the application */
+    uint32_t stuck_limit_ms; /* in handlers or with interrupts masked for so long, the application is stopped */
+    uint32_t back_off_first_ms; /* first wait after a fault; it doubles with each further one */
+    uint32_t back_off_max_ms; /* longest wait */
+    uint32_t healthy_after_ms; /* without a fault for so long, the waits begin anew */
+    uint32_t slots; /* gateways in the page; those without a call answer BH_STATUS_CALL_UNKNOWN */
+    uint32_t reserved; /* 0 */
+};
+
+struct bh_debug_state {
+    uint32_t version; /* in: BH_DEBUG_STATE_VERSION */
+    uint32_t state; /* a BH_DEBUG_ value */
+    uint32_t halts; /* times that it was held since it started */
+    uint32_t held_ms; /* how long it was held in all since it started */
+};
+
+struct bh_message {
+    uint32_t version; /* in: BH_MESSAGE_VERSION */
+    uint32_t id; /* for bh_message_finish; the same message again has the same id */
+    uint32_t topic; /* chosen by the sender */
+    uint32_t length_bytes; /* of its body */
+};
+
+struct bh_message_queue {
+    uint32_t version; /* in: BH_MESSAGE_QUEUE_VERSION */
+    uint32_t outgoing; /* messages that the server has not stored yet */
+    uint32_t outgoing_free_bytes; /* longest message that bh_message_send would take now */
+    uint32_t outgoing_stored_id; /* id up to which the server has stored messages; 0 for none */
+    uint32_t incoming; /* messages that wait for the application */
+    uint32_t incoming_free_bytes; /* longest message that could arrive now */
+};
+
+struct bh_config_value {
+    uint32_t version; /* in: BH_CONFIG_VALUE_VERSION */
+    uint32_t value_version; /* rises each time the owner sets this key */
+    uint32_t length_bytes; /* of the value */
+    uint32_t secret; /* 1 if the owner said that it is a secret; 0 if not */
+};
+
+struct bh_config_entry {
+    uint32_t version; /* in: BH_CONFIG_ENTRY_VERSION */
+    uint32_t value_version;
+    uint32_t length_bytes; /* of the value */
+    uint32_t secret;
+    uint32_t key_length_bytes;
+    char key[BH_CONFIG_KEY_LEN_MAX]; /* zeros behind it; none if it is of the greatest length */
 };
 
 struct bh_network_info {
@@ -381,6 +497,97 @@ static inline bh_status bh_storage_result_read(
     void *buffer, uint32_t length_bytes)
 {
     return ((bh_status (*)(void *, uint32_t))BH_GATEWAY(20u))(buffer, length_bytes);
+}
+
+/** Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor. */
+static inline bh_status bh_limits_read(
+    struct bh_limits *limits)
+{
+    return ((bh_status (*)(struct bh_limits *))BH_GATEWAY(21u))(limits);
+}
+
+/** Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held. */
+static inline bh_status bh_debug_state_read(
+    struct bh_debug_state *state)
+{
+    return ((bh_status (*)(struct bh_debug_state *))BH_GATEWAY(22u))(state);
+}
+
+/** Writes a BH_BOOT_REASON_ value: why the device itself started. */
+static inline bh_status bh_boot_reason_read(
+    uint32_t *reason)
+{
+    return ((bh_status (*)(uint32_t *))BH_GATEWAY(23u))(reason);
+}
+
+/** Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full. */
+static inline bh_status bh_message_send(
+    uint32_t topic, const void *bytes, uint32_t length_bytes, uint32_t *id)
+{
+    return ((bh_status (*)(uint32_t, const void *, uint32_t, uint32_t *))BH_GATEWAY(24u))(topic, bytes, length_bytes, id);
+}
+
+/** Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone. */
+static inline bh_status bh_message_receive(
+    struct bh_message *message, void *buffer, uint32_t length_bytes)
+{
+    return ((bh_status (*)(struct bh_message *, void *, uint32_t))BH_GATEWAY(25u))(message, buffer, length_bytes);
+}
+
+/** Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id. */
+static inline bh_status bh_message_finish(
+    uint32_t id, uint32_t outcome)
+{
+    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(26u))(id, outcome);
+}
+
+/** Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way. */
+static inline bh_status bh_message_queue_read(
+    struct bh_message_queue *queue)
+{
+    return ((bh_status (*)(struct bh_message_queue *))BH_GATEWAY(27u))(queue);
+}
+
+/** Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended. */
+static inline bh_status bh_config_read(
+    const char *key, uint32_t length_bytes)
+{
+    return ((bh_status (*)(const char *, uint32_t))BH_GATEWAY(28u))(key, length_bytes);
+}
+
+/** Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. */
+static inline bh_status bh_config_result_read(
+    struct bh_config_value *value, void *buffer, uint32_t length_bytes)
+{
+    return ((bh_status (*)(struct bh_config_value *, void *, uint32_t))BH_GATEWAY(29u))(value, buffer, length_bytes);
+}
+
+/** Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last. */
+static inline bh_status bh_config_list(
+    uint32_t index, struct bh_config_entry *entry)
+{
+    return ((bh_status (*)(uint32_t, struct bh_config_entry *))BH_GATEWAY(30u))(index, entry);
+}
+
+/** Writes the revision of the configuration that counts; 0 when the owner never set one. */
+static inline bh_status bh_config_revision_read(
+    uint32_t *revision)
+{
+    return ((bh_status (*)(uint32_t *))BH_GATEWAY(31u))(revision);
+}
+
+/** Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification or an interrupt of its own comes. Returns at once: wait with WFI. */
+static inline bh_status bh_power_sleep(
+    uint32_t milliseconds)
+{
+    return ((bh_status (*)(uint32_t))BH_GATEWAY(32u))(milliseconds);
+}
+
+/** Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun. */
+static inline bh_status bh_power_wake_read(
+    uint32_t *wake)
+{
+    return ((bh_status (*)(uint32_t *))BH_GATEWAY(33u))(wake);
 }
 
 /** Says that the application wants the network: kept as a reason to be online until it is released or the application ends. */

@@ -26,6 +26,8 @@ pub const BH_STATUS_HARDWARE_FAILED: u32 = 10;
 pub const BH_STATUS_NOT_ERASED: u32 = 11;
 /// State: not while an update is being applied.
 pub const BH_STATUS_NOT_NOW: u32 = 12;
+/// State: there is nothing of that key or number.
+pub const BH_STATUS_NOT_FOUND: u32 = 21;
 /// Caller: no open socket of its own has this handle.
 pub const BH_STATUS_HANDLE_UNKNOWN: u32 = 24;
 /// State: the socket is not connected yet, or not any more; its status says why.
@@ -42,6 +44,16 @@ pub const BH_NOTIFICATION_CLOCK_SET: u32 = 4;
 pub const BH_NOTIFICATION_STORAGE_DONE: u32 = 5;
 /// Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits.
 pub const BH_NOTIFICATION_SOCKET_CHANGED: u32 = 6;
+/// A message of the owner's has come; value is its id.
+pub const BH_NOTIFICATION_MESSAGE_ARRIVED: u32 = 14;
+/// The server has stored the messages up to the id in value.
+pub const BH_NOTIFICATION_MESSAGE_STORED: u32 = 15;
+/// Another configuration counts now; value is its revision.
+pub const BH_NOTIFICATION_CONFIG_CHANGED: u32 = 16;
+/// What bh_config_read began has ended; value is its BH_STATUS_.
+pub const BH_NOTIFICATION_CONFIG_DONE: u32 = 17;
+/// The deadline of bh_power_sleep has come; value is 0.
+pub const BH_NOTIFICATION_SLEEP_ENDED: u32 = 18;
 /// Nothing to do.
 pub const BH_UPDATE_STAGE_IDLE: u32 = 0;
 /// The manifest is fetched and checked.
@@ -66,7 +78,7 @@ pub const BH_UPDATE_STAGE_FAILED: u32 = 9;
 pub const BH_UPDATE_STAGE_TRIAL: u32 = 10;
 /// Given up on the owner's order.
 pub const BH_UPDATE_STAGE_CANCELLED: u32 = 11;
-/// Power came on or the whole device restarted.
+/// Power came on.
 pub const BH_WAKE_REASON_POWER_ON: u32 = 0;
 /// An update was applied.
 pub const BH_WAKE_REASON_UPDATED: u32 = 1;
@@ -78,6 +90,10 @@ pub const BH_WAKE_REASON_REQUESTED: u32 = 3;
 pub const BH_WAKE_REASON_COMMANDED: u32 = 4;
 /// An update was undone.
 pub const BH_WAKE_REASON_REVERTED: u32 = 5;
+/// The owner had the whole device restarted.
+pub const BH_WAKE_REASON_DEVICE_RESTARTED: u32 = 6;
+/// The hypervisor restarted itself after a fault of its own.
+pub const BH_WAKE_REASON_HYPERVISOR_FAULT: u32 = 7;
 /// No address yet.
 pub const BH_NETWORK_STATUS_OFFLINE: u32 = 0;
 /// Connecting or waiting to retry.
@@ -100,6 +116,26 @@ pub const BH_NETWORK_REASON_NO_APPLICATION: u32 = 32;
 pub const BH_NETWORK_REASON_BACK_OFF: u32 = 64;
 /// The application asked for the network.
 pub const BH_NETWORK_REASON_APPLICATION_ASKED: u32 = 128;
+/// No developer is attached.
+pub const BH_DEBUG_NONE: u32 = 0;
+/// A developer is attached and has not held the application since it started.
+pub const BH_DEBUG_ATTACHED: u32 = 1;
+/// A developer is attached, and held the application before: clocks ran on meanwhile.
+pub const BH_DEBUG_HALTED_LAST: u32 = 2;
+/// Power came on.
+pub const BH_BOOT_REASON_POWER_ON: u32 = 0;
+/// The hypervisor restarted itself after a fault of its own.
+pub const BH_BOOT_REASON_HYPERVISOR_FAULT: u32 = 1;
+/// The owner ordered it.
+pub const BH_BOOT_REASON_COMMANDED: u32 = 2;
+/// Taken: the owner sees it as delivered.
+pub const BH_MESSAGE_OUTCOME_ACCEPTED: u32 = 0;
+/// Of no use to this application: the owner sees it as refused.
+pub const BH_MESSAGE_OUTCOME_REFUSED: u32 = 1;
+/// The time was over.
+pub const BH_WAKE_DEADLINE: u32 = 0;
+/// A notification came.
+pub const BH_WAKE_NOTIFICATION: u32 = 1;
 /// TCP.
 pub const BH_SOCKET_KIND_STREAM: u32 = 1;
 /// UDP.
@@ -170,6 +206,24 @@ pub const BH_SOCKET_EVENT_SHIFT: u32 = 24;
 pub const BH_SOCKET_STATUS_VERSION: u32 = 1;
 /// Version of struct bh_network_info that this header knows.
 pub const BH_NETWORK_INFO_VERSION: u32 = 1;
+/// As in C.
+pub const BH_LIMITS_VERSION: u32 = 1;
+/// As in C.
+pub const BH_DEBUG_STATE_VERSION: u32 = 1;
+/// As in C.
+pub const BH_MESSAGE_VERSION: u32 = 1;
+/// As in C.
+pub const BH_MESSAGE_QUEUE_VERSION: u32 = 1;
+/// As in C.
+pub const BH_CONFIG_VALUE_VERSION: u32 = 1;
+/// As in C.
+pub const BH_CONFIG_ENTRY_VERSION: u32 = 1;
+/// As in C.
+pub const BH_MESSAGE_LEN_MAX: u32 = 960;
+/// As in C.
+pub const BH_CONFIG_KEY_LEN_MAX: u32 = 32;
+/// As in C.
+pub const BH_CONFIG_VALUE_LEN_MAX: u32 = 512;
 /// Slot of `bh_nop`. Does nothing and returns BH_STATUS_OK.
 pub const SLOT_BH_NOP: u32 = 0;
 /// Slot of `bh_abi_version_read`. Writes the ABI version of this hypervisor.
@@ -212,6 +266,32 @@ pub const SLOT_BH_STORAGE_WRITE: u32 = 18;
 pub const SLOT_BH_STORAGE_ERASE: u32 = 19;
 /// Slot of `bh_storage_result_read`. Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
 pub const SLOT_BH_STORAGE_RESULT_READ: u32 = 20;
+/// Slot of `bh_limits_read`. Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor.
+pub const SLOT_BH_LIMITS_READ: u32 = 21;
+/// Slot of `bh_debug_state_read`. Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held.
+pub const SLOT_BH_DEBUG_STATE_READ: u32 = 22;
+/// Slot of `bh_boot_reason_read`. Writes a BH_BOOT_REASON_ value: why the device itself started.
+pub const SLOT_BH_BOOT_REASON_READ: u32 = 23;
+/// Slot of `bh_message_send`. Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full.
+pub const SLOT_BH_MESSAGE_SEND: u32 = 24;
+/// Slot of `bh_message_receive`. Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone.
+pub const SLOT_BH_MESSAGE_RECEIVE: u32 = 25;
+/// Slot of `bh_message_finish`. Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id.
+pub const SLOT_BH_MESSAGE_FINISH: u32 = 26;
+/// Slot of `bh_message_queue_read`. Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way.
+pub const SLOT_BH_MESSAGE_QUEUE_READ: u32 = 27;
+/// Slot of `bh_config_read`. Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended.
+pub const SLOT_BH_CONFIG_READ: u32 = 28;
+/// Slot of `bh_config_result_read`. Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+pub const SLOT_BH_CONFIG_RESULT_READ: u32 = 29;
+/// Slot of `bh_config_list`. Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last.
+pub const SLOT_BH_CONFIG_LIST: u32 = 30;
+/// Slot of `bh_config_revision_read`. Writes the revision of the configuration that counts; 0 when the owner never set one.
+pub const SLOT_BH_CONFIG_REVISION_READ: u32 = 31;
+/// Slot of `bh_power_sleep`. Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification or an interrupt of its own comes. Returns at once: wait with WFI.
+pub const SLOT_BH_POWER_SLEEP: u32 = 32;
+/// Slot of `bh_power_wake_read`. Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.
+pub const SLOT_BH_POWER_WAKE_READ: u32 = 33;
 /// Slot of `bh_network_request`. Says that the application wants the network: kept as a reason to be online until it is released or the application ends.
 pub const SLOT_BH_NETWORK_REQUEST: u32 = 40;
 /// Slot of `bh_network_release`. Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested.

@@ -74,6 +74,7 @@ pub(crate) const fn checked(status: u32) -> Result<(), Error> {
         abi::BH_STATUS_HARDWARE_FAILED => Error::HardwareFailed,
         abi::BH_STATUS_NOT_ERASED => Error::NotErased,
         abi::BH_STATUS_NOT_NOW => Error::NotNow,
+        abi::BH_STATUS_NOT_FOUND => Error::NotFound,
         abi::BH_STATUS_HANDLE_UNKNOWN => Error::HandleUnknown,
         abi::BH_STATUS_NOT_CONNECTED => Error::NotConnected,
         other => Error::Unknown(other),

@@ -2,7 +2,7 @@
 //!
 //! Every call returns at once and may be made from an interrupt handler. Strings and buffers are borrowed for the
 //! length of one call; the hypervisor keeps no pointer. The meaning of each call is normative in
-//! `docs/spec/system-calls.md`; numbers come from the same source as the C header.
+//! `docs/spec/system-calls/`; numbers come from the same source as the C header.
 //!
 //! The linker script must define `_bulkhead_gateways`, the address of the first gateway: the `memory.x` that
 //! `cargo xtask apps` generates from the board's description does.
@@ -17,13 +17,16 @@
 
 pub mod abi;
 pub mod clock;
+pub mod config;
 mod gateway;
 #[cfg(feature = "log")]
 pub mod logger;
+pub mod message;
 pub mod network;
 pub mod notification;
 #[cfg(feature = "panic-handler")]
 mod panic;
+pub mod power;
 pub mod socket;
 #[cfg(feature = "async")]
 mod socket_async;
@@ -62,6 +65,8 @@ pub enum Error {
     NotErased,
     /// State: not while an update is being applied.
     NotNow,
+    /// State: there is nothing of that key or number.
+    NotFound,
     /// Caller: no open socket has this handle.
     HandleUnknown,
     /// State: the socket is not connected yet, or not any more.
@@ -92,7 +97,7 @@ pub enum Level {
 /// Why the application runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WakeReason {
-    /// Power came on or the whole device restarted.
+    /// Power came on.
     PowerOn,
     /// An update was applied.
     Updated,
@@ -104,6 +109,10 @@ pub enum WakeReason {
     Commanded,
     /// An update was undone.
     Reverted,
+    /// The owner had the whole device restarted.
+    DeviceRestarted,
+    /// The hypervisor restarted itself after a fault of its own.
+    HypervisorFault,
     /// A reason of a later version.
     Unknown(u32),
 }
@@ -155,8 +164,41 @@ pub fn wake_reason() -> Result<WakeReason, Error> {
         abi::BH_WAKE_REASON_REQUESTED => WakeReason::Requested,
         abi::BH_WAKE_REASON_COMMANDED => WakeReason::Commanded,
         abi::BH_WAKE_REASON_REVERTED => WakeReason::Reverted,
+        abi::BH_WAKE_REASON_DEVICE_RESTARTED => WakeReason::DeviceRestarted,
+        abi::BH_WAKE_REASON_HYPERVISOR_FAULT => WakeReason::HypervisorFault,
         other => WakeReason::Unknown(other),
     })
+}
+
+/// Whether a developer is attached, and how long the application was held since it started.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct DebugState {
+    version: u32,
+    /// A `BH_DEBUG_` value of [`abi`].
+    pub state: u32,
+    /// Times that it was held.
+    pub halts: u32,
+    /// How long it was held in all.
+    pub held_ms: u32,
+}
+
+/// Whether a developer is attached, and how long the application was held since it started.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn debug_state() -> Result<DebugState, Error> {
+    let mut state = DebugState { version: abi::BH_DEBUG_STATE_VERSION, ..DebugState::default() };
+    gateway::fill(abi::SLOT_BH_DEBUG_STATE_READ, &mut state)?;
+    Ok(state)
+}
+
+/// Why the device itself started: a `BH_BOOT_REASON_` value of [`abi`].
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn boot_reason() -> Result<u32, Error> {
+    gateway::read_u32(abi::SLOT_BH_BOOT_REASON_READ)
 }
 
 /// Does nothing: what a call costs.

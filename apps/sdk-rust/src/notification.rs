@@ -18,6 +18,16 @@ pub enum Event {
     ClockSet,
     /// What was begun on the application's own storage has ended: see [`crate::storage`].
     StorageDone,
+    /// A message has come; its id. See [`crate::message`].
+    MessageArrived(u32),
+    /// The server has stored the messages up to this id.
+    MessageStored(u32),
+    /// Another configuration counts now; its revision. See [`crate::config`].
+    ConfigChanged(u32),
+    /// What [`crate::config::begin`] began has ended.
+    ConfigDone,
+    /// The deadline of a sleep has come.
+    SleepEnded,
     /// Something rose on a socket: see [`crate::socket`].
     SocketChanged(crate::socket::Change),
     /// A kind of a later version, and its value.
@@ -60,6 +70,11 @@ pub fn next() -> Option<Notification> {
         (abi::BH_NOTIFICATION_UPDATE_READY, pages) => Event::UpdateReady(pages),
         (abi::BH_NOTIFICATION_CLOCK_SET, _) => Event::ClockSet,
         (abi::BH_NOTIFICATION_STORAGE_DONE, _) => Event::StorageDone,
+        (abi::BH_NOTIFICATION_MESSAGE_ARRIVED, id) => Event::MessageArrived(id),
+        (abi::BH_NOTIFICATION_MESSAGE_STORED, id) => Event::MessageStored(id),
+        (abi::BH_NOTIFICATION_CONFIG_CHANGED, revision) => Event::ConfigChanged(revision),
+        (abi::BH_NOTIFICATION_CONFIG_DONE, _) => Event::ConfigDone,
+        (abi::BH_NOTIFICATION_SLEEP_ENDED, _) => Event::SleepEnded,
         (abi::BH_NOTIFICATION_SOCKET_CHANGED, value) => {
             Event::SocketChanged(crate::socket::Change::from_value(value))
         }

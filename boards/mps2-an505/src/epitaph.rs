@@ -25,6 +25,24 @@ struct Kept {
 #[unsafe(link_section = ".noinit")]
 static KEPT: Shared<Kept> = Shared::new(Kept { magic: 0, check: 0, len: 0, text: [0; LEN_MAX] });
 
+/// Says, over a restart, that somebody ordered it.
+const COMMANDED: u32 = 0xC033_A7DE;
+
+/// As [`KEPT`].
+#[unsafe(link_section = ".noinit")]
+static ORDERED: Shared<u32> = Shared::new(0);
+
+/// Whether the run before ended because somebody ordered it. Told once.
+pub(crate) fn take_command() -> bool {
+    ORDERED.with(|ordered| core::mem::take(ordered) == COMMANDED)
+}
+
+/// Restarts the chip on somebody's order.
+pub(crate) fn restart_as_commanded() -> ! {
+    ORDERED.with(|ordered| *ordered = COMMANDED);
+    start::restart()
+}
+
 /// An epitaph as text.
 pub(crate) type Text = heapless::String<LEN_MAX>;
 

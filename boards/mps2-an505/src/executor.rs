@@ -7,8 +7,9 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus, FlashSpeeds, Health,
-    Hypervisor, LinkSettings, LinkStorage, Moments, Offence, Order, Outside, SeededEntropy,
+    ConfigurationStorage, CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus,
+    FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, MailboxAccess as _, Moments, Offence, Order,
+    Outside, SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
@@ -27,6 +28,8 @@ use crate::{board, console, epitaph, provisioned};
 
 /// Ticks between two slices when nothing happens.
 const IDLE_TICKS: u32 = 5;
+/// The same while the application sleeps: how late its deadline may be noticed.
+const ASLEEP_TICKS: u32 = 20;
 
 struct Machine {
     hypervisor: Hypervisor<'static, Lan9118>,
@@ -41,12 +44,15 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 static SOCKETS: StaticCell<Sockets> = StaticCell::new();
 static NETWORK: StaticCell<NetworkStack<Lan9118>> = StaticCell::new();
 static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
+static CONFIGURATION: ConstStaticCell<ConfigurationStorage> =
+    ConstStaticCell::new(ConfigurationStorage::new());
 static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static DEBUG: StaticCell<DebugStorage> = StaticCell::new();
 static CRASH: ConstStaticCell<CrashStorage> = ConstStaticCell::new(CrashStorage::new());
 static EPITAPH: StaticCell<epitaph::Text> = StaticCell::new();
 static BUSY: AtomicBool = AtomicBool::new(false);
+static ASLEEP: AtomicBool = AtomicBool::new(false);
 static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
 
 /// Builds everything. Without identity or with a wrong layout the board says so and stays at its console: nothing that
@@ -120,7 +126,11 @@ pub(crate) fn start() {
         version: env!("CARGO_PKG_VERSION"),
         device_class: board::DEVICE_CLASS,
         board_revision: board::BOARD_REVISION,
-        boot_reason: if words.is_some() { BootReason::HypervisorFault } else { BootReason::PowerOn },
+        boot_reason: match (words.is_some(), epitaph::take_command()) {
+            (true, _) => BootReason::HypervisorFault,
+            (false, true) => BootReason::Commanded,
+            (false, false) => BootReason::PowerOn,
+        },
         epitaph: words,
         claim_token: identity.claim_token,
         device_id,
@@ -146,7 +156,11 @@ pub(crate) fn start() {
     };
     let mut external = external;
     let mut memory = Memory { die: &mut die, external: &mut external };
-    let storage = LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take() };
+    let configuration = CONFIGURATION.take();
+    let (first, length) = board::EXTERNAL_CONFIGURATION;
+    configuration.prepare(&identity.storage_root, FlashAddress(first), length);
+    let storage =
+        LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take(), configuration };
     let link = (settings, storage);
     match Hypervisor::start(
         facts,
@@ -219,7 +233,8 @@ fn layout() -> Layout {
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_tick() {
     let idle_for = world::tick::ticks().wrapping_sub(LAST_SLICE.load(Ordering::Relaxed));
-    if BUSY.load(Ordering::Relaxed) || idle_for >= IDLE_TICKS {
+    let idle_ticks = if ASLEEP.load(Ordering::Relaxed) { ASLEEP_TICKS } else { IDLE_TICKS };
+    if BUSY.load(Ordering::Relaxed) || idle_for >= idle_ticks {
         world::switch::pend_executor();
     }
 }
@@ -301,6 +316,7 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
     let mut here = Here { target: &mut machine.target };
     let order = machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut here);
     BUSY.store(machine.hypervisor.is_busy(), Ordering::Relaxed);
+    ASLEEP.store(TheMailbox.with(|m| m.is_asleep()), Ordering::Relaxed);
     match order {
         Order::Continue => world::switch::Order::Continue,
         Order::Stop => {
@@ -321,7 +337,7 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
                 }
             }
         }
-        Order::RestartDevice => world::start::restart(),
+        Order::RestartDevice => epitaph::restart_as_commanded(),
     }
 }
 

@@ -112,7 +112,7 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// What: `device-online`, `device-offline`, `device-state`, `device-claimed`, `device-registered`,
-    /// `device-changed`, `update`, `command`, `bundle-pushed`. More may be added.
+    /// `device-changed`, `update`, `command`, `bundle-pushed`, `message`, `configuration`. More may be added.
     pub kind: String,
     /// The device concerned.
     pub device_id: Option<DeviceId>,

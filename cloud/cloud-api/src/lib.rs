@@ -5,21 +5,27 @@
 //! that they do not know.
 #![forbid(unsafe_code)]
 
+mod bytes;
+mod configuration;
 mod crash;
 mod debug;
 mod device;
 mod fleet;
 mod id;
+mod message;
 mod owner;
 mod problem;
 mod time;
 mod token;
 
+pub use bytes::{as_text, from_base64, to_base64};
+pub use configuration::*;
 pub use crash::*;
 pub use debug::*;
 pub use device::*;
 pub use fleet::*;
 pub use id::{BundleReference, DeviceId, ManifestDigest, TextError, from_hex, to_hex};
+pub use message::*;
 pub use owner::*;
 pub use problem::{PROBLEM_CONTENT_TYPE, Problem, ProblemCode};
 pub use time::Timestamp;

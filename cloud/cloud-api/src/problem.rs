@@ -76,6 +76,11 @@ codes! {
     KeySetMalformed = "key-set-malformed", 422, "The file is not a signed key set.";
     KeySetUnsigned = "key-set-unsigned", 422, "Too few roots have signed the key set.";
     KeySetVersionTaken = "key-set-version-taken", 409, "A key set of this or a later version is here.";
+    MessageTooLong = "message-too-long", 413, "The body is empty or longer than a message may be.";
+    MessageQueueFull = "message-queue-full", 409, "Too many messages wait for the device.";
+    IdempotencyMismatch = "idempotency-mismatch", 409, "The idempotency key was used for something else.";
+    ConfigurationFull = "configuration-full", 409, "A device would have more keys than it has room for.";
+    ValueTooLong = "value-too-long", 413, "The value is longer than a value may be.";
     Internal = "internal", 500, "The server failed.";
 }
 

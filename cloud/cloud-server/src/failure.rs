@@ -91,6 +91,20 @@ impl<S: Send + Sync> FromRequestParts<S> for PathPart {
     }
 }
 
+/// Two path parameters whose faults are problems.
+pub(crate) struct PathPair(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPair {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path((first, second)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| malformed(error.body_text()))?;
+        Ok(Self(first, second))
+    }
+}
+
 /// Query parameters whose faults are problems.
 pub(crate) struct Parameters<T>(pub(crate) T);
 

@@ -13,6 +13,7 @@ mod follow;
 mod openapi;
 mod routes;
 mod state;
+mod webhooks;
 
 use std::fmt;
 use std::io;
@@ -120,6 +121,7 @@ pub struct Server {
     api: JoinHandle<()>,
     devices: JoinHandle<()>,
     pruning: JoinHandle<()>,
+    posting: JoinHandle<()>,
     data: DataDirectory,
 }
 
@@ -162,6 +164,7 @@ impl Server {
             async move { gateway.serve(device_listener).await }
         });
         let pruning = tokio::spawn(prune(store.clone()));
+        let posting = tokio::spawn(webhooks::run(store.clone()));
         let endpoints = serde_json::json!({
             "api": format!("http://{api_address}"),
             "devices": device_address.to_string(),
@@ -179,6 +182,7 @@ impl Server {
             api,
             devices,
             pruning,
+            posting,
             data,
         })
     }
@@ -197,6 +201,7 @@ impl Server {
         }
         self.devices.abort();
         self.pruning.abort();
+        self.posting.abort();
         self.api.abort();
         let _ = std::fs::remove_file(self.data.endpoints());
         self.store.close().await;
@@ -255,6 +260,9 @@ async fn prune(store: Store) {
     loop {
         period.tick().await;
         let before = Timestamp::now().plus_seconds(-KEPT_DAYS * 86_400);
+        if let Err(error) = store.prune_messages(before).await {
+            tracing::error!(%error, "old messages could not be deleted");
+        }
         match store.prune(before, LOG_RECORDS_MAX).await {
             Ok(0) => {}
             Ok(row_count) => tracing::info!(row_count, "old logs and events were deleted"),

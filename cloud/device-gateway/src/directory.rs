@@ -23,6 +23,10 @@ pub(crate) enum ToLink {
     TargetChanged,
     /// The owner pushed a key set.
     KeySetsChanged,
+    /// A message waits for the application.
+    MessageQueued,
+    /// The configuration is another one.
+    ConfigurationChanged,
     /// The answer to the device's plan request: why there is none, or the plan.
     Planned { manifest: Digest, planned: Result<Box<Planned>, NoPlan> },
     /// Send a command.

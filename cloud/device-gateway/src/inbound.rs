@@ -51,6 +51,11 @@ impl Link {
                 self.debug_closed(closed);
                 Ok(())
             }
+            DeviceMessage::Message(message) => self.message(&message).await,
+            DeviceMessage::MessageWindow(window) => self.message_window(window).await,
+            DeviceMessage::MessageFinished(finished) => self.message_finished(finished).await,
+            DeviceMessage::ConfigState(state) => self.config_state(state).await,
+            DeviceMessage::ConfigFetch(fetch) => self.config_fetch(fetch).await,
             DeviceMessage::Fetch(fetch) => self.fetch(fetch).await,
             DeviceMessage::Progress(progress) => self.progress(&progress).await,
             DeviceMessage::PlanRequest(request) => self.plan_request(request).await,

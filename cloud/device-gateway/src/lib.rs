@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod application;
 mod convert;
 mod crash;
 mod debug;
@@ -106,6 +107,19 @@ impl Gateway {
     pub fn key_sets_changed(&self) {
         for id in self.shared.directory.ids() {
             self.shared.directory.send(id, ToLink::KeySetsChanged);
+        }
+    }
+
+    /// Tells a connected device that a message waits for it.
+    pub fn message_queued(&self, id: DeviceId) {
+        self.shared.directory.send(id, ToLink::MessageQueued);
+    }
+
+    /// Tells a connected device, or every one, that its configuration changed. The others learn it on connecting.
+    pub fn configuration_changed(&self, id: Option<DeviceId>) {
+        let ids = id.map_or_else(|| self.shared.directory.ids(), |id| vec![id]);
+        for id in ids {
+            self.shared.directory.send(id, ToLink::ConfigurationChanged);
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::accept::read_to_end;
+use crate::application::ApplicationLane;
 use crate::debug::Relay;
 use crate::directory::{Counters, ToLink};
 use crate::limits::TokenBucket;
@@ -117,6 +118,7 @@ pub(crate) struct Link {
     /// Bytes handed to the device for its update that are not yet written to the store.
     pub(crate) bytes_sent: u64,
     pub(crate) debug: Option<Relay>,
+    pub(crate) application: ApplicationLane,
     /// The crash dump that the device is sending.
     pub(crate) crash: Option<crate::crash::Incoming>,
     commands: HashMap<u32, oneshot::Sender<bool>>,
@@ -169,6 +171,7 @@ pub(crate) async fn run(
         patches: None,
         bytes_sent: 0,
         debug: None,
+        application: ApplicationLane::default(),
         crash: None,
         commands: HashMap::new(),
         next_command: 1,
@@ -183,8 +186,9 @@ pub(crate) async fn run(
         tracing::info!(device_id = %id, reason = %end, "a link ended before its hello");
         return;
     };
+    let ended_at = Timestamp::now();
     let was_current = shared.directory.leave(id, epoch);
-    link.farewell(&end, was_current).await;
+    link.farewell(&end, was_current, ended_at).await;
     shared.directory.left();
 }
 
@@ -312,6 +316,8 @@ impl Link {
         match message {
             ToLink::TargetChanged => self.offer_target().await,
             ToLink::KeySetsChanged => self.offer_key_set().await,
+            ToLink::MessageQueued => self.send_messages().await,
+            ToLink::ConfigurationChanged => self.offer_configuration().await,
             ToLink::Planned { manifest, planned } => self.planned(manifest, planned),
             ToLink::Command { kind, reply } => {
                 if self.commands.len() >= COMMANDS_MAX {
@@ -347,10 +353,14 @@ impl Link {
         }
     }
 
-    async fn farewell(&mut self, end: &End, was_current: bool) {
+    async fn farewell(&mut self, end: &End, was_current: bool, ended_at: Timestamp) {
         let last_heard = Timestamp(self.counters.last_heard_at.load(Ordering::Relaxed));
         if let Err(error) = self.flush(Due::Now).await {
             tracing::error!(device_id = %self.id, reason = %error, "state or progress could not be written");
+        }
+        // Of a link that was replaced, the newer one has queued everything again.
+        if was_current && let Err(error) = self.requeue_messages(ended_at).await {
+            tracing::error!(device_id = %self.id, reason = %error, "messages could not be queued again");
         }
         match end {
             End::Store(error) => {

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use bulkhead_link_protocol::{CHUNK_LEN_MAX, Chunk, Fetch, ServerMessage};
 use minicbor::bytes::ByteSlice;
 
+use crate::application::ToApplication;
+
 /// Control frames that may wait. More means that the device does not read; the link is closed.
 const CONTROL_MAX: usize = 64;
 /// Spans that may wait. The gateway reads nothing more from the device while so many do.
@@ -38,6 +40,7 @@ pub(crate) enum ToDebug {
 pub(crate) struct Outbox {
     control: VecDeque<ServerMessage<'static>>,
     debug: VecDeque<ToDebug>,
+    application: VecDeque<ToApplication>,
     update: VecDeque<ServerMessage<'static>>,
     spans: VecDeque<Span>,
 }
@@ -59,6 +62,15 @@ impl Outbox {
             return Err(Full);
         }
         self.debug.push_back(message);
+        Ok(())
+    }
+
+    /// Puts something for the application last in its lane.
+    pub(crate) fn push_application(&mut self, message: ToApplication) -> Result<(), Full> {
+        if self.application.len() >= CONTROL_MAX {
+            return Err(Full);
+        }
+        self.application.push_back(message);
         Ok(())
     }
 
@@ -95,6 +107,11 @@ impl Outbox {
         }
         if let Some(message) = self.debug.pop_front() {
             return Some(seal(&message.message()));
+        }
+        while let Some(message) = self.application.pop_front() {
+            if let Some(message) = message.message() {
+                return Some(seal(&message));
+            }
         }
         if let Some(message) = self.update.pop_front() {
             return Some(seal(&message));

@@ -10,22 +10,25 @@
 mod audit;
 mod bundles;
 mod claims;
+mod configuration;
 mod crashes;
 mod devices;
 mod error;
 mod events;
 mod logs;
+mod messages;
 mod owner;
 mod patches;
 mod schema;
 mod tokens;
 mod updates;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulkhead_cloud_api::{Event, LogRecord};
+use bulkhead_cloud_api::{Event, LogRecord, Message};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -34,14 +37,17 @@ use tokio::sync::{Mutex, broadcast};
 pub use audit::AuditBroken;
 pub use bundles::{BundleObjects, ObjectSpan};
 pub use claims::ClaimOutcome;
+pub use configuration::{EffectiveConfiguration, StoredConfig};
 pub use crashes::{CRASHES_PER_DAY_MAX, CRASHES_PER_DEVICE_MAX, CrashStanding};
 pub use devices::{Admission, ChangeOutcome, DeviceFilter, NewDevice};
 pub use error::StoreError;
 pub use logs::{LogFilter, NewLog};
+pub use messages::{MessageFilter, NewDeviceMessage, NewMessage, Queued};
 pub use owner::StoredKeySet;
 pub use patches::PatchKey;
 pub use tokens::{TokenCheck, TokenRejected};
 pub use updates::{NewUpdate, ProgressReport};
+pub use webhooks::{AttemptOutcome, DueDelivery};
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
@@ -67,6 +73,9 @@ pub struct Store {
     event_order: Arc<Mutex<()>>,
     logs: broadcast::Sender<Arc<LogRecord>>,
     log_queue: logs::Queue,
+    messages: broadcast::Sender<Arc<Message>>,
+    /// As `event_order`, for messages.
+    message_order: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -95,8 +104,10 @@ impl Store {
         let reader = many_readers.connect_with(options.read_only(true).create_if_missing(false)).await?;
         let (events, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let (logs, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
+        let (messages, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let log_queue = logs::start_writer(reporter.clone(), logs.clone());
-        Ok(Self { writer, reporter, reader, events, event_order: Arc::default(), logs, log_queue })
+        let (event_order, message_order) = (Arc::default(), Arc::default());
+        Ok(Self { writer, reporter, reader, events, event_order, logs, log_queue, messages, message_order })
     }
 
     /// Whether the tables answer.
@@ -119,6 +130,11 @@ impl Store {
     /// Events as they are committed from now on.
     pub fn subscribe_events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
+    }
+
+    /// Messages of devices as they are committed from now on.
+    pub fn subscribe_messages(&self) -> broadcast::Receiver<Arc<Message>> {
+        self.messages.subscribe()
     }
 
     /// Log records as they are committed from now on.

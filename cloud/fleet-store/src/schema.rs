@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003-owner.sql"),
     include_str!("migrations/0004-revert.sql"),
     include_str!("migrations/0005-crashes.sql"),
+    include_str!("migrations/0006-messages.sql"),
 ];
 
 pub(crate) async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {

@@ -4,13 +4,13 @@ use bulkhead_link_protocol::{ApplicationState, Fault, FaultKind};
 use bulkhead_syscall_abi::WakeReason;
 
 /// First wait after a fault, in milliseconds; doubles with each further fault.
-const BACK_OFF_FIRST_MS: u64 = 1_000;
+pub(crate) const BACK_OFF_FIRST_MS: u64 = 1_000;
 /// Longest wait.
-const BACK_OFF_MAX_MS: u64 = 60_000;
+pub(crate) const BACK_OFF_MAX_MS: u64 = 60_000;
 /// Running this long without a fault, the application counts as healthy and the wait starts anew.
-const HEALTHY_AFTER_MS: u64 = 60_000;
+pub(crate) const HEALTHY_AFTER_MS: u64 = 60_000;
 /// How long all samples in a row may find it in a handler, or masked, before it is stopped.
-const STUCK_LIMIT_MS: u64 = 2_000;
+pub(crate) const STUCK_LIMIT_MS: u64 = 2_000;
 
 /// What the executor found the application doing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,13 +1,14 @@
 //! System calls: every argument is distrusted, every pointer is asked of the processor, every byte copied once.
 
-use bulkhead_link_protocol::LogSource;
+use bulkhead_link_protocol::{LogSource, MESSAGE_HEADER_LEN};
 use bulkhead_syscall_abi::{
-    ABI_VERSION, DEVICE_ID_LEN, LOG_TEXT_LEN_MAX, Status, UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION,
-    UpdateStageNumber, UpdateStatus, slot,
+    ABI_VERSION, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugState, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits,
+    Status, UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION, UpdateStageNumber, UpdateStatus, slot,
 };
 
-use crate::mailbox::Mailbox;
-use crate::{sockets, storage};
+use crate::mailbox::{Mailbox, NOTIFICATIONS_MAX};
+use crate::message_queue::{MESSAGES_MAX, QUEUE_LEN};
+use crate::{application, configuration, log_ring, messages, sleep, sockets, storage, update_policy};
 
 /// The application's memory, reached only by checked copies.
 ///
@@ -89,10 +90,66 @@ pub fn dispatch(
         slot::STORAGE_WRITE => storage::write([a, b, c, d], memory, mailbox),
         slot::STORAGE_ERASE => storage::erase(a, b, mailbox),
         slot::STORAGE_RESULT_READ => storage::result_read(a, b, memory, mailbox),
+        slot::LIMITS_READ => put_version(a, LIMITS_VERSION, memory, &limits().to_bytes()),
+        slot::DEBUG_STATE_READ => {
+            let state = DebugState { version: DEBUG_STATE_VERSION, ..mailbox.with(|m| m.debug) };
+            put_version(a, DEBUG_STATE_VERSION, memory, &state.to_bytes())
+        }
+        slot::BOOT_REASON_READ => put(a, &mailbox.with(|m| m.boot_reason as u32).to_le_bytes()),
+        slot::MESSAGE_SEND => messages::send([a, b, c, d], now_us(), memory, mailbox),
+        slot::MESSAGE_RECEIVE => messages::receive([a, b, c], memory, mailbox),
+        slot::MESSAGE_FINISH => messages::finish(a, b, mailbox),
+        slot::MESSAGE_QUEUE_READ => messages::queue_read(a, memory, mailbox),
+        slot::CONFIG_READ => configuration::read(a, b, memory, mailbox),
+        slot::CONFIG_RESULT_READ => configuration::result_read([a, b, c], memory, mailbox),
+        slot::CONFIG_LIST => configuration::list(a, b, memory, mailbox),
+        slot::CONFIG_REVISION_READ => put(a, &mailbox.with(|m| m.configuration.revision).to_le_bytes()),
+        slot::POWER_SLEEP => sleep::sleep(a, now_us(), mailbox),
+        slot::POWER_WAKE_READ => sleep::wake_read(a, now_us(), memory, mailbox),
         slot::NETWORK_REQUEST..=slot::SOCKET_STATUS_READ => {
             sockets::calls::answer(number, arguments, memory, mailbox)
         }
         _ => Status::CallUnknown,
+    }
+}
+
+/// Checks the version that the caller set in the struct at `address`.
+pub(crate) fn version_of(address: u32, known: u32, memory: &impl ApplicationMemory) -> Result<(), Status> {
+    let mut version = [0; 4];
+    if !memory.copy_in(address, &mut version) {
+        return Err(Status::PointerRefused);
+    }
+    if u32::from_le_bytes(version) == known { Ok(()) } else { Err(Status::VersionUnknown) }
+}
+
+/// Fills the struct at `address`, if its version is the known one.
+fn put_version(address: u32, known: u32, memory: &impl ApplicationMemory, bytes: &[u8]) -> Status {
+    match version_of(address, known, memory) {
+        Ok(()) if memory.copy_out(address, bytes) => Status::Ok,
+        Ok(()) => Status::PointerRefused,
+        Err(status) => status,
+    }
+}
+
+/// Every bound, from the constants that the code itself obeys.
+fn limits() -> Limits {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Limits {
+        log_queue_bytes: count(log_ring::RING_LEN),
+        notifications_max: count(NOTIFICATIONS_MAX),
+        storage_areas_max: count(storage::AREAS_MAX),
+        message_queue_bytes: count(QUEUE_LEN),
+        message_header_bytes: count(MESSAGE_HEADER_LEN),
+        messages_max: count(MESSAGES_MAX),
+        postpone_call_max_s: POSTPONE_MAX_S,
+        postpone_total_s: update_policy::POSTPONE_TOTAL_S,
+        update_grace_s: number(update_policy::GRACE_MS / 1000),
+        stuck_limit_ms: number(application::STUCK_LIMIT_MS),
+        back_off_first_ms: number(application::BACK_OFF_FIRST_MS),
+        back_off_max_ms: number(application::BACK_OFF_MAX_MS),
+        healthy_after_ms: number(application::HEALTHY_AFTER_MS),
+        ..Limits::KNOWN
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::storage::StorageArea;
+use bulkhead_link_protocol::MessageDown;
 use bulkhead_nor_flash::FlashAddress;
 use bulkhead_syscall_abi::{NotificationKind, SYSTEM_CALLS};
 use core::cell::RefCell;
@@ -67,6 +68,9 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
         let (operation, bytes) = m.storage.waiting().unwrap();
         m.storage.done(operation, Status::Ok, &bytes);
     });
+    let message = MessageDown { number: 1, topic: 0, bytes: (&[0_u8; 8][..]).into() };
+    assert_eq!(messages::arrived(&message, 0, &mailbox), messages::Arrival::New);
+    assert_eq!(dispatch(slot::POWER_SLEEP, [1, 0, 0, 0], || 5, &memory, &mailbox), Status::Ok);
     for call in SYSTEM_CALLS {
         for wild in [0, 4, BASE - 1, BASE + 1022, BASE, 0x3800_0000, u32::MAX, u32::MAX - 3] {
             let mut arguments = [64; 4];
@@ -83,23 +87,32 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
             if call.name == "bh_storage_result_read" {
                 arguments = [wild, 64, 64, 64];
             }
+            if call.name == "bh_message_send" {
+                arguments = [2, wild, 64, RAM];
+            }
+            if call.name == "bh_config_read" {
+                arguments = [wild, 32, 0, 0];
+            }
             if call.name == "bh_storage_write" {
                 arguments = [2, 0, wild, 64];
             }
             if call.name == "bh_socket_connect" {
                 arguments = [2, wild, 64, 80];
             }
-            let reads = ["bh_log_write", "bh_storage_write", "bh_socket_connect", "bh_socket_send_to"];
+            let reads = [
+                "bh_log_write",
+                "bh_storage_write",
+                "bh_message_send",
+                "bh_config_read",
+                "bh_socket_connect",
+                "bh_socket_send_to",
+            ];
             let readable = wild == BASE && reads.contains(&call.name);
             if takes_pointer && !readable {
                 let status = dispatch(call.slot, arguments, || 5, &memory, &mailbox);
-                let versioned = [
-                    "bh_update_status_read",
-                    "bh_storage_info_read",
-                    "bh_network_info_read",
-                    "bh_socket_status_read",
-                ];
-                let version_zero = wild == BASE && versioned.contains(&call.name);
+                let versioned = call.arguments.iter().any(|a| a.c_type.starts_with("struct bh_"))
+                    && !["bh_notification_next", "bh_socket_receive_from"].contains(&call.name);
+                let version_zero = wild == BASE && versioned;
                 let expected = if version_zero { Status::VersionUnknown } else { Status::PointerRefused };
                 assert_eq!(status, expected, "{} at {wild:#x}", call.name);
             }
@@ -185,3 +198,59 @@ fn slots_beyond_the_table_say_so() {
         assert_eq!(dispatch(number, [0; 4], || 0, &memory, &mailbox), Status::CallUnknown);
     }
 }
+
+#[test]
+fn every_limit_that_is_told_is_one_that_is_kept() {
+    let (memory, mailbox) = world();
+    assert!(memory.copy_out(RAM, &1u32.to_le_bytes()));
+    assert_eq!(dispatch(slot::LIMITS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox), Status::Ok);
+    let mut bytes = [0; 100];
+    assert!(memory.copy_in(RAM, &mut bytes));
+    let words: std::vec::Vec<u32> =
+        bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+    let told = |field: &str| {
+        let place = Limits::FIELDS.iter().position(|(name, _)| *name == field).unwrap();
+        words[place]
+    };
+    assert!(words[..24].iter().all(|word| *word > 0), "nothing is left open: {words:?}");
+    let call = |slot, arguments| dispatch(slot, arguments, || 0, &memory, &mailbox);
+    let longest = told("message_len_max");
+    assert_eq!(call(slot::MESSAGE_SEND, [1, BASE, longest + 1, 0]), Status::ArgumentRefused);
+    assert_eq!(call(slot::MESSAGE_SEND, [1, BASE, longest, 0]), Status::Ok);
+    let sleep = told("sleep_max_ms");
+    assert_eq!(call(slot::POWER_SLEEP, [sleep + 1, 0, 0, 0]), Status::ArgumentRefused);
+    assert_eq!(call(slot::POWER_SLEEP, [sleep, 0, 0, 0]), Status::Ok);
+    let text = told("log_text_len_max");
+    assert_eq!(call(slot::LOG_WRITE, [1, BASE, text + 1, 0]), Status::ArgumentRefused);
+    let postpone = told("postpone_call_max_s");
+    assert_eq!(call(slot::UPDATE_POSTPONE, [postpone + 1, 0, 0, 0]), Status::ArgumentRefused);
+    let key = told("config_key_len_max");
+    assert_eq!(call(slot::CONFIG_READ, [BASE, key + 1, 0, 0]), Status::ArgumentRefused);
+    let notifications = told("notifications_max");
+    for value in 0..notifications + 3 {
+        mailbox.with(|m| m.notify(0, NotificationKind::ClockSet, value));
+    }
+    let oldest = mailbox.with(|m| m.peek_notification()).unwrap();
+    assert_eq!(oldest.value, 3, "as many wait as was told");
+}
+
+#[test]
+fn a_sleep_goes_on_until_its_deadline_or_a_notification() {
+    let (memory, mailbox) = world();
+    let at = |slot, a, now_us| dispatch(slot, [a, 0, 0, 0], || now_us, &memory, &mailbox);
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 0), Status::NothingPending);
+    assert_eq!(at(slot::POWER_SLEEP, 0, 0), Status::ArgumentRefused);
+    assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 10_999), Status::Busy);
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 11_000), Status::Ok);
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 11_000), Status::NothingPending, "told once");
+    assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
+    mailbox.with(|m| m.notify(0, NotificationKind::ClockSet, 0));
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 1_001), Status::Ok);
+    let mut wake = [0; 4];
+    assert!(memory.copy_in(RAM, &mut wake) && wake == [1, 0, 0, 0]);
+    assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 1_001), Status::Ok, "one that waits is not slept over");
+}
+
+extern crate std;

@@ -1,10 +1,10 @@
 //! What the hypervisor owes to the application: word of updates, time to prepare for them, storage of its own.
 
 use bulkhead_bundle_format::Medium;
-use bulkhead_hardware_ports::EthernetController;
+use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{DeviceMessage, TrialState, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
-use bulkhead_syscall_abi::{NotificationKind, UpdateStatus};
+use bulkhead_syscall_abi::{NotificationKind, Status, UpdateStatus};
 use bulkhead_update_engine::{Memory, Part, Step};
 
 use crate::application::Health;
@@ -137,6 +137,33 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         }
         mailbox.with(|m| m.storage.done(operation, status, &bytes));
         self.notify(now_us, NotificationKind::StorageDone, status as u32, mailbox, outside);
+    }
+
+    /// Moves the configuration one step, and hands the application what it asked for.
+    #[inline(never)]
+    pub(crate) fn serve_configuration<D: NorFlash, X: NorFlash>(
+        &mut self,
+        now_us: u64,
+        memory: &mut Memory<'_, D, X>,
+        mailbox: &impl MailboxAccess,
+        entropy: &mut impl Entropy,
+        outside: &mut impl Outside,
+    ) {
+        if let Some(revision) = self.configuration.step(memory.external, entropy, mailbox) {
+            self.say(now_us, 2, mailbox, outside, format_args!("configuration {revision} counts now"));
+            self.notify(now_us, NotificationKind::ConfigChanged, revision, mailbox, outside);
+        }
+        if let Some(read) = self.configuration.serve(memory.external, mailbox) {
+            let status = if read { Status::Ok } else { Status::HardwareFailed };
+            self.notify(now_us, NotificationKind::ConfigDone, status as u32, mailbox, outside);
+        }
+    }
+
+    /// Wakes an application whose sleep is over.
+    pub(crate) fn end_sleep(&self, now_us: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
+        if mailbox.with(|m| m.sleep.is_over(now_us)) {
+            self.notify(now_us, NotificationKind::SleepEnded, 0, mailbox, outside);
+        }
     }
 
     /// Gives the application that starts its own areas.

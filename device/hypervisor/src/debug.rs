@@ -12,6 +12,7 @@ use bulkhead_developer_seal::{
 };
 use bulkhead_device_identity::{device_id, public_key};
 use bulkhead_link_protocol::{DebugClosed, DebugEnd, DebugFrame, DeviceMessage, FaultKind};
+use bulkhead_syscall_abi::{DebugAttachment, DebugState as Attachment};
 
 use crate::application::Offence;
 use crate::link::Link;
@@ -117,6 +118,16 @@ pub(crate) struct Debug<'w> {
     /// The longest silence that a halted application waits through.
     silence_s: u32,
     refused: Option<DebugEnd>,
+    watched: Watched,
+}
+
+/// What the application may know of the session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Watched {
+    halts: u32,
+    held_ms: u32,
+    /// When it was last seen held.
+    held_at_ms: Option<u64>,
 }
 
 impl<'w> Debug<'w> {
@@ -132,6 +143,38 @@ impl<'w> Debug<'w> {
             heard_ms: 0,
             silence_s: SILENCE_S,
             refused: None,
+            watched: Watched::default(),
+        }
+    }
+
+    /// Counts how often and how long the application is held.
+    pub(crate) fn watch(&mut self, now_ms: u64) {
+        let watched = &mut self.watched;
+        if !self.storage.agent.is_moving_it() {
+            watched.held_at_ms = None;
+            return;
+        }
+        match watched.held_at_ms.replace(now_ms) {
+            None => watched.halts = watched.halts.saturating_add(1),
+            Some(before) => {
+                let more = u32::try_from(now_ms.saturating_sub(before)).unwrap_or(u32::MAX);
+                watched.held_ms = watched.held_ms.saturating_add(more);
+            }
+        }
+    }
+
+    /// What the application may know of the session.
+    pub(crate) fn attachment(&self) -> Attachment {
+        let state = match (self.is_attached(), self.watched.halts) {
+            (false, _) => DebugAttachment::None,
+            (true, 0) => DebugAttachment::Attached,
+            (true, _) => DebugAttachment::HaltedLast,
+        };
+        Attachment {
+            version: 0,
+            state: state as u32,
+            halts: self.watched.halts,
+            held_ms: self.watched.held_ms,
         }
     }
 
@@ -362,6 +405,7 @@ impl<'w> Debug<'w> {
             // Its developer may be none of the new bundle's.
             self.end(DebugEnd::OtherManifest, target);
         }
+        self.watched = Watched::default();
         if self.storage.absent.is_some_and(|absent| absent.manifest != manifest) {
             self.forget(target);
         }

@@ -9,11 +9,12 @@ use bulkhead_link_protocol::{
 };
 use bulkhead_network_stack::NetworkStack;
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
-use bulkhead_syscall_abi::NotificationKind;
+use bulkhead_syscall_abi::{BootReasonNumber, NotificationKind};
 use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, Memory};
 
 use crate::application::{Application, Due, FaultStatus, Health, Offence};
 use crate::calls::MailboxAccess;
+use crate::configuration::Configuration;
 use crate::crash::{Crash, CrashStorage};
 use crate::debug::{Debug, DebugStorage};
 use crate::downtime::FlashSpeeds;
@@ -26,6 +27,7 @@ use crate::update_policy::UpdatePolicy;
 mod connection;
 mod crashing;
 mod debugging;
+mod messaging;
 mod networking;
 mod reports;
 mod updating;
@@ -118,6 +120,8 @@ pub struct Hypervisor<'w, E> {
     pub(crate) ledger_due: bool,
     pub(crate) wear_due: bool,
     pub(crate) stopped_at_ms: Option<u64>,
+    courier: messaging::Courier,
+    pub(crate) configuration: Configuration<'w>,
     trial: TrialWatch,
     pub(crate) debug: Debug<'w>,
     crash: Crash<'w>,
@@ -158,6 +162,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         entropy: &mut impl Entropy,
     ) -> Result<Self, LayoutError> {
         let boot = engine.boot(memory)?;
+        let mut run = [0; 4];
+        entropy.fill(&mut run);
+        let LinkStorage { session, incoming, configuration } = storage;
         let mut ledger = Ledger::read(memory.die, facts.ledger);
         let journal_len = engine.layout().die_journal.length;
         ledger.wear.journal_pages = journal_len.checked_div(facts.flash_speeds.die_page_bytes).unwrap_or(0);
@@ -166,7 +173,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         Ok(Self {
             facts,
             network,
-            link: Link::new(settings, storage, entropy),
+            link: Link::new(settings, (session, incoming), entropy),
+            courier: messaging::Courier::new(u32::from_le_bytes(run)),
+            configuration: Configuration::new(configuration),
             engine,
             application: Application::new(),
             policy: UpdatePolicy::default(),
@@ -202,7 +211,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
 
     /// Whether another slice should follow at once.
     pub fn is_busy(&self) -> bool {
-        self.engine_busy || self.link.is_busy() || self.debug.is_busy() || self.crash.is_busy()
+        let link_or_engine = self.engine_busy || self.link.is_busy();
+        link_or_engine || self.debug.is_busy() || self.crash.is_busy() || self.configuration.is_busy()
     }
 
     /// One slice.
@@ -219,6 +229,8 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
+        self.serve_configuration(moment.now_us, memory, mailbox, entropy, outside);
+        self.end_sleep(moment.now_us, mailbox, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.watch_owner(moment.now_us, mailbox, outside);
         self.tell_outcome(moment.now_us, mailbox, outside);
@@ -259,6 +271,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
                     mailbox.with(|m| {
                         m.application_ended();
                         m.wake_reason = start.reason;
+                        m.boot_reason = boot_reason(self.facts.boot_reason);
                         m.device_id = self.facts.device_id;
                     });
                     self.open_storage(mailbox);
@@ -315,5 +328,13 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         // What is too long is cut.
         let _ = core::fmt::Write::write_fmt(&mut line, text);
         mailbox.with(|m| m.log(LogSource::Hypervisor, level, now_us, line.as_bytes()));
+    }
+}
+
+const fn boot_reason(reason: BootReason) -> BootReasonNumber {
+    match reason {
+        BootReason::PowerOn => BootReasonNumber::PowerOn,
+        BootReason::HypervisorFault => BootReasonNumber::HypervisorFault,
+        BootReason::Commanded => BootReasonNumber::Commanded,
     }
 }

@@ -11,6 +11,7 @@
 
 mod application;
 mod calls;
+mod configuration;
 mod courtesy;
 mod crash;
 mod debug;
@@ -22,6 +23,9 @@ mod lines;
 mod link;
 mod log_ring;
 mod mailbox;
+mod message_queue;
+mod messages;
+mod sleep;
 mod sockets;
 mod storage;
 mod trial_watch;
@@ -31,6 +35,7 @@ mod wear;
 pub use application::{Application, Due, FaultStatus, Health, Offence, Start};
 pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
+pub use configuration::ConfigurationStorage;
 pub use crash::CrashStorage;
 pub use debug::{DebugState, DebugStorage};
 pub use downtime::FlashSpeeds;

@@ -7,6 +7,8 @@ use bulkhead_link_session::{
 };
 use bulkhead_network_stack::{Connection, NetworkStack};
 
+use crate::configuration::ConfigurationStorage;
+
 /// What the factory said about the server, and what the board adds.
 #[derive(Clone, Copy)]
 pub struct LinkSettings<'w> {
@@ -32,12 +34,20 @@ pub struct LinkStorage<'w> {
     pub session: &'w mut Option<DeviceSession>,
     /// Bytes from the network that the session has not taken yet.
     pub incoming: &'w mut [u8; FRAME_LEN_MAX],
+    /// Room for what passes between the link and the configuration at rest.
+    pub configuration: &'w mut ConfigurationStorage,
+}
+
+/// What the link itself keeps of it.
+struct Room<'w> {
+    session: &'w mut Option<DeviceSession>,
+    incoming: &'w mut [u8; FRAME_LEN_MAX],
 }
 
 /// The link, up or on its way.
 pub(crate) struct Link<'w> {
     settings: LinkSettings<'w>,
-    storage: LinkStorage<'w>,
+    storage: Room<'w>,
     reconnect: Reconnect,
     keepalive: Keepalive,
     opening: bool,
@@ -50,14 +60,14 @@ pub(crate) struct Link<'w> {
 impl<'w> Link<'w> {
     pub(crate) fn new(
         settings: LinkSettings<'w>,
-        storage: LinkStorage<'w>,
+        (session, incoming): (&'w mut Option<DeviceSession>, &'w mut [u8; FRAME_LEN_MAX]),
         entropy: &mut impl Entropy,
     ) -> Self {
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
         Self {
             settings,
-            storage,
+            storage: Room { session, incoming },
             reconnect: Reconnect::new(u64::from_le_bytes(seed)),
             keepalive: Keepalive::default(),
             opening: false,
@@ -173,6 +183,11 @@ impl<'w> Link<'w> {
     /// Whether a piece of a crash dump can be queued.
     pub(crate) fn has_room_for_crash(&self) -> bool {
         self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_crash)
+    }
+
+    /// Whether a message of the application of any length can be queued.
+    pub(crate) fn has_room_for_application(&self) -> bool {
+        self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_application)
     }
 
     /// Moves sealed frames to the network as far as it has room. Returns whether it did.

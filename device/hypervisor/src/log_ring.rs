@@ -3,7 +3,7 @@
 use bulkhead_link_protocol::{LOG_TEXT_LEN_MAX, LogSource};
 
 /// Bytes of the ring.
-const RING_LEN: usize = 2560;
+pub(crate) const RING_LEN: usize = 2560;
 
 /// Fixed part of a stored record: source, level, two bytes of length, uptime, number, losses.
 const HEADER_LEN: usize = 20;

@@ -2,15 +2,19 @@
 
 use bulkhead_link_protocol::LogSource;
 use bulkhead_syscall_abi::{
-    Notification, NotificationKind, SOCKET_EVENT_SHIFT, SOCKET_HANDLE_MASK, UpdateStatus, WakeReason,
+    BootReasonNumber, DebugState, Notification, NotificationKind, SOCKET_EVENT_SHIFT, SOCKET_HANDLE_MASK,
+    UpdateStatus, WakeReason,
 };
 
+use crate::configuration::Desk;
 use crate::log_ring::{LogRecord, LogRing};
+use crate::messages::Messages;
+use crate::sleep::Sleep;
 use crate::sockets::{Rose, Sockets};
 use crate::storage::Storage;
 
 /// Notifications that may wait; with more, the oldest is dropped.
-const NOTIFICATIONS_MAX: usize = 16;
+pub(crate) const NOTIFICATIONS_MAX: usize = 16;
 
 /// What the application asked for since the executor last looked.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,6 +47,16 @@ pub struct Mailbox {
     pub postpone_latest_ms: Option<u64>,
     /// The application's own areas of external flash.
     pub(crate) storage: Storage,
+    /// Messages, either way.
+    pub(crate) messages: Messages,
+    /// The application's configuration.
+    pub(crate) configuration: Desk,
+    /// The application's sleep.
+    pub(crate) sleep: Sleep,
+    /// What a developer does with the application.
+    pub debug: DebugState,
+    /// Why the device started.
+    pub boot_reason: BootReasonNumber,
     /// The application's sockets.
     pub(crate) sockets: Sockets,
     /// Why the application runs.
@@ -74,6 +88,11 @@ impl Mailbox {
             },
             postpone_latest_ms: None,
             storage: Storage::new(),
+            messages: Messages::new(),
+            configuration: Desk::new(),
+            sleep: Sleep::new(),
+            debug: DebugState { version: 0, state: 0, halts: 0, held_ms: 0 },
+            boot_reason: BootReasonNumber::PowerOn,
             sockets: Sockets::new(),
             wake_reason: WakeReason::PowerOn,
             device_id: [0; 34],
@@ -101,6 +120,7 @@ impl Mailbox {
             self.notifications.pop_front();
         }
         let _ = self.notifications.push_back(Notification { at_us, kind: kind as u32, value });
+        self.sleep.notified();
         self.notification_line
     }
 
@@ -151,11 +171,20 @@ impl Mailbox {
         self.requests = Requests::default();
         self.storage.forget();
         self.sockets.forget();
+        self.messages.forget_writer();
+        self.configuration.forget();
+        self.sleep = Sleep::new();
+    }
+
+    /// Whether the application has nothing to do.
+    pub fn is_asleep(&self) -> bool {
+        self.sleep.is_asleep()
     }
 
     /// Whether a gateway left something for the executor to do.
-    pub const fn waits(&self) -> bool {
-        self.storage.is_waiting() || self.sockets.wait()
+    pub fn waits(&self) -> bool {
+        let fetched = self.configuration.is_waiting() || self.messages.fresh;
+        self.storage.is_waiting() || self.sockets.wait() || fetched
     }
 }
 

@@ -8,7 +8,7 @@ use bulkhead_link_protocol::Digest;
 use crate::mailbox::Requests;
 
 /// How long the application may think before the update is applied without its word, in milliseconds.
-const GRACE_MS: u64 = 10_000;
+pub(crate) const GRACE_MS: u64 = 10_000;
 /// Total that an application may postpone one update unless the running bundle says otherwise, in seconds.
 pub(crate) const POSTPONE_TOTAL_S: u32 = 86_400;
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+mod application;
 mod crash;
 mod debug;
 mod frame;
@@ -16,6 +17,7 @@ mod plan;
 mod reason_code;
 mod wear;
 
+pub use application::*;
 pub use crash::{
     CRASH_LEN_MAX, CRASH_PIECE_LEN_MAX, CrashDone, CrashId, CrashOffer, CrashPiece, CrashWanted,
 };

@@ -5,6 +5,10 @@ use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+use crate::application::{
+    ConfigEntry, ConfigFetch, ConfigOffer, ConfigState, MessageDown, MessageFinished, MessageStored,
+    MessageUp, MessageWindow,
+};
 use crate::crash::{CrashDone, CrashOffer, CrashPiece, CrashWanted};
 use crate::debug::{DebugClose, DebugClosed, DebugFrame};
 use crate::frame::Lane;
@@ -67,6 +71,11 @@ messages! {
         Wear(Wear) = Control / 0x06, "What the flash went through; after each `Welcome` and each update.";
         DebugFrame(DebugFrame<'b>) = Debug / 0x01, "A piece of a debug session.";
         DebugClosed(DebugClosed) = Debug / 0x02, "A debug session is over.";
+        Message(MessageUp<'b>) = Application / 0x01, "A message of the application.";
+        MessageWindow(MessageWindow) = Application / 0x02, "What there is room for.";
+        MessageFinished(MessageFinished) = Application / 0x03, "The application is done with a message.";
+        ConfigState(ConfigState) = Application / 0x04, "The configuration that the device has.";
+        ConfigFetch(ConfigFetch) = Application / 0x05, "Asks for an entry of the configuration.";
         Fetch(Fetch) = Update / 0x01, "Asks for a span of a manifest or of an area.";
         Progress(Progress<'b>) = Update / 0x02, "Where the update stands.";
         PlanRequest(PlanRequest) = Update / 0x03, "Asks how to stage an update.";
@@ -88,6 +97,10 @@ messages! {
         DebugOpen(DebugFrame<'b>) = Debug / 0x41, "Begins a debug session with the first message of its handshake.";
         DebugFrame(DebugFrame<'b>) = Debug / 0x42, "A piece of a debug session.";
         DebugClose(DebugClose) = Debug / 0x43, "Ends a debug session.";
+        Message(MessageDown<'b>) = Application / 0x41, "A message for the application.";
+        MessageStored(MessageStored) = Application / 0x42, "The server has stored messages of the application.";
+        ConfigOffer(ConfigOffer) = Application / 0x43, "The configuration that the device shall have.";
+        ConfigEntry(ConfigEntry<'b>) = Application / 0x44, "An entry of it.";
         Offer(Offer) = Update / 0x41, "The bundle that this device shall run.";
         Chunk(Chunk<'b>) = Update / 0x42, "A piece of what was asked for.";
         Unavailable(Unavailable) = Update / 0x43, "What was asked for does not exist here.";

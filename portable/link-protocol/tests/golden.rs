@@ -155,6 +155,19 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         ("progress-tried", M::Progress(Progress { trial: Some(tried), ..progress })),
         ("wear", M::Wear(wear)),
         ("debug-frame", M::DebugFrame(debug_frame())),
+        ("message-up", M::Message(message_up(&[0xEE; 3]))),
+        ("message-window", M::MessageWindow(MessageWindow { bytes: 2048, messages: 16 })),
+        ("message-finished", M::MessageFinished(MessageFinished { number: 7, end: MessageEnd::Refused })),
+        ("config-fetch", M::ConfigFetch(ConfigFetch { revision: 1_700_000_000, index: 2, have: 0 })),
+        ("config-state", M::ConfigState(config_state())),
+        (
+            "config-refused",
+            M::ConfigState(ConfigState {
+                refused: Some(1_700_000_001),
+                reason: Some(ConfigRefused::TooMany),
+                ..config_state()
+            }),
+        ),
         ("debug-closed", M::DebugClosed(DebugClosed { session: 9, end: DebugEnd::OtherKey })),
         ("crash-offer", M::CrashOffer(CrashOffer { crash: [0xAB; 16], len: 8192 })),
         ("crash-piece", M::CrashPiece(crash_piece(&[1, 2, 3]))),
@@ -199,6 +212,14 @@ fn server_messages() -> Vec<(&'static str, ServerMessage<'static>)> {
             M::Plan(Plan { base: None, mode: StagingMode::Refused, patches: PatchOffers::default(), ..plan }),
         ),
         ("debug-open", M::DebugOpen(debug_frame())),
+        (
+            "message-down",
+            M::Message(MessageDown { number: 7, topic: 300, bytes: (&[0xEE_u8; 3][..]).into() }),
+        ),
+        ("message-stored", M::MessageStored(MessageStored { run: 70_000, number: 3 })),
+        ("config-offer", M::ConfigOffer(ConfigOffer { revision: 1_700_000_000, entries: 3 })),
+        ("config-entry", M::ConfigEntry(config_entry(Some((&[0xEE_u8; 3][..]).into())))),
+        ("config-entry-unchanged", M::ConfigEntry(config_entry(None))),
         ("server-debug-frame", M::DebugFrame(debug_frame())),
         ("debug-close", M::DebugClose(DebugClose { session: 9 })),
         ("command-crash", M::Command(Command { id: 5, kind: CommandKind::TakeCrash })),
@@ -214,6 +235,18 @@ fn debug_frame() -> DebugFrame<'static> {
 
 fn crash_piece(bytes: &[u8]) -> CrashPiece<'_> {
     CrashPiece { crash: [0xAB; 16], offset: 960, bytes: bytes.into() }
+}
+
+fn message_up(bytes: &[u8]) -> MessageUp<'_> {
+    MessageUp { run: 70_000, number: 3, topic: 1, age_s: 90, bytes: bytes.into() }
+}
+
+fn config_state() -> ConfigState {
+    ConfigState { revision: 1_700_000_000, entries: 3, refused: None, reason: None }
+}
+
+fn config_entry(value: Option<&'static minicbor::bytes::ByteSlice>) -> ConfigEntry<'static> {
+    ConfigEntry { revision: 1_700_000_000, index: 2, key: "wifi/key", version: 9, secret: true, value }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -301,6 +334,20 @@ fn the_largest_chunk_fits_a_frame() {
     let chunk =
         Chunk { from: FetchFrom::Envelope, area: u32::MAX, offset: u32::MAX, bytes: (&bytes[..]).into() };
     assert!(encoded(&ServerMessage::Chunk(chunk)).len() <= PLAINTEXT_LEN_MAX);
+}
+
+#[test]
+fn the_largest_message_and_entry_fit_a_frame() {
+    let bytes = [0xEE; MESSAGE_LEN_MAX];
+    let most = u32::MAX;
+    let up = MessageUp { run: most, number: most, topic: most, age_s: most, bytes: (&bytes[..]).into() };
+    assert!(encoded(&DeviceMessage::Message(up)).len() <= PLAINTEXT_LEN_MAX);
+    let down = MessageDown { number: most, topic: most, bytes: (&bytes[..]).into() };
+    assert!(encoded(&ServerMessage::Message(down)).len() <= PLAINTEXT_LEN_MAX);
+    let (key, value) = ("k".repeat(CONFIG_KEY_LEN_MAX), [0xEE_u8; CONFIG_VALUE_LEN_MAX]);
+    let value = Some((&value[..]).into());
+    let entry = ConfigEntry { revision: most, index: most, key: &key, version: most, secret: true, value };
+    assert!(encoded(&ServerMessage::ConfigEntry(entry)).len() <= PLAINTEXT_LEN_MAX);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::handshake::{Handshake, HandshakeDone, HandshakeJob, LinkKeys, Outcome
 use crate::keepalive::Keepalive;
 use crate::lane_queue::LaneQueue;
 use crate::{
-    CONTROL_QUEUE_LEN, CRASH_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX, FRAME_TIMEOUT_MS,
-    HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
+    APPLICATION_QUEUE_LEN, CONTROL_QUEUE_LEN, CRASH_QUEUE_LEN, DEBUG_QUEUE_LEN, FRAME_LEN_MAX,
+    FRAME_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, LOG_QUEUE_LEN, PING_TIMEOUT_MS, UPDATE_QUEUE_LEN,
 };
 
 /// Shortest ciphertext of a frame: lane, kind and tag.
@@ -67,6 +67,7 @@ pub struct DeviceSession {
     sending: Sending,
     control: LaneQueue<CONTROL_QUEUE_LEN>,
     debug: LaneQueue<DEBUG_QUEUE_LEN>,
+    application: LaneQueue<APPLICATION_QUEUE_LEN>,
     update: LaneQueue<UPDATE_QUEUE_LEN>,
     log: LaneQueue<LOG_QUEUE_LEN>,
     crash: LaneQueue<CRASH_QUEUE_LEN>,
@@ -118,6 +119,7 @@ impl DeviceSession {
             sending: Sending { bytes: [0; FRAME_LEN_MAX], len: 0, gone: 0 },
             control: LaneQueue::new(),
             debug: LaneQueue::new(),
+            application: LaneQueue::new(),
             update: LaneQueue::new(),
             log: LaneQueue::new(),
             crash: LaneQueue::new(),
@@ -253,11 +255,10 @@ impl DeviceSession {
         let queued = match lane {
             Lane::Control => self.control.push(plaintext),
             Lane::Debug => self.debug.push(plaintext),
+            Lane::Application => self.application.push(plaintext),
             Lane::Update => self.update.push(plaintext),
             Lane::Log => self.log.push(plaintext),
             Lane::Crash => self.crash.push(plaintext),
-            // No message of this version travels there.
-            Lane::Application => return Err(SendError::TooLong),
         };
         if queued { Ok(()) } else { Err(SendError::LaneFull) }
     }
@@ -277,7 +278,7 @@ impl DeviceSession {
 
     /// Whether [`Self::poll_transmit`] would write something.
     pub fn wants_to_transmit(&self) -> bool {
-        let above = self.control.is_empty() && self.debug.is_empty();
+        let above = self.control.is_empty() && self.debug.is_empty() && self.application.is_empty();
         let queued = !(above && self.update.is_empty() && self.log.is_empty() && self.crash.is_empty());
         !self.sending.is_empty() || (self.is_established() && queued)
     }
@@ -333,6 +334,11 @@ impl DeviceSession {
     /// Whether the crash lane is free for a piece of any length.
     pub fn has_room_for_crash(&self) -> bool {
         self.is_established() && self.crash.is_empty()
+    }
+
+    /// Whether the application's lane is free for a message of any length.
+    pub fn has_room_for_application(&self) -> bool {
+        self.is_established() && self.application.is_empty()
     }
 
     /// Whether frames flow.
@@ -452,6 +458,10 @@ impl DeviceSession {
             | ServerMessage::DebugOpen(_)
             | ServerMessage::DebugFrame(_)
             | ServerMessage::DebugClose(_)
+            | ServerMessage::Message(_)
+            | ServerMessage::MessageStored(_)
+            | ServerMessage::ConfigOffer(_)
+            | ServerMessage::ConfigEntry(_)
             | ServerMessage::CrashWanted(_)
             | ServerMessage::CrashDone(_)
             | ServerMessage::Acknowledge(_) => true,
@@ -464,6 +474,7 @@ impl DeviceSession {
         let Some(room) = self.sending.bytes.get_mut(LENGTH_PREFIX_LEN..) else { return false };
         let plaintext = room.get_mut(..PLAINTEXT_LEN_MAX).unwrap_or_default();
         let popped = self.control.pop(plaintext).or_else(|| self.debug.pop(plaintext));
+        let popped = popped.or_else(|| self.application.pop(plaintext));
         let popped = popped.or_else(|| self.update.pop(plaintext));
         let popped = popped.or_else(|| self.log.pop(plaintext));
         let Some(len) = popped.or_else(|| self.crash.pop(plaintext)) else { return false };

@@ -43,6 +43,9 @@ pub const CONTROL_QUEUE_LEN: usize = 1280;
 /// Room for unsent debug messages in bytes: one of the greatest length.
 pub const DEBUG_QUEUE_LEN: usize = 1026;
 
+/// Room for unsent messages of the application and its configuration in bytes: one of the greatest length.
+pub const APPLICATION_QUEUE_LEN: usize = 1026;
+
 /// Room for unsent update messages in bytes.
 pub const UPDATE_QUEUE_LEN: usize = 640;
 

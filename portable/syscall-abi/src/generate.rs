@@ -1,11 +1,15 @@
 //! The C header and the Rust constants, written from the table.
 
 use core::fmt::{Result, Write};
+use core::ops::RangeInclusive;
 
 use crate::{
-    ABI_VERSION, DEVICE_ID_LEN, GATEWAY_STRIDE_BYTES, LOG_TEXT_LEN_MAX, NetworkReason, NetworkStatus,
-    NotificationKind, STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketEvent, SocketKind,
-    SocketReason, SocketState, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, WakeReason, sockets,
+    ABI_VERSION, BootReasonNumber, CONFIG_ENTRY_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_VALUE_LEN_MAX,
+    CONFIG_VALUE_VERSION, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugAttachment, DebugState,
+    GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits, MESSAGE_LEN_MAX, MESSAGE_QUEUE_VERSION,
+    MESSAGE_VERSION, Message, MessageOutcome, MessageQueue, NetworkReason, NetworkStatus, NotificationKind,
+    STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketEvent, SocketKind, SocketReason,
+    SocketState, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, Wake, WakeReason, sockets,
 };
 
 pub(crate) type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
@@ -16,11 +20,60 @@ pub(crate) const GROUPS: &[Group] = &[
     (WakeReason::C_PREFIX, WakeReason::ALL),
     (NetworkStatus::C_PREFIX, NetworkStatus::ALL),
     (NetworkReason::C_PREFIX, NetworkReason::ALL),
+    (DebugAttachment::C_PREFIX, DebugAttachment::ALL),
+    (BootReasonNumber::C_PREFIX, BootReasonNumber::ALL),
+    (MessageOutcome::C_PREFIX, MessageOutcome::ALL),
+    (Wake::C_PREFIX, Wake::ALL),
     (SocketKind::C_PREFIX, SocketKind::ALL),
     (SocketState::C_PREFIX, SocketState::ALL),
     (SocketReason::C_PREFIX, SocketReason::ALL),
     (SocketEvent::C_PREFIX, SocketEvent::ALL),
 ];
+
+/// Structs of words.
+const RECORDS: &[(&str, &[(&str, &str)])] = &[
+    (Limits::C_NAME, Limits::FIELDS),
+    (DebugState::C_NAME, DebugState::FIELDS),
+    (Message::C_NAME, Message::FIELDS),
+    (MessageQueue::C_NAME, MessageQueue::FIELDS),
+    (ConfigValue::C_NAME, ConfigValue::FIELDS),
+];
+
+/// Versions of structs and sizes, beside those that the header begins with.
+const NUMBERS: &[(&str, u32)] = &[
+    ("LIMITS_VERSION", LIMITS_VERSION),
+    ("DEBUG_STATE_VERSION", DEBUG_STATE_VERSION),
+    ("MESSAGE_VERSION", MESSAGE_VERSION),
+    ("MESSAGE_QUEUE_VERSION", MESSAGE_QUEUE_VERSION),
+    ("CONFIG_VALUE_VERSION", CONFIG_VALUE_VERSION),
+    ("CONFIG_ENTRY_VERSION", CONFIG_ENTRY_VERSION),
+    ("MESSAGE_LEN_MAX", MESSAGE_LEN_MAX),
+    ("CONFIG_KEY_LEN_MAX", CONFIG_KEY_LEN_MAX),
+    ("CONFIG_VALUE_LEN_MAX", CONFIG_VALUE_LEN_MAX),
+];
+
+/// Writes structs of words, and the one that holds a key beside them.
+fn write_records(out: &mut impl Write) -> Result {
+    for (name, fields) in RECORDS {
+        writeln!(out, "\nstruct {name} {{")?;
+        for (field, doc) in *fields {
+            writeln!(out, "    uint32_t {field}; /* {doc} */")?;
+        }
+        out.write_str("};\n")?;
+    }
+    out.write_str(
+        "
+struct bh_config_entry {
+    uint32_t version; /* in: BH_CONFIG_ENTRY_VERSION */
+    uint32_t value_version;
+    uint32_t length_bytes; /* of the value */
+    uint32_t secret;
+    uint32_t key_length_bytes;
+    char key[BH_CONFIG_KEY_LEN_MAX]; /* zeros behind it; none if it is of the greatest length */
+};
+",
+    )
+}
 
 /// Writes `bulkhead.h`.
 ///
@@ -52,7 +105,10 @@ extern \"C\" {
     for (name, value, _) in sockets::CONSTANTS {
         writeln!(out, "#define {name} {value}u")?;
     }
-    out.write_char('\n')?;
+    for (name, number) in NUMBERS {
+        writeln!(out, "#define BH_{name} {number}u")?;
+    }
+    out.write_str("\n")?;
     writeln!(out, "typedef uint32_t bh_status;")?;
     for (status, name, doc) in Status::ALL {
         writeln!(out, "/** {doc} */\n#define {name} {}u", *status as u32)?;
@@ -90,11 +146,9 @@ struct bh_notification {
 };
 ",
     )?;
+    write_records(out)?;
     out.write_str(sockets::C_STRUCTS)?;
-    out.write_str(
-        "
-#define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * ",
-    )?;
+    out.write_str("\n#define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * ")?;
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
     for call in SYSTEM_CALLS {
         writeln!(out, "\n/** {} */\nstatic inline bh_status {}(", call.doc, call.name)?;
@@ -138,6 +192,9 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
     for (name, value, doc) in sockets::CONSTANTS {
         writeln!(out, "/// {doc}\npub const {name}: u32 = {value};")?;
     }
+    for (name, number) in NUMBERS {
+        writeln!(out, "/// As in C.\npub const BH_{name}: u32 = {number};")?;
+    }
     for call in SYSTEM_CALLS {
         write!(out, "/// Slot of `{}`. {}\npub const SLOT_", call.name, call.doc)?;
         for c in call.name.chars() {
@@ -148,33 +205,130 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
     Ok(())
 }
 
-/// Writes the normative table of `docs/spec/system-calls.md`.
+/// One page of the specification: its file, its words, its slots, its numbers.
+struct Page {
+    file: &'static str,
+    title: &'static str,
+    words: &'static str,
+    slots: &'static [RangeInclusive<u32>],
+    groups: &'static [Group],
+}
+
+macro_rules! page {
+    ($file:literal, $title:literal, $slots:expr, $groups:expr) => {
+        Page {
+            file: $file,
+            title: $title,
+            words: include_str!(concat!("../specification/", $file)),
+            slots: $slots,
+            groups: $groups,
+        }
+    };
+}
+
+const PAGES: &[Page] = &[
+    page!(
+        "device.md",
+        "device, time, log, limits",
+        &[0..=7, 21..=23],
+        &[
+            (WakeReason::C_PREFIX, WakeReason::ALL),
+            (BootReasonNumber::C_PREFIX, BootReasonNumber::ALL),
+            (DebugAttachment::C_PREFIX, DebugAttachment::ALL),
+        ]
+    ),
+    page!(
+        "network.md",
+        "network",
+        &[8..=9],
+        &[(NetworkStatus::C_PREFIX, NetworkStatus::ALL), (NetworkReason::C_PREFIX, NetworkReason::ALL),]
+    ),
+    page!("updates.md", "updates", &[10..=13], &[(UpdateStageNumber::C_PREFIX, UpdateStageNumber::ALL)]),
+    page!(
+        "notifications.md",
+        "notifications and interrupts",
+        &[14..=15],
+        &[(NotificationKind::C_PREFIX, NotificationKind::ALL)]
+    ),
+    page!("storage.md", "storage", &[16..=20], &[]),
+    page!("messages.md", "messages", &[24..=27], &[(MessageOutcome::C_PREFIX, MessageOutcome::ALL)]),
+    page!("configuration.md", "configuration", &[28..=31], &[]),
+    page!("power.md", "power", &[32..=33], &[(Wake::C_PREFIX, Wake::ALL)]),
+    page!(
+        "sockets.md",
+        "sockets",
+        &[40..=52],
+        &[
+            (SocketKind::C_PREFIX, SocketKind::ALL),
+            (SocketState::C_PREFIX, SocketState::ALL),
+            (SocketReason::C_PREFIX, SocketReason::ALL),
+            (SocketEvent::C_PREFIX, SocketEvent::ALL),
+        ]
+    ),
+];
+
+/// Calls that may not be made from an interrupt handler.
+const THREAD_ONLY: &[u32] = &[];
+
+/// Files of `docs/spec/system-calls`.
+pub fn specification_pages() -> impl Iterator<Item = &'static str> {
+    core::iter::once("README.md").chain(PAGES.iter().map(|page| page.file))
+}
+
+/// Writes one file of `docs/spec/system-calls`; nothing for a name that is none.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_specification(out: &mut impl Write) -> Result {
-    out.write_str(include_str!("../specification.md"))?;
-    out.write_str("\n## Calls\n\n| slot | call | arguments | meaning |\n|---|---|---|---|\n")?;
-    for call in SYSTEM_CALLS {
+pub fn write_specification(file: &str, out: &mut impl Write) -> Result {
+    if file == "README.md" {
+        return write_index(out);
+    }
+    let Some(page) = PAGES.iter().find(|page| page.file == file) else { return Ok(()) };
+    out.write_str(page.words)?;
+    out.write_str(
+        "\n## Calls\n\n| slot | call | arguments | from a handler | meaning |\n|---|---|---|---|---|\n",
+    )?;
+    for call in SYSTEM_CALLS.iter().filter(|call| page.slots.iter().any(|slots| slots.contains(&call.slot))) {
         write!(out, "| {} | `{}` | ", call.slot, call.name)?;
         for (index, a) in call.arguments.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}`{}{}{}`", a.c_type, if a.c_type.ends_with('*') { "" } else { " " }, a.name)?;
         }
-        writeln!(out, " | {} |", call.doc)?;
+        let from_handler = if THREAD_ONLY.contains(&call.slot) { "no" } else { "yes" };
+        writeln!(out, " | {from_handler} | {} |", call.doc)?;
     }
-    out.write_str("\n## Statuses\n\n| value | name | meaning |\n|---|---|---|\n")?;
-    for (status, name, doc) in Status::ALL {
-        writeln!(out, "| {} | `{name}` | {doc} |", *status as u32)?;
+    if page.groups.is_empty() {
+        return Ok(());
     }
     out.write_str("\n## Numbers\n\n| name | value | meaning |\n|---|---|---|\n")?;
-    for (prefix, members) in GROUPS {
+    for (prefix, members) in page.groups {
         for (value, name, doc) in *members {
             writeln!(out, "| `{prefix}{name}` | {value} | {doc} |")?;
         }
     }
-    for (name, value, doc) in sockets::CONSTANTS {
-        writeln!(out, "| `{name}` | {value} | {doc} |")?;
+    if page.file == "sockets.md" {
+        for (name, value, doc) in sockets::CONSTANTS {
+            writeln!(out, "| `{name}` | {value} | {doc} |")?;
+        }
+    }
+    Ok(())
+}
+
+/// The rules for all calls, where each is described, and what they answer.
+fn write_index(out: &mut impl Write) -> Result {
+    out.write_str(include_str!("../specification/README.md"))?;
+    out.write_str("\n## Calls\n\n| slot | call | page |\n|---|---|---|\n")?;
+    for call in SYSTEM_CALLS {
+        let page = PAGES.iter().find(|page| page.slots.iter().any(|slots| slots.contains(&call.slot)));
+        write!(out, "| {} | `{}` | ", call.slot, call.name)?;
+        match page {
+            Some(page) => writeln!(out, "[{}]({}) |", page.title, page.file)?,
+            None => out.write_str("- |\n")?,
+        }
+    }
+    out.write_str("\n## Statuses\n\n| value | name | meaning |\n|---|---|---|\n")?;
+    for (status, name, doc) in Status::ALL {
+        writeln!(out, "| {} | `{name}` | {doc} |", *status as u32)?;
     }
     Ok(())
 }
@@ -189,15 +343,19 @@ mod tests {
     #[test]
     fn committed_header_and_constants_are_current() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let (mut header, mut constants, mut spec) = (String::new(), String::new(), String::new());
-        super::write_specification(&mut spec).unwrap();
+        let (mut header, mut constants) = (String::new(), String::new());
         super::write_c_header(&mut header).unwrap();
         super::write_rust_constants(&mut constants).unwrap();
-        for (path, text) in [
-            ("apps/sdk-c/include/bulkhead.h", header),
-            ("apps/sdk-rust/src/abi.rs", constants),
-            ("docs/spec/system-calls.md", spec),
-        ] {
+        let mut files = std::vec![
+            (String::from("apps/sdk-c/include/bulkhead.h"), header),
+            (String::from("apps/sdk-rust/src/abi.rs"), constants),
+        ];
+        for file in super::specification_pages() {
+            let mut page = String::new();
+            super::write_specification(file, &mut page).unwrap();
+            files.push((std::format!("docs/spec/system-calls/{file}"), page));
+        }
+        for (path, text) in files {
             let path = root.join(path);
             if std::env::var_os("BULKHEAD_REGENERATE").is_some() {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -206,5 +364,15 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap();
             assert!(committed == text, "{} is stale: run with BULKHEAD_REGENERATE=1", path.display());
         }
+    }
+    #[test]
+    fn each_call_is_described_on_exactly_one_page() {
+        for call in crate::SYSTEM_CALLS {
+            let on = |page: &&super::Page| page.slots.iter().any(|slots| slots.contains(&call.slot));
+            let pages = super::PAGES.iter().filter(on).count();
+            assert_eq!(pages, 1, "{} (slot {}): give it a place in PAGES", call.name, call.slot);
+        }
+        let listed: usize = super::PAGES.iter().map(|page| page.groups.len()).sum();
+        assert_eq!(listed, super::GROUPS.len(), "each group of numbers is on one page");
     }
 }

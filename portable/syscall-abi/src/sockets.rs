@@ -1,4 +1,4 @@
-//! Numbers, limits and structs of sockets. Normative text: `docs/spec/system-calls-sockets.md`.
+//! Numbers, limits and structs of sockets. Normative text: `docs/spec/system-calls/sockets.md`.
 
 use crate::structs::{numbers, words};
 

@@ -29,6 +29,7 @@ statuses! {
     HardwareFailed = 10, "BH_STATUS_HARDWARE_FAILED", "Hardware: flash did not do, or did not keep, what was asked of it; what it holds there is uncertain.";
     NotErased = 11, "BH_STATUS_NOT_ERASED", "Caller: bits would have to rise; erase the sector first. Nothing was done.";
     NotNow = 12, "BH_STATUS_NOT_NOW", "State: not while an update is being applied.";
+    NotFound = 21, "BH_STATUS_NOT_FOUND", "State: there is nothing of that key or number.";
     HandleUnknown = 24, "BH_STATUS_HANDLE_UNKNOWN", "Caller: no open socket of its own has this handle.";
     NotConnected = 25, "BH_STATUS_NOT_CONNECTED", "State: the socket is not connected yet, or not any more; its status says why.";
 }

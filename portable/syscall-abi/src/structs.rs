@@ -129,6 +129,11 @@ numbers! {
         ClockSet = 4, "CLOCK_SET", "The wall clock became known or was corrected.";
         StorageDone = 5, "STORAGE_DONE", "What was begun on the application's own storage has ended; value is its BH_STATUS_.";
         SocketChanged = 6, "SOCKET_CHANGED", "Something rose on a socket; value is its handle and, in bits 31 to 24, BH_SOCKET_EVENT_ bits.";
+        MessageArrived = 14, "MESSAGE_ARRIVED", "A message of the owner's has come; value is its id.";
+        MessageStored = 15, "MESSAGE_STORED", "The server has stored the messages up to the id in value.";
+        ConfigChanged = 16, "CONFIG_CHANGED", "Another configuration counts now; value is its revision.";
+        ConfigDone = 17, "CONFIG_DONE", "What bh_config_read began has ended; value is its BH_STATUS_.";
+        SleepEnded = 18, "SLEEP_ENDED", "The deadline of bh_power_sleep has come; value is 0.";
     }
 }
 
@@ -153,12 +158,14 @@ numbers! {
 numbers! {
     /// Why the application was started.
     WakeReason "BH_WAKE_REASON_" {
-        PowerOn = 0, "POWER_ON", "Power came on or the whole device restarted.";
+        PowerOn = 0, "POWER_ON", "Power came on.";
         Updated = 1, "UPDATED", "An update was applied.";
         Faulted = 2, "FAULTED", "The application was stopped by a fault and its back-off is over.";
         Requested = 3, "REQUESTED", "The application asked for a restart.";
         Commanded = 4, "COMMANDED", "The owner asked for a restart.";
         Reverted = 5, "REVERTED", "An update was undone.";
+        DeviceRestarted = 6, "DEVICE_RESTARTED", "The owner had the whole device restarted.";
+        HypervisorFault = 7, "HYPERVISOR_FAULT", "The hypervisor restarted itself after a fault of its own.";
     }
 }
 

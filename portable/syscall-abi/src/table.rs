@@ -75,6 +75,30 @@ calls! {
         "Begins to erase the sector of an own area that starts at offset, to 0xFF.";
     20 STORAGE_RESULT_READ "bh_storage_result_read" ("void *" "buffer", "uint32_t" "length_bytes")
         "Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.";
+    21 LIMITS_READ "bh_limits_read" ("struct bh_limits *" "limits")
+        "Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor.";
+    22 DEBUG_STATE_READ "bh_debug_state_read" ("struct bh_debug_state *" "state")
+        "Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held.";
+    23 BOOT_REASON_READ "bh_boot_reason_read" ("uint32_t *" "reason") "Writes a BH_BOOT_REASON_ value: why the device itself started.";
+    24 MESSAGE_SEND "bh_message_send" ("uint32_t" "topic", "const void *" "bytes", "uint32_t" "length_bytes", "uint32_t *" "id")
+        "Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full.";
+    25 MESSAGE_RECEIVE "bh_message_receive" ("struct bh_message *" "message", "void *" "buffer", "uint32_t" "length_bytes")
+        "Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone.";
+    26 MESSAGE_FINISH "bh_message_finish" ("uint32_t" "id", "uint32_t" "outcome")
+        "Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id.";
+    27 MESSAGE_QUEUE_READ "bh_message_queue_read" ("struct bh_message_queue *" "queue")
+        "Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way.";
+    28 CONFIG_READ "bh_config_read" ("const char *" "key", "uint32_t" "length_bytes")
+        "Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended.";
+    29 CONFIG_RESULT_READ "bh_config_result_read" ("struct bh_config_value *" "value", "void *" "buffer", "uint32_t" "length_bytes")
+        "Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.";
+    30 CONFIG_LIST "bh_config_list" ("uint32_t" "index", "struct bh_config_entry *" "entry")
+        "Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last.";
+    31 CONFIG_REVISION_READ "bh_config_revision_read" ("uint32_t *" "revision") "Writes the revision of the configuration that counts; 0 when the owner never set one.";
+    32 POWER_SLEEP "bh_power_sleep" ("uint32_t" "milliseconds")
+        "Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification or an interrupt of its own comes. Returns at once: wait with WFI.";
+    33 POWER_WAKE_READ "bh_power_wake_read" ("uint32_t *" "wake")
+        "Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.";
     40 NETWORK_REQUEST "bh_network_request" ()
         "Says that the application wants the network: kept as a reason to be online until it is released or the application ends.";
     41 NETWORK_RELEASE "bh_network_release" () "Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested.";
@@ -107,7 +131,7 @@ mod tests {
     use super::*;
 
     /// Slots below the last one that have no call.
-    const HOLES: &[core::ops::RangeInclusive<u32>] = &[21..=39];
+    const HOLES: &[core::ops::RangeInclusive<u32>] = &[34..=39];
 
     #[test]
     fn slots_are_in_order_without_repeats_and_take_at_most_four_arguments() {

@@ -19,6 +19,7 @@ pub mod meter;
 pub mod owner;
 pub mod peers;
 pub mod programs;
+pub mod receiver;
 pub mod recorder;
 pub mod scenes;
 pub mod server;

@@ -58,6 +58,11 @@ impl Server {
             .wait_for("the server's return", START_WITHIN, |line| line.starts_with("API").then_some(()))
     }
 
+    /// Ends it at once and leaves it so.
+    pub fn stop(&mut self) {
+        self.running.kill();
+    }
+
     /// What it wrote so far, for failures.
     pub fn log(&self) -> Vec<String> {
         self.running.lines()

@@ -298,6 +298,11 @@ impl Link<'_> {
             DeviceMessage::CommandDone(_)
             | DeviceMessage::Wear(_)
             | DeviceMessage::DebugFrame(_)
+            | DeviceMessage::Message(_)
+            | DeviceMessage::MessageWindow(_)
+            | DeviceMessage::MessageFinished(_)
+            | DeviceMessage::ConfigState(_)
+            | DeviceMessage::ConfigFetch(_)
             | DeviceMessage::DebugClosed(_)
             | DeviceMessage::CrashOffer(_)
             | DeviceMessage::CrashPiece(_) => {}

@@ -160,6 +160,8 @@ pub struct External {
     pub sector_bytes: u32,
     /// The application's external areas.
     pub application: Part,
+    /// The application's configuration, sealed: two banks.
+    pub configuration: Part,
     /// Sealed crash dumps.
     pub crashes: Part,
     /// Encrypted staging.
@@ -227,6 +229,7 @@ impl Board {
             ("die.ledger", self.non_volatile.die.ledger),
             ("die.breakpoints", self.non_volatile.die.breakpoints),
             ("external.application", self.non_volatile.external.application),
+            ("external.configuration", self.non_volatile.external.configuration),
             ("external.crashes", self.non_volatile.external.crashes),
             ("external.staging", self.non_volatile.external.staging),
         ];

@@ -191,6 +191,7 @@ pub fn rust_constants(board: &Board) -> String {
         ("DIE_LEDGER", nv.die.ledger, 0),
         ("DIE_BREAKPOINTS", nv.die.breakpoints, 0),
         ("EXTERNAL_APPLICATION", nv.external.application, external_start),
+        ("EXTERNAL_CONFIGURATION", nv.external.configuration, external_start),
         ("EXTERNAL_CRASHES", nv.external.crashes, external_start),
         ("EXTERNAL_STAGING", nv.external.staging, external_start),
     ] {

@@ -7,6 +7,7 @@ use bulkhead_cloud_api::{LogLevel, ManifestDigest, Role};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::arguments_application::{Configuration, Message, Webhook};
 use crate::arguments_crash::{Crash, CrashMemoryChoice, crash_memory};
 use crate::arguments_key::Key;
 
@@ -57,6 +58,15 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show events as they happen.
     Events(Events),
+    /// Send messages to applications, and see those that they send.
+    #[command(subcommand)]
+    Message(Message),
+    /// Have messages of devices posted to an address (administrators).
+    #[command(subcommand)]
+    Webhook(Webhook),
+    /// Set what applications read as their configuration, secrets included.
+    #[command(subcommand)]
+    Config(Configuration),
     /// Make, list and revoke tokens of the API (administrators).
     #[command(subcommand)]
     Token(Token),

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod arguments_application;
 mod arguments_crash;
 mod arguments_key;
 mod commands;
@@ -49,6 +50,9 @@ fn run(arguments: Arguments, output: &Output) -> Result<(), Failure> {
         Command::Update(command) => commands::update::run(&session, command),
         Command::Logs(logs) => commands::logs::logs(&session, logs),
         Command::Events(events) => commands::logs::events(&session, events),
+        Command::Message(command) => commands::message::run(&session, command),
+        Command::Webhook(command) => commands::message::webhook(&session, command),
+        Command::Config(command) => commands::configuration::run(&session, command),
         Command::Token(command) => commands::token::run(&session, command),
         Command::Audit { count } => commands::token::audit(&session, count),
         Command::Doctor => commands::doctor::run(&session),

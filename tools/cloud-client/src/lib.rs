@@ -4,6 +4,7 @@
 //! stream of server-sent events and comes back by itself, with the last id it saw, when the connection breaks.
 #![forbid(unsafe_code)]
 
+mod application;
 mod debug;
 mod error;
 mod follow;
@@ -18,6 +19,7 @@ use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+pub use application::MessageQuery;
 pub use debug::{DebugRecord, DebugRecords};
 pub use error::ClientError;
 pub use follow::Follow;
@@ -69,6 +71,9 @@ impl Client {
         let mut builder = Request::builder().method(request.method).uri(&url);
         if let Some(token) = &self.token {
             builder = builder.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(key) = &request.idempotency_key {
+            builder = builder.header("idempotency-key", key);
         }
         if let Some(content_type) = request.content_type {
             builder = builder.header("content-type", content_type);
@@ -128,12 +133,20 @@ struct Outgoing<'a> {
     path: &'a str,
     content_type: Option<&'static str>,
     last_event_id: Option<i64>,
+    idempotency_key: Option<String>,
     body: Vec<u8>,
 }
 
 impl<'a> Outgoing<'a> {
     fn new(method: &'static str, path: &'a str) -> Self {
-        Self { method, path, content_type: None, last_event_id: None, body: Vec::new() }
+        Self {
+            method,
+            path,
+            content_type: None,
+            last_event_id: None,
+            idempotency_key: None,
+            body: Vec::new(),
+        }
     }
 
     fn json(method: &'static str, path: &'a str, body: &impl Serialize) -> Self {

@@ -1,17 +1,23 @@
 //! The routes. What each demands of its caller stands in its signature.
 
 mod bundles;
+mod configuration;
 mod crashes;
 mod debug;
 mod devices;
+mod messages;
 mod owner;
 mod records;
 mod server;
 mod updates;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::get;
-use bulkhead_cloud_api::{API_PREFIX, LogLevel, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page, ProblemCode};
+use bulkhead_cloud_api::{
+    API_PREFIX, LogLevel, MessageDirection, MessageState, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, Page,
+    ProblemCode,
+};
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
@@ -34,6 +40,16 @@ pub(crate) fn open_api_router() -> OpenApiRouter<AppState> {
         .routes(routes!(devices::command))
         .routes(routes!(debug::open))
         .routes(routes!(debug::frames, debug::send))
+        .routes(routes!(messages::list, messages::send))
+        .routes(routes!(messages::all))
+        .routes(routes!(messages::follow_all))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::delete))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(configuration::of_fleet))
+        .routes(routes!(configuration::set_for_fleet, configuration::remove_from_fleet))
+        .routes(routes!(configuration::of_device))
+        .routes(routes!(configuration::set_for_device, configuration::remove_from_device))
         .routes(routes!(updates::set_target))
         .routes(routes!(updates::list))
         .routes(routes!(bundles::list, bundles::push))
@@ -118,6 +134,25 @@ pub(crate) struct LogParameters {
     limit: Option<u32>,
     /// For a stream without a last id: how many records from before to repeat first, at most 1000.
     tail: Option<u32>,
+}
+
+/// Which messages are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MessageParameters {
+    /// Id or name of a device; not where the path names one.
+    device: Option<String>,
+    /// `from-device` or `to-device`.
+    #[param(value_type = Option<String>)]
+    direction: Option<MessageDirection>,
+    /// `received`, `queued`, `sent`, `delivered`, `refused`, `expired`.
+    #[param(value_type = Option<String>)]
+    state: Option<MessageState>,
+    /// `next_cursor` of the page before; for a stream, the last id seen (the header `Last-Event-ID` is stronger).
+    cursor: Option<String>,
+    /// Most items of a page, 1 to 500.
+    limit: Option<u32>,
 }
 
 /// A page; there is a next one if this one is full.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod application;
 mod crashes;
 #[cfg(test)]
 mod debugging;

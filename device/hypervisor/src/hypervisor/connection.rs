@@ -7,6 +7,7 @@ use bulkhead_link_protocol::{
 use bulkhead_link_session::{Closed, Event};
 use bulkhead_syscall_abi::{ABI_VERSION, NotificationKind, WakeReason};
 
+use super::messaging::message_arrived;
 use super::{Hypervisor, Outside};
 use crate::calls::MailboxAccess;
 use crate::lines::Short;
@@ -76,6 +77,16 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                     self.engine.plan(&m);
                     self.engine_busy = true;
                 }
+                Some(Event::Message(ServerMessage::Message(m))) => {
+                    if let Some(number) = message_arrived(&m, now_us, mailbox) {
+                        self.notify(now_us, NotificationKind::MessageArrived, number, mailbox, outside);
+                    }
+                }
+                Some(Event::Message(ServerMessage::MessageStored(m))) => {
+                    self.message_stored(m, now_us, mailbox, outside);
+                }
+                Some(Event::Message(ServerMessage::ConfigOffer(m))) => self.configuration.offered(m),
+                Some(Event::Message(ServerMessage::ConfigEntry(m))) => self.configuration.entry(&m),
                 Some(Event::Message(ServerMessage::KeySetOffer(m))) => self.key_set = Some(m),
                 Some(Event::Message(ServerMessage::CrashWanted(m))) => self.crash.wanted(&m),
                 Some(Event::Message(ServerMessage::CrashDone(m))) => self.crash.done(&m),
@@ -122,6 +133,8 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         self.pending_fetch = None;
         self.pending_plan = None;
         self.engine.link_lost();
+        self.courier.link_lost();
+        self.configuration.link_lost();
         self.debug.link_lost(outside.target());
         self.crash.link_lost();
         self.link.closed(closed, self.network.as_deref_mut(), now_us / 1000);
@@ -139,6 +152,8 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         self.welcomed = true;
         self.claimed = true;
         self.wear_due = true;
+        self.courier.link_lost();
+        self.configuration.welcomed();
         self.log_level = welcome.log_level;
         // Last words are told once.
         self.facts.epitaph = None;

@@ -19,6 +19,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         outside: &mut impl Outside,
     ) {
         let now_ms = moment.now_us / 1000;
+        self.debug.watch(now_ms);
         let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
         let stuck = self.application.sample(health, moment.program_counter, now_ms);
         if let Some(offence) = moment.fault.or(stuck) {

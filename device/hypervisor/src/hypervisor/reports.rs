@@ -39,6 +39,8 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         }
         self.send_progress(now_ms);
         self.send_wear();
+        self.send_configuration();
+        self.send_messages(now_ms, mailbox);
         // What is wanted is said once, so it is kept until there is room.
         self.pending_plan = self.pending_plan.take().or_else(|| self.engine.wanted_plan());
         if let Some(request) = self.pending_plan
@@ -113,6 +115,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             (false, _) => NetworkStatus::Offline,
         };
         let update = self.update_status(now_ms);
+        let debug = self.debug.attachment();
         let postpone_latest_ms = self.policy.latest_ms();
         let fetching = matches!(update.stage, 1 | 3);
         let mut reasons = NetworkReason::AlwaysConnected as u32;
@@ -136,6 +139,8 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             m.network_status = network as u32;
             m.network_reasons = reasons;
             m.update = update;
+            m.debug = debug;
+            m.messages.fresh = false;
             m.postpone_latest_ms = postpone_latest_ms;
         });
     }

@@ -1,7 +1,7 @@
 //! Where the hypervisor, the update engine and the application meet.
 
 use bulkhead_hardware_ports::EthernetController;
-use bulkhead_link_protocol::{ApplicationState, Fault, Floors, UpdateStage};
+use bulkhead_link_protocol::{ApplicationState, BootReason, Fault, Floors, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 use bulkhead_syscall_abi::WakeReason;
 use bulkhead_update_engine::{Floors as EngineFloors, Memory, StartCause, Step};
@@ -66,9 +66,9 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                     self.policy.reset();
                 }
                 let reason = match cause {
-                    StartCause::Boot => WakeReason::PowerOn,
+                    StartCause::Boot => self.boot_wake_reason(),
                     StartCause::Trial if self.engine.trial().is_some_and(|trial| trial.boots > 1) => {
-                        WakeReason::PowerOn
+                        self.boot_wake_reason()
                     }
                     StartCause::Committed | StartCause::Trial => WakeReason::Updated,
                     StartCause::Reverted => WakeReason::Reverted,
@@ -100,6 +100,15 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                 self.applying = false;
                 self.application.none();
             }
+        }
+    }
+
+    /// Why the application runs when the device itself has started.
+    const fn boot_wake_reason(&self) -> WakeReason {
+        match self.facts.boot_reason {
+            BootReason::PowerOn => WakeReason::PowerOn,
+            BootReason::Commanded => WakeReason::DeviceRestarted,
+            BootReason::HypervisorFault => WakeReason::HypervisorFault,
         }
     }
 

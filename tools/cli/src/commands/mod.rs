@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod bundle;
+pub(crate) mod configuration;
 pub(crate) mod crash;
 pub(crate) mod debug;
 pub(crate) mod deploy;
@@ -11,6 +12,7 @@ pub(crate) mod key;
 pub(crate) mod key_set;
 pub(crate) mod login;
 pub(crate) mod logs;
+pub(crate) mod message;
 pub(crate) mod passphrase;
 pub(crate) mod permit;
 pub(crate) mod token;

@@ -54,6 +54,20 @@ pub(crate) enum Said {
         bytes: Vec<u8>,
     },
     Plan(Plan),
+    Message {
+        number: u32,
+        topic: u32,
+        bytes: Vec<u8>,
+    },
+    Stored(MessageStored),
+    ConfigOffer(ConfigOffer),
+    ConfigEntry {
+        index: u32,
+        key: String,
+        version: u32,
+        secret: bool,
+        value: Option<Vec<u8>>,
+    },
     Unavailable,
     Acknowledge,
     Command(Command),
@@ -222,6 +236,19 @@ impl FakeDevice {
     }
 
     /// Waits for an offer.
+    /// Whether none of that kind comes for a while.
+    pub(crate) fn hears_nothing_of(&mut self, unwanted: impl Fn(&Said) -> bool) -> bool {
+        while let Some(said) = self.next_within(Duration::from_millis(300)) {
+            if unwanted(&said) {
+                return false;
+            }
+            if matches!(said, Said::Gone) {
+                break;
+            }
+        }
+        true
+    }
+
     pub(crate) fn offer(&mut self) -> Offer {
         match self.expect("offer", |said| matches!(said, Said::Offer(_))) {
             Said::Offer(offer) => offer,
@@ -302,6 +329,18 @@ fn owned(event: Event<'_>) -> Said {
         Event::Message(ServerMessage::CrashDone(done)) => Said::CrashDone(done),
         Event::Message(ServerMessage::Unavailable(_)) => Said::Unavailable,
         Event::Message(ServerMessage::Plan(plan)) => Said::Plan(plan),
+        Event::Message(ServerMessage::Message(message)) => {
+            Said::Message { number: message.number, topic: message.topic, bytes: message.bytes.to_vec() }
+        }
+        Event::Message(ServerMessage::MessageStored(stored)) => Said::Stored(stored),
+        Event::Message(ServerMessage::ConfigOffer(offer)) => Said::ConfigOffer(offer),
+        Event::Message(ServerMessage::ConfigEntry(entry)) => Said::ConfigEntry {
+            index: entry.index,
+            key: entry.key.to_owned(),
+            version: entry.version,
+            secret: entry.secret,
+            value: entry.value.map(|value| value.to_vec()),
+        },
         Event::Message(ServerMessage::DebugOpen(frame)) => {
             Said::DebugOpen(frame.session, frame.bytes.to_vec())
         }

@@ -1,0 +1,222 @@
+//! Messages that wait: a ring of bytes, each message behind its header.
+//!
+//! A body is written and read in pieces, so that no lock is held for the length of a message. The invariant: what a
+//! writer has reserved is not seen before it is committed, and there is one writer at a time.
+
+use bulkhead_link_protocol::MESSAGE_HEADER_LEN;
+
+/// Messages that may wait, each way.
+pub(crate) const MESSAGES_MAX: usize = 16;
+/// Room of one queue in bytes.
+pub(crate) const QUEUE_LEN: usize = 2048;
+
+/// What stands before a body.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) number: u32,
+    pub(crate) topic: u32,
+    /// Seconds of monotonic time when it was put here.
+    pub(crate) at_s: u32,
+    pub(crate) len: u32,
+}
+
+/// The queue. All zeros when it is empty, so that it takes no room in flash.
+pub(crate) struct MessageQueue {
+    ring: [u8; QUEUE_LEN],
+    first: usize,
+    used: usize,
+    waiting: usize,
+    /// Bytes behind those used that a writer has reserved; 0 if there is no writer.
+    reserved: usize,
+}
+
+impl MessageQueue {
+    pub(crate) const fn new() -> Self {
+        Self { ring: [0; QUEUE_LEN], first: 0, used: 0, waiting: 0, reserved: 0 }
+    }
+
+    /// Messages that wait.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Longest body that there is room for.
+    pub(crate) const fn free(&self) -> usize {
+        if self.waiting >= MESSAGES_MAX || self.reserved > 0 {
+            return 0;
+        }
+        (QUEUE_LEN - self.used).saturating_sub(MESSAGE_HEADER_LEN)
+    }
+
+    /// Makes room for a message whose body [`Self::fill`] brings; `false` without room, or beside another writer.
+    pub(crate) fn reserve(&mut self, head: Head) -> bool {
+        let Ok(len) = usize::try_from(head.len) else { return false };
+        if len == 0 || len > self.free() {
+            return false;
+        }
+        self.reserved = MESSAGE_HEADER_LEN + len;
+        let words = [head.number, head.topic, head.at_s, head.len];
+        for (index, word) in words.iter().enumerate() {
+            self.write(self.used + 4 * index, &word.to_le_bytes());
+        }
+        true
+    }
+
+    /// Writes a piece of the reserved body.
+    pub(crate) fn fill(&mut self, offset: usize, bytes: &[u8]) {
+        let end = MESSAGE_HEADER_LEN.saturating_add(offset).saturating_add(bytes.len());
+        if end <= self.reserved {
+            self.write(self.used + MESSAGE_HEADER_LEN + offset, bytes);
+        }
+    }
+
+    /// The reserved message waits from now on.
+    pub(crate) fn commit(&mut self) {
+        if self.reserved > 0 {
+            self.used += self.reserved;
+            self.waiting += 1;
+            self.reserved = 0;
+        }
+    }
+
+    /// The reserved message is given up.
+    pub(crate) fn cancel(&mut self) {
+        self.reserved = 0;
+    }
+
+    /// The oldest message.
+    pub(crate) fn front(&self) -> Option<Head> {
+        self.heads().next().map(|(_, head)| head)
+    }
+
+    /// The newest message.
+    pub(crate) fn newest(&self) -> Option<Head> {
+        self.heads().last().map(|(_, head)| head)
+    }
+
+    /// The oldest message numbered above `number`.
+    pub(crate) fn after(&self, number: u32) -> Option<Head> {
+        self.heads().find(|(_, head)| head.number > number).map(|(_, head)| head)
+    }
+
+    /// Reads a piece of the body of message `number`; `false` if it is gone or shorter.
+    pub(crate) fn read(&self, number: u32, offset: usize, out: &mut [u8]) -> bool {
+        let Some((at, head)) = self.heads().find(|(_, head)| head.number == number) else { return false };
+        let end = offset.checked_add(out.len()).and_then(|end| u32::try_from(end).ok());
+        if end.is_none_or(|end| end > head.len) {
+            return false;
+        }
+        self.copy(at + MESSAGE_HEADER_LEN + offset, out);
+        true
+    }
+
+    /// Drops the oldest message.
+    pub(crate) fn pop(&mut self) {
+        let Some(head) = self.front() else { return };
+        let len = MESSAGE_HEADER_LEN + usize::try_from(head.len).unwrap_or(QUEUE_LEN);
+        let len = len.min(self.used);
+        self.first = (self.first + len) % QUEUE_LEN;
+        self.used -= len;
+        self.waiting -= 1;
+    }
+
+    /// Headers in order, each with its offset from the first byte.
+    fn heads(&self) -> impl Iterator<Item = (usize, Head)> {
+        let mut at = 0;
+        (0..self.waiting).map(move |_| {
+            let mut bytes = [0; MESSAGE_HEADER_LEN];
+            self.copy(at, &mut bytes);
+            let mut words = bytes
+                .chunks_exact(4)
+                .map(|word| word.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes)));
+            let mut word = || words.next().unwrap_or_default();
+            let head = Head { number: word(), topic: word(), at_s: word(), len: word() };
+            let here = at;
+            at += MESSAGE_HEADER_LEN + usize::try_from(head.len).unwrap_or(QUEUE_LEN);
+            (here, head)
+        })
+    }
+
+    /// Writes from `offset` behind the first byte, around the end of the ring.
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let start = (self.first + offset) % QUEUE_LEN;
+        let (before_end, behind) = bytes.split_at(bytes.len().min(QUEUE_LEN - start));
+        for (from, piece) in [(start, before_end), (0, behind)] {
+            if let Some(room) = self.ring.get_mut(from..from + piece.len()) {
+                room.copy_from_slice(piece);
+            }
+        }
+    }
+
+    fn copy(&self, offset: usize, out: &mut [u8]) {
+        let start = (self.first + offset) % QUEUE_LEN;
+        let (before_end, behind) = out.split_at_mut(out.len().min(QUEUE_LEN - start));
+        for (from, piece) in [(start, before_end), (0, behind)] {
+            if let Some(bytes) = self.ring.get(from..from + piece.len()) {
+                piece.copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn push(queue: &mut MessageQueue, number: u32, body: &[u8]) -> bool {
+        let head = Head { number, topic: 2, at_s: 3, len: u32::try_from(body.len()).unwrap() };
+        if !queue.reserve(head) {
+            return false;
+        }
+        for (index, piece) in body.chunks(100).enumerate() {
+            queue.fill(100 * index, piece);
+        }
+        queue.commit();
+        true
+    }
+
+    #[test]
+    fn messages_come_out_whole_and_in_order_across_the_end_of_the_ring() {
+        let mut queue = MessageQueue::new();
+        for number in 1..500_u32 {
+            let body: Vec<u8> = (0..number % 400 + 1).map(|n| (n * 7 + number).to_le_bytes()[0]).collect();
+            assert!(push(&mut queue, 2 * number, &body) && push(&mut queue, 2 * number + 1, &body));
+            for wanted in [2 * number, 2 * number + 1] {
+                let head = queue.front().unwrap();
+                assert_eq!((head.number, head.topic, head.at_s), (wanted, 2, 3));
+                assert_eq!(queue.after(wanted - 1), Some(head));
+                let mut back = std::vec![0; body.len()];
+                for (index, piece) in back.chunks_mut(64).enumerate() {
+                    assert!(queue.read(wanted, 64 * index, piece));
+                }
+                assert_eq!(back, body);
+                assert!(!queue.read(wanted, body.len(), &mut [0]), "nothing behind the body");
+                queue.pop();
+            }
+            assert_eq!((queue.waiting(), queue.front()), (0, None));
+        }
+    }
+
+    #[test]
+    fn a_full_queue_a_second_writer_and_an_empty_body_are_refused() {
+        let mut queue = MessageQueue::new();
+        assert!(!push(&mut queue, 1, &[]));
+        assert!(!push(&mut queue, 1, &[0; QUEUE_LEN - MESSAGE_HEADER_LEN + 1]));
+        assert!(push(&mut queue, 1, &[0; QUEUE_LEN - MESSAGE_HEADER_LEN]));
+        assert!(queue.free() == 0 && !push(&mut queue, 2, &[0]));
+        queue.pop();
+        assert!(queue.reserve(Head { number: 2, len: 8, ..Head::default() }));
+        assert!(!push(&mut queue, 3, &[0]), "beside another writer");
+        assert_eq!(queue.waiting(), 0, "not seen before it is committed");
+        queue.fill(8, &[1]);
+        queue.cancel();
+        for number in 0..u32::try_from(MESSAGES_MAX).unwrap() {
+            assert!(push(&mut queue, number, &[1]));
+        }
+        assert!(!push(&mut queue, 99, &[1]), "so many wait at most");
+        assert_eq!(queue.newest().map(|head| head.number), Some(15));
+    }
+}

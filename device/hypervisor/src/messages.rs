@@ -1,0 +1,262 @@
+//! Messages between the application and its owner's server: what gateways and executor share of them.
+//!
+//! The invariant: a message leaves its queue only when the other side has said that it has it. What goes to the server
+//! stays until it is stored there; what comes stays until the application has finished it. So a link that drops loses
+//! nothing, and what is sent again is known by its number.
+
+use bulkhead_link_protocol::{MessageDown, MessageEnd, MessageFinished};
+use bulkhead_syscall_abi::{
+    MESSAGE_LEN_MAX, MESSAGE_QUEUE_VERSION, MESSAGE_VERSION, Message, MessageOutcome,
+    MessageQueue as QueueState, Status,
+};
+
+use crate::calls::{ApplicationMemory, MailboxAccess, version_of};
+use crate::message_queue::{Head, MESSAGES_MAX, MessageQueue};
+
+/// Bytes that are copied under one lock.
+const PIECE_LEN: usize = 64;
+
+/// What gateways and executor share.
+pub(crate) struct Messages {
+    pub(crate) outgoing: MessageQueue,
+    pub(crate) incoming: MessageQueue,
+    /// Number of the newest message to the server.
+    last_number: u32,
+    /// Number up to which the server has stored messages.
+    stored: u32,
+    /// Number of the newest message that the application finished.
+    finished: u32,
+    /// The newest of those, in a ring; number 0 where there is none.
+    recent: [MessageFinished; MESSAGES_MAX],
+    recent_next: usize,
+    /// What the server is to be told.
+    reports: heapless::Deque<MessageFinished, MESSAGES_MAX>,
+    /// Whether a gateway added something since the executor looked.
+    pub(crate) fresh: bool,
+}
+
+/// What became of a message that arrived.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Arrival {
+    /// It waits for the application.
+    New,
+    /// It is here already, or was finished, which the server will hear again.
+    Known,
+    /// There is no room: the server did not heed the window.
+    NoRoom,
+}
+
+impl Messages {
+    pub(crate) const fn new() -> Self {
+        Self {
+            outgoing: MessageQueue::new(),
+            incoming: MessageQueue::new(),
+            last_number: 0,
+            stored: 0,
+            finished: 0,
+            recent: [MessageFinished { number: 0, end: MessageEnd::Delivered }; MESSAGES_MAX],
+            recent_next: 0,
+            reports: heapless::Deque::new(),
+            fresh: false,
+        }
+    }
+
+    /// The instance of the application that may have been writing is gone. What it wrote is still the device's to send.
+    pub(crate) fn forget_writer(&mut self) {
+        self.outgoing.cancel();
+    }
+
+    fn begin(&mut self, topic: u32, len: u32, at_s: u32) -> Option<u32> {
+        let number = self.last_number.checked_add(1)?;
+        self.outgoing.reserve(Head { number, topic, at_s, len }).then_some(number)
+    }
+
+    fn commit(&mut self, number: u32) {
+        self.outgoing.commit();
+        self.last_number = number;
+        self.fresh = true;
+    }
+
+    /// The server has stored what is numbered up to `number`; returns whether that is news.
+    pub(crate) fn stored(&mut self, number: u32) -> bool {
+        let number = number.min(self.last_number);
+        if number <= self.stored {
+            return false;
+        }
+        self.stored = number;
+        while self.outgoing.front().is_some_and(|head| head.number <= number) {
+            self.outgoing.pop();
+        }
+        true
+    }
+
+    /// Number up to which the server has stored messages.
+    pub(crate) const fn stored_number(&self) -> u32 {
+        self.stored
+    }
+
+    fn finish(&mut self, number: u32, end: MessageEnd) -> bool {
+        if self.incoming.front().is_none_or(|head| head.number != number) {
+            return false;
+        }
+        self.incoming.pop();
+        self.finished = number;
+        let finished = MessageFinished { number, end };
+        if let Some(place) = self.recent.get_mut(self.recent_next) {
+            *place = finished;
+        }
+        self.recent_next = (self.recent_next + 1) % MESSAGES_MAX;
+        self.report(finished);
+        self.fresh = true;
+        true
+    }
+
+    fn report(&mut self, finished: MessageFinished) {
+        if !self.reports.iter().any(|report| report.number == finished.number) {
+            // With no room the server sends the message once more, and hears of it then.
+            let _ = self.reports.push_back(finished);
+        }
+    }
+
+    /// What the server is to be told next.
+    pub(crate) fn next_report(&self) -> Option<MessageFinished> {
+        self.reports.front().copied()
+    }
+
+    /// It was told.
+    pub(crate) fn reported(&mut self) {
+        self.reports.pop_front();
+    }
+
+    /// Whether a message is to be taken in.
+    fn admit(&mut self, number: u32, topic: u32, len: u32, at_s: u32) -> Arrival {
+        if number <= self.finished {
+            let ended = self.recent.iter().find(|finished| finished.number == number).copied();
+            self.report(ended.unwrap_or(MessageFinished { number, end: MessageEnd::Delivered }));
+            return Arrival::Known;
+        }
+        if self.incoming.newest().is_some_and(|head| number <= head.number) {
+            return Arrival::Known;
+        }
+        if self.incoming.reserve(Head { number, topic, at_s, len }) { Arrival::New } else { Arrival::NoRoom }
+    }
+}
+
+/// Offsets and lengths of the pieces of `len` bytes.
+fn pieces(len: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..len).step_by(PIECE_LEN).map(move |offset| (offset, (len - offset).min(PIECE_LEN)))
+}
+
+/// Takes a message of the server's in.
+#[inline(never)]
+pub(crate) fn arrived(message: &MessageDown<'_>, now_s: u32, mailbox: &impl MailboxAccess) -> Arrival {
+    let len = u32::try_from(message.bytes.len()).unwrap_or(u32::MAX);
+    let arrival = mailbox.with(|m| m.messages.admit(message.number, message.topic, len, now_s));
+    if arrival == Arrival::New {
+        for (offset, len) in pieces(message.bytes.len()) {
+            let piece = message.bytes.get(offset..offset + len).unwrap_or_default();
+            mailbox.with(|m| m.messages.incoming.fill(offset, piece));
+        }
+        mailbox.with(|m| m.messages.incoming.commit());
+    }
+    arrival
+}
+
+/// Copies the body of an outgoing message; `false` if it is gone.
+pub(crate) fn body(number: u32, out: &mut [u8], mailbox: &impl MailboxAccess) -> bool {
+    out.chunks_mut(PIECE_LEN)
+        .enumerate()
+        .all(|(index, piece)| mailbox.with(|m| m.messages.outgoing.read(number, PIECE_LEN * index, piece)))
+}
+
+pub(crate) fn send(
+    [topic, address, len, id]: [u32; 4],
+    now_us: u64,
+    memory: &impl ApplicationMemory,
+    mailbox: &impl MailboxAccess,
+) -> Status {
+    let Some(n_bytes) = usize::try_from(len).ok().filter(|_| (1..=MESSAGE_LEN_MAX).contains(&len)) else {
+        return Status::ArgumentRefused;
+    };
+    let at_s = u32::try_from(now_us / 1_000_000).unwrap_or(u32::MAX);
+    let Some(number) = mailbox.with(|m| m.messages.begin(topic, len, at_s)) else { return Status::Busy };
+    let mut piece = [0; PIECE_LEN];
+    let mut copied = pieces(n_bytes).all(|(offset, len)| {
+        let from = u32::try_from(offset).ok().and_then(|offset| address.checked_add(offset));
+        let (Some(from), Some(piece)) = (from, piece.get_mut(..len)) else { return false };
+        let done = memory.copy_in(from, piece);
+        mailbox.with(|m| m.messages.outgoing.fill(offset, piece));
+        done
+    });
+    copied = copied && (id == 0 || memory.copy_out(id, &number.to_le_bytes()));
+    mailbox.with(|m| if copied { m.messages.commit(number) } else { m.messages.outgoing.cancel() });
+    if copied { Status::Ok } else { Status::PointerRefused }
+}
+
+pub(crate) fn receive(
+    [address, buffer, len]: [u32; 3],
+    memory: &impl ApplicationMemory,
+    mailbox: &impl MailboxAccess,
+) -> Status {
+    if let Err(status) = version_of(address, MESSAGE_VERSION, memory) {
+        return status;
+    }
+    let Some(head) = mailbox.with(|m| m.messages.incoming.front()) else { return Status::NothingPending };
+    let message =
+        Message { version: MESSAGE_VERSION, id: head.number, topic: head.topic, length_bytes: head.len };
+    if !memory.copy_out(address, &message.to_bytes()) {
+        return Status::PointerRefused;
+    }
+    if len < head.len {
+        return Status::BufferTooSmall;
+    }
+    let mut piece = [0; PIECE_LEN];
+    for (offset, len) in pieces(usize::try_from(head.len).unwrap_or_default()) {
+        let Some(piece) = piece.get_mut(..len) else { return Status::PointerRefused };
+        if !mailbox.with(|m| m.messages.incoming.read(head.number, offset, piece)) {
+            // An interrupt of the application finished it meanwhile.
+            return Status::NothingPending;
+        }
+        let to = u32::try_from(offset).ok().and_then(|offset| buffer.checked_add(offset));
+        if !to.is_some_and(|to| memory.copy_out(to, piece)) {
+            return Status::PointerRefused;
+        }
+    }
+    Status::Ok
+}
+
+pub(crate) fn finish(id: u32, outcome: u32, mailbox: &impl MailboxAccess) -> Status {
+    let end = match outcome {
+        outcome if outcome == MessageOutcome::Accepted as u32 => MessageEnd::Delivered,
+        outcome if outcome == MessageOutcome::Refused as u32 => MessageEnd::Refused,
+        _ => return Status::ArgumentRefused,
+    };
+    if mailbox.with(|m| m.messages.finish(id, end)) { Status::Ok } else { Status::NotFound }
+}
+
+pub(crate) fn queue_read(
+    address: u32,
+    memory: &impl ApplicationMemory,
+    mailbox: &impl MailboxAccess,
+) -> Status {
+    if let Err(status) = version_of(address, MESSAGE_QUEUE_VERSION, memory) {
+        return status;
+    }
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let state = mailbox.with(|m| {
+        let messages = &m.messages;
+        QueueState {
+            version: MESSAGE_QUEUE_VERSION,
+            outgoing: count(messages.outgoing.waiting()),
+            outgoing_free_bytes: count(messages.outgoing.free()).min(MESSAGE_LEN_MAX),
+            outgoing_stored_id: messages.stored,
+            incoming: count(messages.incoming.waiting()),
+            incoming_free_bytes: count(messages.incoming.free()).min(MESSAGE_LEN_MAX),
+        }
+    });
+    if memory.copy_out(address, &state.to_bytes()) { Status::Ok } else { Status::PointerRefused }
+}
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;
