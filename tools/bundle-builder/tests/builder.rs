@@ -333,3 +333,33 @@ fn pages_that_cannot_be_reserved_are_refused_with_what_stands_in_the_way() {
         assert!(text.contains(why), "{text}");
     }
 }
+
+/// An ELF file whose segments take 64 bytes more than `len` at these addresses.
+fn elf_at(addresses: &[u32], len: usize) -> Vec<u8> {
+    let bytes = vec![1; len];
+    let segments: Vec<_> = addresses.iter().map(|_| (DIE, bytes.as_slice())).collect();
+    let mut file = elf(&segments);
+    for (n, address) in addresses.iter().enumerate() {
+        file[52 + 32 * n + 8..][..4].copy_from_slice(&address.to_le_bytes());
+    }
+    file
+}
+
+#[test]
+fn memory_that_a_program_uses_is_where_its_segments_are_and_in_four_ranges_at_most() {
+    const RAM: u32 = 0x2820_0000;
+    let used = |addresses: &[u32], len| {
+        let memory = used_memory(&board(), &elf_at(addresses, len));
+        memory.map(|memory| {
+            memory.as_slice().iter().map(|range| (range.address, range.len)).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(used(&[DIE], 100), None, "code is no memory that is written to");
+    assert_eq!(used(&[RAM + 2], 3), Some(vec![(RAM, 72)]), "whole words");
+    assert_eq!(used(&[RAM, RAM + 64, RAM + 0x1000], 0), Some(vec![(RAM, 128), (RAM + 0x1000, 64)]), "joined");
+    assert_eq!(used(&[STACK - 32], 0), Some(vec![(STACK - 32, 32)]), "up to the end of RAM");
+    let six = [0, 0x1000, 0x1100, 0x3000, 0x3080, 0x8000].map(|offset| RAM + offset);
+    let joined = vec![(RAM, 64), (RAM + 0x1000, 0x140), (RAM + 0x3000, 0xC0), (RAM + 0x8000, 64)];
+    assert_eq!(used(&six, 0), Some(joined), "the nearest first");
+    assert_eq!(used_memory(&board(), &hex(&[(DIE, &program(64))])), None);
+}

@@ -78,3 +78,20 @@ pub(crate) fn crash_memory(text: &str) -> Result<CrashMemoryChoice, String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_dump_is_a_word_or_a_range() {
+        let range = |address, len| Ok(CrashMemoryChoice::Range(CrashRange { address, len }));
+        assert_eq!(crash_memory("used"), Ok(CrashMemoryChoice::Used));
+        assert_eq!(crash_memory("all"), Ok(CrashMemoryChoice::All));
+        assert_eq!(crash_memory("none"), Ok(CrashMemoryChoice::None));
+        assert_eq!(crash_memory("0x28200000+4K"), range(0x2820_0000, 4096));
+        for wrong in ["", "stack", "0x28200000", "0x28200000+", "+4", "0x100000000+4", "1+5000000K"] {
+            assert!(crash_memory(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -366,3 +366,34 @@ fn header_json(header: &Header) -> serde_json::Value {
 fn registers_json(dump: &Dump) -> serde_json::Value {
     json!({ "core": dump.core, "system": dump.system, "float": dump.float.map(|float| float.to_vec()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(address: u32, len: u32) -> CrashMemoryChoice {
+        CrashMemoryChoice::Range(CrashRange { address, len })
+    }
+
+    #[test]
+    fn what_was_typed_becomes_the_policys_word() {
+        let used = CrashMemory::new(&[CrashRange { address: 0x2820_0000, len: 64 }]);
+        let of = |choices: &[CrashMemoryChoice]| policy(choices, || used).map_err(|failure| failure.what);
+        assert_eq!(of(&[]), Ok(used));
+        assert_eq!(of(&[CrashMemoryChoice::Used]), Ok(used));
+        assert_eq!(of(&[CrashMemoryChoice::All]), Ok(None));
+        assert_eq!(of(&[CrashMemoryChoice::None]), Ok(CrashMemory::new(&[])));
+        let two = [range(0, 4), range(0x2820_0000, 8)];
+        assert_eq!(of(&two).map(|memory| memory.map(|memory| memory.as_slice().len())), Ok(Some(2)));
+        let wrong: [&[CrashMemoryChoice]; 5] = [
+            &[CrashMemoryChoice::None, range(0, 4)],
+            &[CrashMemoryChoice::All, CrashMemoryChoice::Used],
+            &[range(1, 4)],
+            &[range(0, 0)],
+            &[range(0, 4); CRASH_RANGES_MAX + 1],
+        ];
+        for choices in wrong {
+            assert!(of(choices).is_err(), "{choices:?}");
+        }
+    }
+}
