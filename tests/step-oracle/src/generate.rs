@@ -159,6 +159,8 @@ impl Generator {
 
     /// What earlier programs left is as if they had not run.
     fn known_state(&mut self) {
+        self.asm.constant(10, STACKS[1]);
+        self.asm.wide(0xF38A, 0x8809); // msr psp, r10
         self.asm.constant(10, 0);
         self.asm.wide(0xF38A, 0x8814); // msr control, r10
         self.asm.wide(0xF3BF, 0x8F6F); // isb
