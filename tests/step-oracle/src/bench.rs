@@ -4,6 +4,7 @@
 //! the application runs. Thousands of programs fit in the time that the whole stack needs for some dozens.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_debug_agent::{AccessRefused, Agent, DebugTarget, Interrupts, Memory, StopCause, Width};
@@ -24,6 +25,8 @@ const MESSAGES_MAX: usize = 64;
 const RUNS_MAX: usize = 32;
 /// Where a program may be put for a moment: RAM of the application that nobody uses.
 const SCRATCH: u32 = 0x2825_F000;
+/// Longest run of one step: after that it went astray.
+const ASTRAY: Duration = Duration::from_secs(3);
 /// `mrs r0, psp`.
 const READ_PROCESS_STACK: [u8; 4] = [0xEF, 0xF3, 0x09, 0x80];
 
@@ -60,6 +63,7 @@ impl Bench {
         let mut machine = start()?;
         let registers = machine.registers()?;
         machine.remote.write(SCRATCH, &READ_PROCESS_STACK)?;
+        machine.remote.wait_at_most(ASTRAY)?;
         let target = Target {
             machine,
             vectors: program.address("ram_vectors")?,
@@ -154,6 +158,7 @@ impl Subject for Bench {
         self.target.machine = (self.start)()?;
         self.target.registers = self.target.machine.registers()?;
         self.target.machine.remote.write(SCRATCH, &READ_PROCESS_STACK)?;
+        self.target.machine.remote.wait_at_most(ASTRAY)?;
         self.target.planted.clear();
         self.target.patches.clear();
         self.target.running = true;
