@@ -11,7 +11,7 @@ use crate::remote::Registers;
 /// Most instructions of one job.
 const STEPS_MAX: usize = 6000;
 /// Steps of QEMU's in a row that execute nothing.
-const EMPTY_STEPS_MAX: usize = 4;
+pub(crate) const EMPTY_STEPS_MAX: usize = 4;
 /// Most instructions between an exclusive load and its store.
 const SEQUENCE_MAX: usize = 20;
 /// The hypervisor's code and its gateways.
