@@ -1,7 +1,7 @@
 //! The board's `DebugTarget` with comparators in place of patches in flash.
 
 use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, StopCause, Width};
-use bulkhead_debug_protocol::{Region, RegionKind, Register, RegisterFile};
+use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile};
 
 use crate::boundary::begins_instruction;
 use crate::monitor::{Entry, Reason, Verdict};
@@ -169,5 +169,17 @@ impl<R: DebugRegisters, T: DebugTarget> DebugTarget for MonitorTarget<R, T> {
 
     fn region(&self, index: usize) -> Option<Region> {
         self.inner.region(index)
+    }
+
+    fn float(&mut self) -> Option<Float> {
+        self.inner.float()
+    }
+
+    fn guards_max(&self) -> usize {
+        self.inner.guards_max()
+    }
+
+    fn guard(&mut self, index: usize, range: Option<(u32, u32)>) {
+        self.inner.guard(index, range);
     }
 }

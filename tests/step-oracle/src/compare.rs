@@ -10,6 +10,8 @@ use crate::remote::Registers;
 
 /// Most instructions of one job.
 const STEPS_MAX: usize = 6000;
+/// Steps of QEMU's in a row that execute nothing.
+pub(crate) const EMPTY_STEPS_MAX: usize = 4;
 /// Most instructions between an exclusive load and its store.
 const SEQUENCE_MAX: usize = 20;
 /// The hypervisor's code and its gateways.
@@ -108,7 +110,7 @@ pub fn trace(machine: &mut Machine, job: &Job) -> Result<Vec<Registers>> {
     machine.remote.set_registers(&job.registers)?;
     let mut trace = vec![job.registers];
     for _ in 0..STEPS_MAX {
-        let mut now = machine.remote.step().with_context(|| format!("the reference, {}", job.name))?;
+        let mut now = step(machine, trace.last()).with_context(|| format!("the reference, {}", job.name))?;
         if SECURE_CODE.contains(&now[15]) {
             // A gateway is one instruction for who steps: the reference runs to where it returns. With an instruction
             // that enters or leaves a handler QEMU takes whatever is pending first, the hypervisor's tick for example.
@@ -129,6 +131,20 @@ pub fn trace(machine: &mut Machine, job: &Job) -> Result<Vec<Registers>> {
         }
     }
     anyhow::bail!("{} does not end within {STEPS_MAX} instructions on the reference", job.name)
+}
+
+/// One instruction on the reference. QEMU sometimes says that a step is over before it began: that one is repeated.
+///
+/// No instruction of a job leaves every register as it was: none branches to itself.
+fn step(machine: &mut Machine, before: Option<&Registers>) -> Result<Registers> {
+    let mut now = machine.remote.step()?;
+    for _ in 0..EMPTY_STEPS_MAX {
+        if Some(&now) != before {
+            break;
+        }
+        now = machine.remote.step()?;
+    }
+    Ok(now)
 }
 
 /// Steps a job on `subject` along the reference's trace.

@@ -37,7 +37,8 @@ impl Direct {
         developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})])?;
         developer.stopped()?;
         let mut direct = Self { developer, stand: bed.program.address("stand")? };
-        direct.go_to_stand()?;
+        // Where an earlier session left the application it may stay for ever.
+        direct.recover()?;
         Ok(direct)
     }
 

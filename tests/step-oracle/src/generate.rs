@@ -5,7 +5,7 @@
 
 use crate::assembler::{Assembler, Code, Instruction, Label};
 use crate::jumps::{Jump, entries, ways};
-use crate::plain::{DATA_REGISTER, STACK_WORDS, Stack, VALUES, any, arithmetic};
+use crate::plain::{DATA_REGISTER, FLOATS, STACK_WORDS, Stack, VALUES, any, arithmetic, float, to_float};
 use crate::random::Random;
 
 /// The program's data.
@@ -18,6 +18,9 @@ pub const STACKS: [u32; 2] = [0x2825_0000, 0x2825_8000];
 pub const CODE_LEN_MAX: usize = 0x4000;
 /// Bytes above each stack pointer that are filled anew for each program.
 pub const STACK_FILL: usize = 4 * STACK_WORDS as usize;
+
+/// Of so many programs one computes with floating point.
+const PROGRAMS_A_FLOAT: u64 = 3;
 
 /// A program and the state it starts in.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ struct Generator {
     asm: Assembler,
     random: Random,
     stack: Stack,
+    /// Whether it computes with floating point.
+    floats: bool,
     returns: Vec<u32>,
     subroutines: Vec<Label>,
     /// Tables and literals that are put behind everything.
@@ -91,6 +96,7 @@ impl Generator {
             asm: Assembler::default(),
             random,
             stack: Stack::Taken,
+            floats: false,
             returns: Vec::new(),
             subroutines: Vec::new(),
             pool: Vec::new(),
@@ -98,6 +104,7 @@ impl Generator {
     }
 
     fn program(mut self, seed: u64, ticks: bool) -> Option<Program> {
+        self.floats = seed.is_multiple_of(PROGRAMS_A_FLOAT);
         self.subroutines = (0..4).map(|_| self.asm.label()).collect();
         let main_place = Place { in_main: true, masked: false, depth: 0 };
         // Some subroutines lie before the main program, some behind: calls reach both ways.
@@ -105,6 +112,7 @@ impl Generator {
         self.subroutine(1);
         let handler = self.handler();
         let start = self.asm.here();
+        self.known_state();
         if ticks {
             self.tick(7);
         }
@@ -149,8 +157,27 @@ impl Generator {
         self.asm.wide(0xF8CA, 0xB000);
     }
 
+    /// What earlier programs left is as if they had not run.
+    fn known_state(&mut self) {
+        self.asm.constant(10, STACKS[1]);
+        self.asm.wide(0xF38A, 0x8809); // msr psp, r10
+        self.asm.constant(10, 0);
+        self.asm.wide(0xF38A, 0x8814); // msr control, r10
+        self.asm.wide(0xF3BF, 0x8F6F); // isb
+        if self.floats {
+            self.asm.wide(0xEEE1, 0xAA10); // vmsr fpscr, r10
+            for register in 0..FLOATS {
+                self.asm.add(to_float(register, register & 3));
+            }
+        }
+    }
+
     fn plain(&mut self, most: u32) {
         for _ in 0..self.random.below(most + 1) {
+            if self.floats && self.random.once_in(3) {
+                let instruction = float(&mut self.random);
+                self.asm.add(instruction);
+            }
             let instruction = any(&mut self.random, self.stack);
             self.asm.add(instruction);
         }

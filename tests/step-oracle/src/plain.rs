@@ -132,3 +132,36 @@ pub(crate) fn memory(random: &mut Random, stack: Stack) -> Instruction {
 pub(crate) fn any(random: &mut Random, stack: Stack) -> Instruction {
     if random.once_in(4) { memory(random, stack) } else { arithmetic(random) }
 }
+
+/// Registers for floating point that programs compute with: s0 to s7.
+pub(crate) const FLOATS: u32 = 8;
+
+/// An instruction for floating point.
+pub(crate) fn float(random: &mut Random) -> Instruction {
+    let (sd, sn, sm) = (random.below(FLOATS), random.below(FLOATS), random.below(FLOATS));
+    let rt = random.of(VALUES);
+    let destination = (sd & 1) << 6;
+    let fields = (sd >> 1) << 12 | 0xA00 | (sm & 1) << 5 | sm >> 1;
+    match random.below(9) {
+        0 => to_float(sn, rt),
+        1 => Instruction::wide(0xEE10 | sn >> 1, rt << 12 | 0xA10 | (sn & 1) << 7),
+        2 => Instruction::wide(0xEEB4 | destination, fields | 0x40), // vcmp
+        3 => Instruction::wide(0xEEF1, 0xFA10),                      // vmrs APSR_nzcv, fpscr
+        4 => Instruction::wide(0xEEF1, rt << 12 | 0xA10),            // vmrs rt, fpscr
+        5 => Instruction::wide(0xEEBD | destination, fields | 0xC0), // vcvt.s32.f32
+        6 => {
+            let first = random.of(&[0xED98, 0xED88]); // vldr, vstr
+            Instruction::wide(first | destination, (sd >> 1) << 12 | 0xA00 | random.below(250))
+        }
+        _ => {
+            // vadd, vmul, vdiv
+            let first = random.of(&[0xEE30, 0xEE20, 0xEE80]);
+            Instruction::wide(first | destination | sn >> 1, fields | (sn & 1) << 7)
+        }
+    }
+}
+
+/// `VMOV sn, rt`.
+pub(crate) fn to_float(sn: u32, rt: u32) -> Instruction {
+    Instruction::wide(0xEE00 | sn >> 1, rt << 12 | 0xA10 | (sn & 1) << 7)
+}

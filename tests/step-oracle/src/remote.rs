@@ -51,6 +51,14 @@ impl Remote {
         Ok(remote)
     }
 
+    /// Waits no longer than this from now on.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn wait_at_most(&self, patience: Duration) -> Result<()> {
+        Ok(self.stream.set_read_timeout(Some(patience))?)
+    }
+
     /// Sends a packet and returns its answer.
     ///
     /// # Errors

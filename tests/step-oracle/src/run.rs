@@ -67,7 +67,10 @@ impl Tally {
         self.programs += 1;
         self.steps += outcome.steps;
         if let Some(difference) = outcome.difference {
-            self.differences.push(format!("{difference}replay: {replay}"));
+            let text = format!("{difference}replay: {replay}");
+            // At once: who waits for the end of a long run may be waiting for long.
+            eprintln!("{text}");
+            self.differences.push(text);
         }
         Ok(())
     }

@@ -70,7 +70,8 @@ impl Stack {
         let debugging = Debugging::start(&bed.fleet.tool, &bed.device.id, &["--elf", &bed.elf])?;
         let remote = Remote::connect(debugging.port)?;
         let mut stack = Self { remote, stand: bed.program.address("stand")?, _debugging: debugging };
-        stack.go_to_stand()?;
+        // Where an earlier session left the application it may stay for ever.
+        stack.recover()?;
         Ok(stack)
     }
 

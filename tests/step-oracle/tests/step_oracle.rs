@@ -4,7 +4,7 @@ use bulkhead_step_oracle::run::{Extent, run};
 use bulkhead_step_oracle::stack::Bed;
 
 /// What fits into a minute. `cargo xtask step-oracle` does more.
-const EXTENT: Extent = Extent { programs: 6, bench_programs: 60, seed: 1 };
+const EXTENT: Extent = Extent { programs: 6, bench_programs: 40, seed: 1 };
 
 #[test]
 fn every_step_ends_where_the_processor_says_and_every_seeded_mistake_is_found() {

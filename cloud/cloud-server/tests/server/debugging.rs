@@ -93,7 +93,7 @@ fn another_token_neither_reads_nor_sends_in_a_session_and_who_may_not_debug_open
     assert_eq!(server.ask_as(Some(&other), "GET", &frames(session), Vec::new()).status, 404);
     let path = format!("/api/v1/devices/{id}/debug");
     let body = json!({ "takeover": true }).to_string().into_bytes();
-    for role in ["viewer", "deployer"] {
+    for role in ["viewer", "developer", "operator"] {
         let token = server.token(role);
         assert_eq!(server.ask_as(Some(&token), "POST", &path, body.clone()).status, 403, "{role}");
     }
