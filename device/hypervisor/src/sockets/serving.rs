@@ -165,4 +165,8 @@ fn level(desk: &Desk, index: usize) -> u32 {
     level
 }
 
+#[cfg(test)]
+#[path = "serving_tests.rs"]
+mod tests;
+
 const _: () = assert!(SLOTS < 1 << super::SLOT_BITS, "a handle has no bits for so many slots");

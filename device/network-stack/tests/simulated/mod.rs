@@ -2,11 +2,20 @@
 //! resolver and peer at once. Time is counted, not waited for.
 
 #![expect(unreachable_pub, reason = "each test is a crate of its own, which uses what it needs")]
-#![allow(dead_code, clippy::allow_attributes, reason = "as above; what is unused differs from test to test")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "as above; what is unused differs from test to test"
+)]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::prelude::v1::*;
 use std::rc::Rc;
+use std::vec;
 
 use bulkhead_hardware_ports::{ETHERNET_FRAME_LEN_MAX, EthernetController};
 use bulkhead_network_stack::{Buffers, Connection, NetworkStack, Sockets};
