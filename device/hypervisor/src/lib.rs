@@ -9,6 +9,9 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(test)]
+extern crate std;
+
 mod application;
 mod calls;
 mod configuration;
