@@ -165,7 +165,7 @@ impl<'w> Debug<'w> {
 
     /// What the application may know of the session.
     pub(crate) fn attachment(&self) -> Attachment {
-        let state = match (self.is_attached(), self.watched.halts) {
+        let state = match (self.storage.agent.is_attached(), self.watched.halts) {
             (false, _) => DebugAttachment::None,
             (true, 0) => DebugAttachment::Attached,
             (true, _) => DebugAttachment::HaltedLast,
