@@ -110,8 +110,8 @@ impl Session {
         self.pending.clear();
         self.ahead.forget();
         self.threads = None;
-        // The device has to have the breakpoints that GDB believes to be in place.
-        let mut orders = self.placing();
+        // The device has to have the breakpoints that GDB believes to be in place. A restart ends watches.
+        let mut orders = self.placing_breakpoints();
         orders.push(Order::Reset { halt });
         self.stop = None;
         self.ask(&orders)?;

@@ -143,7 +143,7 @@ impl Session {
         self.threads = None;
         self.breakpoints.lost();
         self.watchpoints.forgotten();
-        let mut orders = self.placing();
+        let mut orders = self.placing_breakpoints();
         self.stop = None;
         if !awaits_stop {
             orders.push(Order::Halt);
@@ -157,10 +157,16 @@ impl Session {
     }
 
     /// Orders after which the device has the breakpoints that are wanted.
-    pub(crate) fn placing(&self) -> Vec<Order> {
+    pub(crate) fn placing_breakpoints(&self) -> Vec<Order> {
         let (away, new) = self.breakpoints.difference();
         let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
         orders.extend(new.into_iter().map(|(address, expressions)| Order::Set { address, expressions }));
+        orders
+    }
+
+    /// Orders after which it has the watchpoints as well; the application has to stand still.
+    pub(crate) fn placing(&self) -> Vec<Order> {
+        let mut orders = self.placing_breakpoints();
         orders.extend(self.watch_orders());
         orders
     }

@@ -1,5 +1,6 @@
 //! `load`: a program as GDB wrote it becomes a bundle, and goes to the device as any update does.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -113,7 +114,7 @@ fn intel_hex(program: &[Part]) -> String {
         let sum = record.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte));
         out.push(':');
         for byte in record.into_iter().chain([sum]) {
-            out.push_str(&format!("{byte:02X}"));
+            let _ = write!(out, "{byte:02X}");
         }
         out.push('\n');
     };
