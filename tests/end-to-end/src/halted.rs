@@ -38,13 +38,18 @@ pub fn hold(seconds: u64) -> Result<Held> {
     let mut fleet = Fleet::start()?;
     let mut device = fleet.new_device("held")?;
     fleet.power_on(&mut device)?;
-    let bundle = fleet.push_debuggable(PROGRAMS[0], "hello", "1")?;
+    fleet.tool.run(&["key", "generate", "--debug"])?;
+    let key = fleet.tool.home().join("keys").join("debug.key");
+    // Nobody says a word meanwhile: what the device sends it sends by itself.
+    let policy = ["--debug-key", &key.to_string_lossy(), "--debug-silence", "2h"];
+    let bundle = fleet.owner.sign(&fleet.programs.app(PROGRAMS[0])?, "hello", "1", &policy)?;
+    fleet.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
     let newer = fleet.push_debuggable(PROGRAMS[1], "hello", "2")?;
     fleet.order(&device, &bundle)?;
     fleet.wait_running(&device, &bundle)?;
     let elf = std::fs::read(fleet.programs.app(PROGRAMS[0])?)?;
     let (ticks, handler) = (symbol(&elf, "ticks")?, symbol(&elf, "systick_handler")? & !1);
-    let key = bulkhead_bundle_builder::load_debug_key(&fleet.tool.home().join("keys").join("debug.key"))?;
+    let key = bulkhead_bundle_builder::load_debug_key(&key)?;
     let before = fleet.look(&device)?.link.context("no link")?;
 
     let mut developer = Developer::open(&fleet.api, &device.id, &key)?;

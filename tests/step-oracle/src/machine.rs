@@ -72,7 +72,7 @@ pub struct Machine {
 impl Machine {
     /// Starts `image` on a copy of `memory`, runs to the application and stops there.
     ///
-    /// The machine's time stands still but for the moments in which something runs: it never comes to connect.
+    /// It reaches no server: it would be taken for the device that it is a copy of.
     ///
     /// # Errors
     /// QEMU did not start, or the application was not reached.
@@ -80,7 +80,7 @@ impl Machine {
         std::fs::copy(memory, copy).context("failed to copy a device's memory")?;
         // Free a moment ago: nobody else asks for ports here.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let qemu = Qemu::new(image, copy).gdb(Gdb::PortAndWait(port)).start()?;
+        let qemu = Qemu::new(image, copy).isolated().gdb(Gdb::PortAndWait(port)).start()?;
         let mut remote = Remote::connect(port)?;
         let stand = program.address("stand")?;
         remote.breakpoint(true, stand)?;

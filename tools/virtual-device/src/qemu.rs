@@ -65,6 +65,7 @@ pub struct Qemu {
     application_console: Serial,
     gdb: Gdb,
     instruction_count: bool,
+    network: &'static str,
     more: Vec<String>,
 }
 
@@ -78,6 +79,7 @@ impl Qemu {
             application_console: Serial::Null,
             gdb: Gdb::Off,
             instruction_count: false,
+            network: "user,model=lan9118",
             more: Vec::new(),
         }
     }
@@ -106,6 +108,12 @@ impl Qemu {
         self
     }
 
+    /// Keeps the device from reaching this machine over its network: a copy must not connect as its original.
+    pub fn isolated(mut self) -> Self {
+        self.network = "user,model=lan9118,restrict=on";
+        self
+    }
+
     /// Appends an argument of QEMU's own, for example to log what the guest does wrong.
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.more.push(argument.into());
@@ -128,7 +136,7 @@ impl Qemu {
             "-monitor",
             "none",
             "-nic",
-            "user,model=lan9118",
+            self.network,
         ]
         .map(str::to_owned)
         .into();
