@@ -87,7 +87,9 @@ pub(crate) fn rows(board: &Board, spans: &[Foreign]) -> Vec<Row> {
         let has_pointer = call.arguments.iter().any(|argument| kind(argument) == ArgumentKind::Pointer);
         let has_length = call.arguments.iter().any(|argument| kind(argument) == ArgumentKind::Length);
         for place in Place::ALL {
-            for number in NUMBERS {
+            // Who asks to sleep does, for as long as it said: only what is refused is tried.
+            let numbers = if call.name.contains("sleep") { &NUMBERS[..1] } else { NUMBERS };
+            for number in numbers {
                 let mut words = vec![call.slot];
                 words.extend(call.arguments.iter().map(|_| *number));
                 // Who asks to be restarted is.
