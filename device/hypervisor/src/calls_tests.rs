@@ -1,3 +1,5 @@
+#![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
+
 use super::*;
 use crate::storage::StorageArea;
 use bulkhead_link_protocol::MessageDown;

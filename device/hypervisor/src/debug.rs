@@ -167,8 +167,8 @@ impl<'w> Debug<'w> {
     pub(crate) fn attachment(&self) -> Attachment {
         let state = match (self.storage.agent.is_attached(), self.watched.halts) {
             (false, _) => DebugAttachment::None,
-            (true, 0) => DebugAttachment::Attached,
-            (true, _) => DebugAttachment::HaltedLast,
+            (_, 0) => DebugAttachment::Attached,
+            (_, _) => DebugAttachment::HaltedLast,
         };
         Attachment {
             version: 0,

@@ -181,7 +181,7 @@ fn noise_for_answers_stops_nobody() {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;
-                if state % 3 == 0 {
+                if state.is_multiple_of(3) {
                     *byte = state.to_le_bytes()[3];
                 }
             }

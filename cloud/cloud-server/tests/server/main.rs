@@ -4,6 +4,7 @@
 mod api;
 #[cfg(test)]
 mod application;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod debugging;

@@ -1,5 +1,6 @@
 //! From a system call to a peer on a simulated wire, and back.
 
+#![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
 extern crate std;
 
 #[path = "../../../network-stack/tests/simulated/mod.rs"]

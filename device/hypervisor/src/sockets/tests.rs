@@ -1,3 +1,5 @@
+#![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
+
 use super::*;
 use crate::calls::{ApplicationMemory, MailboxAccess, dispatch};
 use crate::mailbox::Mailbox;

@@ -11,11 +11,12 @@
     reason = "as above; what is unused differs from test to test"
 )]
 
+use std::boxed::Box;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::prelude::v1::*;
 use std::rc::Rc;
 use std::vec;
+use std::vec::Vec;
 
 use bulkhead_hardware_ports::{ETHERNET_FRAME_LEN_MAX, EthernetController};
 use bulkhead_network_stack::{Buffers, Connection, NetworkStack, Sockets};

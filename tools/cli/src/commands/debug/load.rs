@@ -62,9 +62,8 @@ impl ByUpdate {
                 postpone_max_s: Some(0),
                 confirm: Confirm::Auto,
                 trial_window_s: Some(TRIAL_WINDOW_S),
-                trial_boots: None,
-                gives_up_owned: false,
                 debug_keys: keys,
+                ..Policy::default()
             },
             reserved: &[],
         };
