@@ -41,7 +41,8 @@ pub fn hold(seconds: u64) -> Result<Held> {
     fleet.tool.run(&["key", "generate", "--debug"])?;
     let key = fleet.tool.home().join("keys").join("debug.key");
     // Nobody says a word meanwhile: what the device sends it sends by itself.
-    let policy = ["--debug-key", &key.to_string_lossy(), "--debug-silence", "2h"];
+    let named = key.to_string_lossy().into_owned();
+    let policy: [&str; 4] = ["--debug-key", &named, "--debug-silence", "2h"];
     let bundle = fleet.owner.sign(&fleet.programs.app(PROGRAMS[0])?, "hello", "1", &policy)?;
     fleet.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
     let newer = fleet.push_debuggable(PROGRAMS[1], "hello", "2")?;

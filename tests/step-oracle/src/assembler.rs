@@ -113,8 +113,8 @@ pub(crate) struct Assembler {
     halves: Vec<u16>,
     labels: Vec<Option<u32>>,
     fixups: Vec<(usize, Reference, Label)>,
-    /// Half-words that only the subject executes; the reference finds a `NOP`.
-    only_subject: Vec<usize>,
+    /// Half-words that only the subject executes, and what the reference finds in their place.
+    only_subject: Vec<(usize, u16)>,
 }
 
 /// Code that is done.
@@ -167,8 +167,15 @@ impl Assembler {
 
     /// Adds an instruction of 16 bits that the reference does not execute.
     pub(crate) fn only_subject(&mut self, half: u32) {
-        self.only_subject.push(self.halves.len());
+        self.only_subject.push((self.halves.len(), 0xBF00));
         self.narrow(half);
+    }
+
+    /// The same for one of 32 bits.
+    pub(crate) fn only_subject_wide(&mut self, first: u32, second: u32) {
+        let at = self.halves.len();
+        self.only_subject.extend([(at, 0xF3AF), (at + 1, 0x8000)]);
+        self.wide(first, second);
     }
 
     /// `MOVW` and `MOVT`: a constant.
@@ -240,8 +247,8 @@ impl Assembler {
         }
         let bytes = |halves: &[u16]| halves.iter().flat_map(|half| half.to_le_bytes()).collect();
         let subject = bytes(&self.halves);
-        for at in self.only_subject {
-            *self.halves.get_mut(at)? = 0xBF00;
+        for (at, half) in self.only_subject {
+            *self.halves.get_mut(at)? = half;
         }
         Some(Code { subject, reference: bytes(&self.halves) })
     }
