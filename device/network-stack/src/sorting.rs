@@ -85,6 +85,8 @@ fn whose_packet(packet: &Ipv4Packet<&[u8]>, resolvers: &[Ipv4Address]) -> For {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
+
     use super::*;
 
     const RESOLVER: Ipv4Address = Ipv4Address::new(10, 0, 2, 3);

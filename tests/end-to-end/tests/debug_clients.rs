@@ -1,7 +1,5 @@
 //! Several debuggers at one device, `monitor`, `load`, and what a developer is told when something is wrong.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
-
 use std::thread;
 use std::time::Duration;
 

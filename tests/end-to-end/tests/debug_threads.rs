@@ -1,7 +1,5 @@
 //! Threads of FreeRTOS, as stock GDB shows them.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
-
 use bulkhead_end_to_end::debugger::{Debugging, debuggable};
 
 #[test]

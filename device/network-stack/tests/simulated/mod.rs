@@ -15,6 +15,7 @@ use std::boxed::Box;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 

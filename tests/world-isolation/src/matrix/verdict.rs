@@ -225,7 +225,8 @@ mod tests {
         let unnamed = Fault { address: None, program_counter: 0, ..FAULT };
         let other = Fault { kind: FaultKind::BusError, ..FAULT };
         let second = Fault { count: 5, ..FAULT };
-        let cases: Vec<(Vec<Witness>, fn(&Escape) -> bool)> = vec![
+        type Case = (Vec<Witness>, fn(&Escape) -> bool);
+        let cases: Vec<Case> = vec![
             (vec![], |e| *e == Escape::NotBegun),
             (vec![said("row 00000004 begins"), stopped(FAULT), said(READY)], |e| *e == Escape::NotBegun),
             (vec![begun.clone()], |e| *e == Escape::NoEnd),
