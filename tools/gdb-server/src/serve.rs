@@ -141,7 +141,12 @@ fn heed(session: &mut Session, client: &mut Client, bytes: &[u8]) -> Result<Heed
     for byte in bytes {
         match client.packets.push(*byte) {
             None => {}
-            Some(FromGdb::Interrupt) => session.interrupt()?,
+            Some(FromGdb::Interrupt) => {
+                session.interrupt()?;
+                if client.awaits_stop {
+                    tell_stop(session, client);
+                }
+            }
             Some(FromGdb::Again) => {
                 let _ = client.stream.write_all(&client.last);
             }

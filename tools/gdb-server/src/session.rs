@@ -1,6 +1,7 @@
 //! GDB's packets, answered.
 
 mod registers;
+mod unstoppable;
 mod watching;
 
 use std::collections::VecDeque;
@@ -62,6 +63,8 @@ pub struct Session {
     watchpoints: Watchpoints,
     probes_max: usize,
     attached: bool,
+    /// The policy lets nobody stop the application.
+    unstoppable: bool,
     stop: Option<Stop>,
     interrupted: bool,
     /// Writes that the device has not been told of yet.
@@ -82,6 +85,7 @@ impl Session {
             watchpoints: Watchpoints::default(),
             probes_max: 0,
             attached: false,
+            unstoppable: false,
             stop: None,
             interrupted: false,
             pending: Vec::new(),
@@ -141,14 +145,25 @@ impl Session {
     /// # Errors
     /// [`DeviceError`].
     pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
+        match self.ask(&[Order::Hello, Order::Halt]) {
+            Ok(answers) => {
+                if self.welcome(answers) {
+                    self.read_registers()?;
+                } else {
+                    self.stop = None;
+                    self.await_stop()?;
+                }
+            }
+            Err(DeviceError::Refused(RefusalReason::NotAllowed)) => self.attach_running()?,
+            Err(error) => return Err(error),
+        }
+        elf.map(|elf| self.compare(elf)).transpose()
+    }
+
+    /// Takes the answers to `Hello`; whether the application stands still.
+    fn welcome(&mut self, answers: Vec<Answered>) -> bool {
         let mut halted = false;
         let mut regions = Vec::new();
-        let answers = self.ask(&[Order::Hello, Order::Halt]).map_err(|error| match error {
-            DeviceError::Refused(RefusalReason::NotAllowed) => DeviceError::Gone(
-                "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow".into(),
-            ),
-            other => other,
-        })?;
         for answer in answers {
             match answer {
                 Answered::Welcome { halted: stands, probes_max, watches_max } => {
@@ -159,16 +174,10 @@ impl Session {
                 _ => {}
             }
         }
-        self.attached = true;
+        (self.attached, self.unstoppable) = (true, false);
         self.memory = Memory::new(regions);
         self.breakpoints = Breakpoints::default();
-        if halted {
-            self.read_registers()?;
-        } else {
-            self.stop = None;
-            self.await_stop()?;
-        }
-        elf.map(|elf| self.compare(elf)).transpose()
+        halted
     }
 
     /// Compares the device's memory with a program, once, by checksums; what is equal is never asked for again.
@@ -324,7 +333,7 @@ impl Session {
     }
 
     /// What GDB is to print since the last call.
-    pub(crate) fn take_console(&mut self) -> Vec<u8> {
+    pub fn take_console(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.console)
     }
 
@@ -334,7 +343,9 @@ impl Session {
     /// [`DeviceError`].
     pub fn interrupt(&mut self) -> Result<(), DeviceError> {
         self.interrupted = true;
-        if self.stop.is_none() {
+        if self.unstoppable {
+            self.pretend();
+        } else if self.stop.is_none() {
             self.ask(&[Order::Halt])?;
         }
         Ok(())
@@ -472,6 +483,9 @@ impl Session {
         let mut orders: Vec<_> = away.into_iter().map(Order::Clear).collect();
         orders.extend(new.into_iter().map(|(address, expressions)| Order::Set { address, expressions }));
         orders.extend(self.watch_orders());
+        if let Some(reaction) = self.go_on_running(action, &orders) {
+            return reaction;
+        }
         orders.push(Order::Resume(order));
         let before = self.stop.take();
         // What the device refuses leaves the application where it was.
@@ -530,6 +544,9 @@ impl Session {
         let len = len.min(u32::try_from(PACKET_LEN_MAX / 2).unwrap_or_default());
         if let Some(reaction) = self.read_device(address, len) {
             return reaction;
+        }
+        if self.unstoppable {
+            self.memory.ran();
         }
         for _ in 0..QUESTIONS_MAX {
             if let Some(bytes) = self.memory.known(address, len) {

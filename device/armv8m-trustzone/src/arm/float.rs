@@ -55,10 +55,12 @@ pub fn exists() -> bool {
 fn opened<R>(work: impl FnOnce() -> R) -> Option<R> {
     let due = scs::read(FPCCR + NON_SECURE_ALIAS) & LAZY_SAVE_DUE != 0;
     let save_at = scs::read(FPCAR + NON_SECURE_ALIAS) & !7;
-    if !exists() || due && !allowed(save_at, SAVED_BYTES, Intent::Write) {
+    let (access, control) = (scs::read(CPACR), scs::read(FPCCR));
+    // One that is due on a secure stack, for a handler that came at the end of a gateway, is not for us to make.
+    let is_foreign = control & LAZY_SAVE_DUE != 0;
+    if !exists() || is_foreign || due && !allowed(save_at, SAVED_BYTES, Intent::Write) {
         return None;
     }
-    let (access, control) = (scs::read(CPACR), scs::read(FPCCR));
     scs::write(CPACR, access | OPEN);
     scs::write(FPCCR, control & !AUTOMATIC_AND_LAZY);
     scs::barrier();
