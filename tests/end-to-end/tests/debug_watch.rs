@@ -27,9 +27,7 @@ fn debugged(more: &[&str]) -> (Fleet, Device, String) {
 
 fn in_gdb(fleet: &Fleet, device: &Device, program: &str, commands: &[&str]) -> String {
     let debugging = Debugging::start(&fleet.tool, &device.id, &["--elf", program]).unwrap();
-    let text = debugging.gdb(program, commands).unwrap();
-    println!("{text}\n{}", debugging.said());
-    text
+    debugging.gdb(program, commands).unwrap()
 }
 
 fn expect(text: &str, wanted: &[&str]) {
