@@ -1,5 +1,6 @@
 //! GDB's packets, answered.
 
+mod attaching;
 mod registers;
 mod unstoppable;
 mod watching;
@@ -17,11 +18,10 @@ use crate::ahead::{Ahead, Pushed};
 use crate::breakpoints::{Breakpoints, expressions};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
-use crate::elf::{Elf, crc};
 use crate::load::{Loader, Part};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
-use crate::reunion::{Hailed, Rejoined};
+use crate::reunion::Rejoined;
 use crate::serve::Arrived;
 use crate::threads::{Kernel, Thread, document};
 use crate::transfer::{hex, number, pair, piece, split_once, unhex};
@@ -188,76 +188,6 @@ impl Session {
     /// Bytes of all requests so far.
     pub fn bytes_sent(&self) -> u64 {
         self.device.bytes_sent
-    }
-
-    /// Begins the session on the device and stops the application.
-    ///
-    /// Returns whether the device holds what `elf` says, if there is one.
-    ///
-    /// # Errors
-    /// [`DeviceError`].
-    pub fn attach(&mut self, elf: Option<&Elf>) -> Result<Option<bool>, DeviceError> {
-        let hello = match self.hello(&[Order::Halt]) {
-            // It stopped by a fault, and waits to be started again: that is where one wants to look.
-            Err(DeviceError::Refused(RefusalReason::NoApplication)) => {
-                let hello = self.hello(&[])?;
-                self.ask(&[Order::Reset { halt: true }])?;
-                hello
-            }
-            Err(DeviceError::Refused(RefusalReason::NotAllowed)) => {
-                let hello = self.hello(&[])?;
-                self.begin(&hello, elf)?;
-                self.show_running();
-                return elf.map(|elf| self.compare(elf)).transpose();
-            }
-            other => other?,
-        };
-        self.begin(&hello, elf)?;
-        if hello.halted {
-            self.read_registers()?;
-        } else {
-            self.stop = None;
-            self.await_stop()?;
-        }
-        elf.map(|elf| self.compare(elf)).transpose()
-    }
-
-    /// Takes what the device said of itself; nothing is left of an earlier session.
-    fn begin(&mut self, hello: &Hailed, elf: Option<&Elf>) -> Result<(), DeviceError> {
-        if let Some(stops) = hello.kept {
-            // What an earlier debugger of ours left behind is not ours; where it left the application is.
-            self.ask(&[Order::Forget])?;
-            // The device tells of its last stop once more.
-            self.heard = stops.wrapping_sub(u32::from(hello.halted));
-        }
-        (self.attached, self.unstoppable) = (true, false);
-        self.memory = Memory::new(hello.regions.clone());
-        self.watchpoints = Watchpoints::new(hello.watches_max);
-        self.breakpoints = Breakpoints::default();
-        self.kernel = elf.and_then(Kernel::of);
-        (self.selected, self.step_interrupts) = (0, false);
-        self.catches.clear();
-        Ok(())
-    }
-
-    /// Compares the device's memory with a program, once, by checksums; what is equal is never asked for again.
-    fn compare(&mut self, elf: &Elf) -> Result<bool, DeviceError> {
-        let span = |address, bytes: &Vec<u8>| {
-            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            Range { address, len }
-        };
-        let orders: Vec<_> =
-            elf.spans.iter().map(|part| Order::Crc(span(part.address, &part.bytes))).collect();
-        let answers = self.ask(&orders)?;
-        let mut all_equal = true;
-        for (part, answer) in elf.spans.iter().zip(answers) {
-            if answer == Answered::Checksum(crc(&part.bytes)) {
-                self.memory.proved(part.clone());
-            } else {
-                all_equal = false;
-            }
-        }
-        Ok(all_equal)
     }
 
     fn read_registers(&mut self) -> Result<(), DeviceError> {
