@@ -498,7 +498,8 @@ fn both_ends_change_keys_after_the_same_frame() {
 fn the_session_stays_within_its_memory() {
     let (session, job) = (size_of::<DeviceSession>(), size_of::<HandshakeJob>());
     println!("DeviceSession {session} bytes, HandshakeJob {job} bytes");
-    assert!(session <= 9216, "{session}");
+    // Six lanes, each with a queue of a frame or more, and a frame each way.
+    assert!(session <= 10 * 1024, "{session}");
     assert!(job <= 2048, "{job}");
 }
 
