@@ -200,7 +200,7 @@ impl Qemu {
             _ => io_error("could not start", "qemu-system-arm")(e),
         })?;
         let stderr = read_words(child.stderr.take());
-        let mut running = Running { child, stderr, console, application: None, _lock: lock };
+        let mut running = Running { child, stderr, console, application: None, lock };
         if let Serial::Socket(path) = &self.application_console {
             let connected = ApplicationConsole::connect(path, || Ok(running.try_wait()?.is_some()))?;
             match (connected, running.try_wait()?) {
@@ -249,7 +249,7 @@ pub struct Running {
     stderr: Receiver<String>,
     console: Option<Console>,
     application: Option<ApplicationConsole>,
-    _lock: File,
+    lock: File,
 }
 
 impl Running {
@@ -351,5 +351,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.cut();
+        // By name: another child that is just being made holds a copy of the file until it becomes another program.
+        let _ = self.lock.unlock();
     }
 }
