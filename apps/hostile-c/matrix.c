@@ -29,7 +29,9 @@
 
 static volatile uint32_t row[PARAMETERS_MAX]; /* number, operation, place, a to f */
 static volatile uint32_t began, done, results[2];
-static uint32_t own[16] __attribute__((aligned(32)));
+/* Larger than any struct that a call fills, and guards behind. */
+#define OWN_WORDS 128u
+static uint32_t own[OWN_WORDS] __attribute__((aligned(32)));
 
 static void pend(uint32_t line)
 {
@@ -242,7 +244,9 @@ static void race(uint32_t rounds, uint32_t slot)
     matrix_timer_action = flip;
     start_timer(97, 0);
     for (uint32_t i = 0; i < rounds; i++) {
-        own[12] = own[13] = own[14] = own[15] = 0x5AFE5AFEu;
+        for (uint32_t guard = OWN_WORDS - 4; guard < OWN_WORDS; guard++) {
+            own[guard] = 0x5AFE5AFEu;
+        }
         uint32_t arguments[4] = {(uint32_t)own, sizeof own / 2, 0, 0};
         if (slot == 5) { /* The log takes a level first. */
             arguments[0] = levels[0];
@@ -250,7 +254,7 @@ static void race(uint32_t rounds, uint32_t slot)
             arguments[2] = levels[2] / 2;
         }
         uint32_t status = 0, wrong = matrix_call(slot, arguments, &status);
-        for (uint32_t guard = 12; guard < 16; guard++) {
+        for (uint32_t guard = OWN_WORDS - 4; guard < OWN_WORDS; guard++) {
             wrong |= (own[guard] != 0x5AFE5AFEu) << 16;
         }
         worst |= wrong;
