@@ -146,7 +146,8 @@ fn find(memory: &[u8], secret: &[u8]) -> Option<usize> {
     memory.windows(CANARY).position(|window| canaries.contains(&window))
 }
 
-/// Has QEMU write memory of the machine to a file.
+/// Has QEMU write memory, as the processor sees it, to a file. `pmemsave` sees none of what lies behind a protection
+/// controller.
 fn dump(monitor: &Path, base: u32, length: u32, to: &Path) -> Result<()> {
     let mut stream = UnixStream::connect(monitor).context("QEMU's monitor does not answer")?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -154,7 +155,7 @@ fn dump(monitor: &Path, base: u32, length: u32, to: &Path) -> Result<()> {
     let mut line = String::new();
     answers.read_line(&mut line)?;
     let save = format!(
-        "{{\"execute\":\"pmemsave\",\"arguments\":{{\"val\":{base},\"size\":{length},\"filename\":\"{}\"}}}}",
+        "{{\"execute\":\"memsave\",\"arguments\":{{\"val\":{base},\"size\":{length},\"filename\":\"{}\"}}}}",
         to.display()
     );
     for command in ["{\"execute\":\"qmp_capabilities\"}", &save] {
