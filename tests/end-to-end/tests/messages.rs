@@ -67,6 +67,8 @@ fn send(fleet: &Fleet, device: &Device, text: &str) -> Message {
 fn a_message_goes_both_ways_and_its_owner_sees_how_far_it_is() {
     let (fleet, device) = courier();
     let mut listening = fleet.tool.follow(&["message", "listen", &device.id]).unwrap();
+    // What came before it listened is `message ls`'s to tell, and it does not say when it begins to.
+    std::thread::sleep(Duration::from_secs(3));
     device.type_to_application('m').unwrap();
     let line = listening
         .wait_for("a message", SOON, |line| line.contains("hello 1").then(|| line.to_owned()))

@@ -41,20 +41,24 @@ impl Session {
         match (packet.first(), packet.strip_prefix(b"qRcmd,")) {
             (_, Some(command)) => self.monitor(command, true),
             (Some(b'?'), _) => text("T05thread:1;"),
+            // GDB 13 does not attach to who says that registers are not known.
             (Some(b'g'), _) if self.stop.is_none() => {
                 let len: usize = description::registers(self.has_float()).map(|named| 2 * named.len()).sum();
-                text(&"x".repeat(len))
+                text(&"0".repeat(len))
             }
-            (Some(b'p'), _) if self.stop.is_none() => text("xxxxxxxx"),
+            (Some(b'p'), _) if self.stop.is_none() => text("00000000"),
             (Some(b'D'), _) => Ok(Reaction::Leaves(b"OK".into())),
             (Some(b'k'), _) => Ok(Reaction::Leaves(Vec::new())),
             (Some(b'H'), _) => text("OK"),
             (Some(b'T'), _) => text("OK"),
-            _ if packet.starts_with(b"qXfer:threads") || packet.starts_with(b"vFlash") => text(""),
+            // Threads are told of in `qSupported`, so there has to be one.
+            _ if packet.starts_with(b"qXfer:threads") => text("l<threads><thread id=\"1\"/></threads>"),
+            _ if packet.starts_with(b"vFlash") => text(""),
             _ if packet == b"qfThreadInfo" => text("m1"),
             _ if packet == b"qC" => text("QC1"),
             (Some(b'm' | b'M' | b'X' | b'q' | b'Q' | b'g' | b'p'), _) => self.dispatch(packet),
-            (Some(b'v'), _) if packet == b"vCont?" => self.dispatch(packet),
+            // What GDB asks about, and what nobody knows.
+            (Some(b'v'), _) if packet == b"vCont?" || packet == b"vMustReplyEmpty" => self.dispatch(packet),
             // An error would leave GDB waiting for a stop.
             (Some(b'c' | b's'), _) => text("T05thread:1;"),
             _ if packet.starts_with(b"vCont;") => text("T05thread:1;"),
