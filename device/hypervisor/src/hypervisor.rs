@@ -215,6 +215,16 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         link_or_engine || self.debug.is_busy() || self.crash.is_busy() || self.configuration.is_busy()
     }
 
+    /// Whether another slice should follow without waiting for bytes or time.
+    pub fn is_computing(&self) -> bool {
+        self.engine_busy
+    }
+
+    /// Whether a developer waits for the application to stand still.
+    pub fn wants_halt(&self) -> bool {
+        self.debug.wants_halt()
+    }
+
     /// One slice.
     pub fn poll<D: NorFlash, X: NorFlash>(
         &mut self,
@@ -225,7 +235,9 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) -> Order {
         let now_ms = moment.now_us / 1000;
-        self.judge_application(&moment, mailbox, outside);
+        if self.judge_application(&moment, mailbox, outside) == debugging::Judged::RunsOn {
+            return Order::Continue;
+        }
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
@@ -243,7 +255,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         {
             network.poll(now_ms);
         }
-        self.publish(now_ms, mailbox);
+        self.publish(now_ms, mailbox, outside);
         if self.restart_at_ms.is_some_and(|at| now_ms >= at) {
             self.debug.ended(outside.target());
             return Order::RestartDevice;
@@ -301,17 +313,16 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.say(now_us, 0, mailbox, outside, text);
     }
 
+    /// Tells the application something when this slice is published, so that it finds the state that it is told of.
     pub(crate) fn notify(
         &self,
         now_us: u64,
         kind: NotificationKind,
         value: u32,
         mailbox: &impl MailboxAccess,
-        outside: &mut impl Outside,
+        _outside: &mut impl Outside,
     ) {
-        if let Some(line) = mailbox.with(|m| m.notify(now_us, kind, value)) {
-            outside.pend(line);
-        }
+        mailbox.with(|m| m.announce(now_us, kind, value));
     }
 
     /// A line of the hypervisor's own, to the console and to the server.

@@ -257,6 +257,12 @@ impl Agent {
         !self.core.motion.is_free()
     }
 
+    /// Whether the application stands still until the developer lets it go on.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.core.motion.is_halted()
+    }
+
     /// Whether [`Self::stopped`] is to be called as soon as the application is not inside a gateway.
     #[must_use]
     pub fn wants_halt(&self) -> bool {
