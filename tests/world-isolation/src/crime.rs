@@ -95,7 +95,6 @@ impl Crime {
         stopped('1', FaultKind::BadExecution, "enter the interrupts' door without an interrupt"),
         stopped('2', FaultKind::BadExecution, "enter the interrupts' door from a handler"),
         stopped('3', FaultKind::SecureAccess, "write the vector table that leads to the door"),
-        refused('4', "look what its interrupts interrupt while the hypervisor works"),
     ];
     /// What is refused without stopping the application.
     pub const REFUSED: &[Self] = &[
