@@ -63,7 +63,7 @@ int main(void)
         turn(turns);
         halved = half((double)turns);
         on_stack(turns);
-        for (volatile uint32_t wait = 0; wait < 20000; wait++) {
+        for (volatile uint32_t wait = 0; wait < 2000; wait++) {
         }
     }
 }

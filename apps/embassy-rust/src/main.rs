@@ -45,7 +45,8 @@ async fn listen() {
                     let _ = update::apply_now();
                 }
                 Event::SocketChanged(change) => socket::wake(change),
-                Event::UpdateProgress(_) | Event::ClockSet | Event::StorageDone | Event::Unknown(..) => {}
+                // The rest is not of interest here.
+                _ => {}
             }
         }
         NEWS.wait().await;

@@ -27,9 +27,7 @@ fn debugged(more: &[&str]) -> (Fleet, Device, String) {
 
 fn in_gdb(fleet: &Fleet, device: &Device, program: &str, commands: &[&str]) -> String {
     let debugging = Debugging::start(&fleet.tool, &device.id, &["--elf", program]).unwrap();
-    let text = debugging.gdb(program, commands).unwrap();
-    println!("{text}\n{}", debugging.said());
-    text
+    debugging.gdb(program, commands).unwrap()
 }
 
 fn expect(text: &str, wanted: &[&str]) {
@@ -229,7 +227,7 @@ fn the_device_prints_without_stopping_the_application() {
 
 #[test]
 fn a_policy_of_logpoints_only_is_kept_by_the_device_and_a_fault_stays_the_applications_own() {
-    let (fleet, device, _) = debugged(&["--debug-halt", "logpoints-only"]);
+    let (fleet, device, program) = debugged(&["--debug-halt", "logpoints-only"]);
     let key = fleet.tool.home().join("keys").join("debug.key");
     let private = bulkhead_bundle_builder::load_debug_key(&key).unwrap();
     let mut developer = Developer::open(&fleet.api, &device.id, &private).unwrap();
@@ -254,6 +252,16 @@ fn a_policy_of_logpoints_only_is_kept_by_the_device_and_a_fault_stays_the_applic
     }
     let read = ReadMemory { address: 0x2820_0000, len: 4, width: None };
     assert!(developer.ask(&[Operation::ReadMemory(read)]).unwrap().remove(0).starts_with("Memory"));
+    drop(developer);
+
+    // What the policy lets through works without a GDB at the terminal.
+    let log = "turn,\"turn %u\\n\",number";
+    let more = ["--takeover", "--elf", &program, "--log", log, "--log-if", "number % 64 == 3"];
+    let mut debugging = Debugging::start(&fleet.tool, &device.id, &more).unwrap();
+    let turn = |line: &str| line.strip_prefix("turn ")?.trim().parse::<u32>().ok();
+    let printed =
+        debugging.running().wait_for("a turn to be printed", Duration::from_secs(30), turn).unwrap();
+    assert_eq!(printed % 64, 3);
 }
 
 #[test]

@@ -423,6 +423,12 @@ pub(crate) struct Debug {
     /// Start GDB on this terminal, and end with it.
     #[arg(long)]
     pub(crate) gdb: bool,
+    /// Print where the application passes, without stopping it, until Ctrl-C; as GDB's dprintf: main.c:42,"n=%d\n",n
+    #[arg(long, value_name = "PLACE,FORMAT,VALUES", requires = "elf", conflicts_with = "gdb")]
+    pub(crate) log: Vec<String>,
+    /// Print only where this is true.
+    #[arg(long, value_name = "EXPRESSION", requires = "log")]
+    pub(crate) log_if: Option<String>,
     /// The program that the bundle was made from: what is proved equal is not fetched from the device.
     #[arg(long, value_name = "FILE")]
     pub(crate) elf: Option<PathBuf>,

@@ -244,7 +244,9 @@ impl Server<'_> {
                 None => {}
                 Some(FromGdb::Interrupt) if client.control == Control::Looks => {}
                 Some(FromGdb::Interrupt) => match self.session.interrupt() {
-                    Ok(()) | Err(DeviceError::Away) => {}
+                    // Who cannot be stopped is shown standing at once.
+                    Ok(()) => self.tell_stop()?,
+                    Err(DeviceError::Away) => {}
                     Err(error) => return Err(error),
                 },
                 Some(FromGdb::Again) => {

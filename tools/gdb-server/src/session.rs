@@ -1,6 +1,7 @@
 //! GDB's packets, answered.
 
 mod registers;
+mod unstoppable;
 mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +21,7 @@ use crate::elf::{Elf, crc};
 use crate::load::{Loader, Part};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
-use crate::reunion::Rejoined;
+use crate::reunion::{Hailed, Rejoined};
 use crate::serve::Arrived;
 use crate::threads::{Kernel, Thread, document};
 use crate::transfer::{hex, number, pair, piece, split_once, unhex};
@@ -77,6 +78,8 @@ pub struct Session {
     pub(crate) watchpoints: Watchpoints,
     pub(crate) probes_max: usize,
     pub(crate) attached: bool,
+    /// The policy lets nobody stop the application.
+    pub(crate) unstoppable: bool,
     pub(crate) stop: Option<Stop>,
     interrupted: bool,
     /// Writes that the device has not been told of yet.
@@ -119,6 +122,7 @@ impl Session {
             watchpoints: Watchpoints::default(),
             probes_max: 0,
             attached: false,
+            unstoppable: false,
             stop: None,
             interrupted: false,
             pending: Vec::new(),
@@ -201,24 +205,14 @@ impl Session {
                 hello
             }
             Err(DeviceError::Refused(RefusalReason::NotAllowed)) => {
-                let why = "the running bundle lets nobody stop its application; deploy one made with --debug-halt allow";
-                return Err(DeviceError::Gone(why.into()));
+                let hello = self.hello(&[])?;
+                self.begin(&hello, elf)?;
+                self.show_running();
+                return elf.map(|elf| self.compare(elf)).transpose();
             }
             other => other?,
         };
-        if let Some(stops) = hello.kept {
-            // What an earlier debugger of ours left behind is not ours; where it left the application is.
-            self.ask(&[Order::Forget])?;
-            // The device tells of its last stop once more.
-            self.heard = stops.wrapping_sub(u32::from(hello.halted));
-        }
-        self.attached = true;
-        self.memory = Memory::new(hello.regions);
-        self.watchpoints = Watchpoints::new(hello.watches_max);
-        self.breakpoints = Breakpoints::default();
-        self.kernel = elf.and_then(Kernel::of);
-        (self.selected, self.step_interrupts) = (0, false);
-        self.catches.clear();
+        self.begin(&hello, elf)?;
         if hello.halted {
             self.read_registers()?;
         } else {
@@ -226,6 +220,24 @@ impl Session {
             self.await_stop()?;
         }
         elf.map(|elf| self.compare(elf)).transpose()
+    }
+
+    /// Takes what the device said of itself; nothing is left of an earlier session.
+    fn begin(&mut self, hello: &Hailed, elf: Option<&Elf>) -> Result<(), DeviceError> {
+        if let Some(stops) = hello.kept {
+            // What an earlier debugger of ours left behind is not ours; where it left the application is.
+            self.ask(&[Order::Forget])?;
+            // The device tells of its last stop once more.
+            self.heard = stops.wrapping_sub(u32::from(hello.halted));
+        }
+        (self.attached, self.unstoppable) = (true, false);
+        self.memory = Memory::new(hello.regions.clone());
+        self.watchpoints = Watchpoints::new(hello.watches_max);
+        self.breakpoints = Breakpoints::default();
+        self.kernel = elf.and_then(Kernel::of);
+        (self.selected, self.step_interrupts) = (0, false);
+        self.catches.clear();
+        Ok(())
     }
 
     /// Compares the device's memory with a program, once, by checksums; what is equal is never asked for again.
@@ -424,7 +436,7 @@ impl Session {
     }
 
     /// What GDB is to print since the last call.
-    pub(crate) fn take_console(&mut self) -> Vec<u8> {
+    pub fn take_console(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.console)
     }
 
@@ -434,7 +446,9 @@ impl Session {
     /// [`DeviceError`].
     pub fn interrupt(&mut self) -> Result<(), DeviceError> {
         self.interrupted = true;
-        if self.stop.is_none() {
+        if self.unstoppable {
+            self.pretend();
+        } else if self.stop.is_none() {
             self.ask(&[Order::Halt])?;
         }
         Ok(())
@@ -612,6 +626,10 @@ impl Session {
         if let Some(reaction) = self.catch_up(action)? {
             return Ok(reaction);
         }
+        if self.unstoppable {
+            let orders = self.placing();
+            return self.go_on_running(action, &orders);
+        }
         let (_, new) = self.breakpoints.difference();
         let through = self.through(action, &new);
         let mut orders = self.placing();
@@ -706,6 +724,9 @@ impl Session {
         }
         if let Some(reaction) = self.read_device(address, len) {
             return reaction;
+        }
+        if self.unstoppable {
+            self.memory.ran();
         }
         for _ in 0..QUESTIONS_MAX {
             if let Some(bytes) = self.memory.known(address, len) {

@@ -6,7 +6,7 @@ mod simulated;
 
 use std::sync::mpsc::{self, Sender};
 
-use bulkhead_debug_agent::{Agent, StopCause};
+use bulkhead_debug_agent::{Agent, Permission, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
 use bulkhead_gdb_server::{Arrived, Control, Device, Reaction, SendError, Session, ToDevice};
 use simulated::{CODE, RAM, Simulated, Stood};
@@ -63,10 +63,15 @@ fn attached() -> Session {
 }
 
 fn attached_to(code: &[u16]) -> Session {
+    attached_with(code, Permission::Everything)
+}
+
+fn attached_with(code: &[u16], permission: Permission) -> Session {
     let (to_loop, arrived) = mpsc::channel();
     let mut target = Simulated::new(code);
     // As a start does: the application stands at its entry.
     let mut agent = Agent::new();
+    agent.permit(permission);
     agent.started([1; 32], CODE, &mut target);
     let mut session = Session::new(Device::new(Box::new(InProcess { agent, target, to_loop })), arrived);
     session.attach(None).unwrap();
@@ -326,4 +331,26 @@ fn a_client_without_control_reads_and_does_nothing_else() {
         .collect();
     assert!(String::from_utf8(text).unwrap().contains("only looks"));
     assert_eq!(look("D"), "OK");
+}
+
+#[test]
+fn an_application_that_nobody_may_stop_runs_on_and_prints() {
+    // r0 += 1, for ever; the rest fills what is fetched together.
+    let code = [0x3001, 0xE7FD, 0, 0, 0, 0, 0, 0];
+    let mut session = attached_with(&code, Permission::LogpointsOnly);
+    assert!(answer(&mut session, "?").starts_with("T05"));
+    assert_eq!(answer(&mut session, "m1000,2"), "0130", "memory is read");
+    // printf("x") at the addition.
+    assert_eq!(answer(&mut session, "Z0,1000,2;cmds:0,X9,220022003400000278002 7"), "E01", "nonsense");
+    assert_eq!(answer(&mut session, "Z0,1000,2;cmds:0,Xb,2200220034000002780027"), "OK");
+    assert_eq!(answer(&mut session, "vCont;s:1"), "E0d", "it cannot be stepped");
+    assert_eq!(answer(&mut session, "vCont;c:1"), "runs");
+    session.settle().unwrap();
+    let printed = String::from_utf8(session.take_console()).unwrap();
+    assert!(printed.contains("lets nobody stop") && printed.ends_with("xx"), "{printed}");
+    session.interrupt().unwrap();
+    assert!(answer(&mut session, "?").starts_with("T02"), "Ctrl-C gives the prompt back");
+    // A breakpoint would stop it.
+    assert_eq!(answer(&mut session, "Z0,1002,2"), "OK");
+    assert_eq!(answer(&mut session, "vCont;c:1"), "E0d");
 }

@@ -55,13 +55,13 @@ pub fn exists() -> bool {
 fn opened<R>(work: impl FnOnce() -> R) -> Option<R> {
     let due = scs::read(FPCCR + NON_SECURE_ALIAS) & LAZY_SAVE_DUE != 0;
     let save_at = scs::read(FPCAR + NON_SECURE_ALIAS) & !7;
+    let (access, control) = (scs::read(CPACR), scs::read(FPCCR));
     // An interrupt that pre-empts a gateway makes a save due on a secure stack. The application can leave it due, return
     // elsewhere, and wait for us to write what it has in the unit over whatever lies there by now: our own frames.
-    let due_in_secure = scs::read(FPCCR) & LAZY_SAVE_DUE != 0;
+    let due_in_secure = control & LAZY_SAVE_DUE != 0;
     if !exists() || due_in_secure || due && !allowed(save_at, SAVED_BYTES, Intent::Write) {
         return None;
     }
-    let (access, control) = (scs::read(CPACR), scs::read(FPCCR));
     scs::write(CPACR, access | OPEN);
     scs::write(FPCCR, control & !AUTOMATIC_AND_LAZY);
     scs::barrier();

@@ -49,8 +49,6 @@ pub fn set(index: usize, range: Option<(u32, u32)>) {
 }
 
 /// Does `work` on the application's memory `[address, address + len)` with the guards open, where they are in its way.
-///
-/// An interrupt of the application that comes in the middle of a gateway's work finds them open as well.
 pub(super) fn lifted<R>(address: u32, len: u32, work: impl FnOnce() -> R) -> R {
     let is_guarded = GUARDS.with(|guards| {
         let touched = guards.touch(address, len);

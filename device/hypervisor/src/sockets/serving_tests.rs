@@ -154,7 +154,9 @@ impl Device {
 fn bytes_of_four_streams_go_to_the_peer_and_come_back_in_order() {
     let device = Device::new();
     let handles = [(); 4].map(|()| device.open(SocketKind::Stream));
-    handles.map(|handle| device.connect(handle));
+    for handle in handles {
+        device.connect(handle);
+    }
     let byte = |stream: usize, at: usize| u8::try_from((at * 7 + at / 256 + stream) % 256).unwrap();
     let (mut sent, mut received) = ([0; 4], [0; 4]);
     for _ in 0..5_000 {
@@ -223,7 +225,9 @@ fn what_rises_is_told_once_and_again_only_after_it_fell() {
 fn a_closed_socket_delivers_what_it_was_given_and_then_is_free() {
     let device = Device::new();
     let handles = [(); 4].map(|()| device.open(SocketKind::Stream));
-    handles.map(|handle| device.connect(handle));
+    for handle in handles {
+        device.connect(handle);
+    }
     assert_eq!(device.send(handles[0], b"last words"), Ok(10));
     assert_eq!(device.call(slot::SOCKET_CLOSE, [handles[0], 0, 0, 0]), Status::Ok);
     assert_eq!(device.call(slot::SOCKET_OPEN, [1, WORD, 0, 0]), Status::LimitReached);

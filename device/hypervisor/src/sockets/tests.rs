@@ -253,7 +253,7 @@ fn names_are_printable_and_one_goes_at_a_time() {
     let (first, second) = (world.open(SocketKind::Stream), world.open(SocketKind::Stream));
     let connect = |handle: u32, host: &[u8], port: u32| {
         assert!(world.copy_out(BYTES, host));
-        world.call(slot::SOCKET_CONNECT, [handle, BYTES, host.len() as u32, port])
+        world.call(slot::SOCKET_CONNECT, [handle, BYTES, u32::try_from(host.len()).unwrap(), port])
     };
     for (host, port) in [(&b"a b"[..], 80), (b"a\0", 80), (b"\xFF", 80), (b"a", 0), (b"a", 65_536)] {
         assert_eq!(connect(first, host, port), Status::ArgumentRefused, "{host:?} {port}");

@@ -6,7 +6,7 @@ mod way;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
@@ -53,7 +53,16 @@ pub(crate) fn run(session: &Session<'_>, debug: Debug) -> Result<(), Failure> {
             granted.device_id
         )
     });
-    let gdb = debug.gdb.then(|| start_gdb(port, debug.elf.as_deref(), sender.clone())).transpose()?;
+    let gdb = if debug.gdb {
+        let mut command = Command::new(GDB);
+        command.args(&debug.elf).args(["-ex", &format!("target remote :{port}")]);
+        Some(command)
+    } else if debug.log.is_empty() {
+        None
+    } else {
+        Some(logging(port, &debug)?)
+    };
+    let gdb = gdb.map(|command| start_gdb(command, sender.clone())).transpose()?;
     let device = Device::new(Box::new(sealed));
     let serving = Serving { device, channel: (sender, arrived), elf: elf.as_ref(), loader };
     let ended = serve(listener, serving, &mut |text| session.output.note(text));
@@ -79,10 +88,33 @@ fn read_elf(path: &Path) -> Result<Elf, Failure> {
     })
 }
 
-/// Starts GDB on this terminal; when it ends, so does the session.
-fn start_gdb(port: u16, elf: Option<&Path>, to_loop: Sender<Arrived>) -> Result<(), Failure> {
+/// A GDB that has the device print and says nothing itself: what a target prints, GDB writes to its standard error.
+fn logging(port: u16, debug: &Debug) -> Result<Command, Failure> {
+    use std::os::fd::AsFd as _;
+    let output = std::io::stdout().as_fd().try_clone_to_owned().map_err(|error| {
+        Failure::new(ExitCode::Machine, error.to_string(), "give the tool a standard output")
+    })?;
     let mut command = Command::new(GDB);
-    command.args(elf).args(["-ex", &format!("target remote :{port}")]);
+    command.args(["-nx", "-q", "-batch"]).args(&debug.elf);
+    let mut order = |text: &str| {
+        command.args(["-ex", text]);
+    };
+    order("set pagination off");
+    order(&format!("target remote :{port}"));
+    order("set dprintf-style agent");
+    for log in &debug.log {
+        order(&format!("dprintf {log}"));
+        if let Some(condition) = &debug.log_if {
+            order(&format!("condition $bpnum {condition}"));
+        }
+    }
+    order("continue");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(output));
+    Ok(command)
+}
+
+/// Starts GDB; when it ends, so does the session.
+fn start_gdb(mut command: Command, to_loop: Sender<Arrived>) -> Result<(), Failure> {
     let mut child = command.spawn().map_err(|error| {
         let what = format!("cannot start {GDB}: {error}");
         Failure::new(ExitCode::Machine, what, "install it, or attach your own GDB without --gdb")
