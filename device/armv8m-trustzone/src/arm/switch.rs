@@ -143,7 +143,7 @@ const CHAIN_WORDS: usize = ACTIVE_MAX * (FRAME_WORDS + CALLEE_WORDS);
 const IDLE_STACK_WORDS: usize = 64;
 const GATEWAY_STACK_WORDS: usize = 512;
 /// Stack of the worker: the hypervisor's deepest calls.
-const WORKER_STACK_WORDS: usize = 6656;
+const WORKER_STACK_WORDS: usize = 8192;
 
 /// A static that only the executor (or code before the first exception) touches.
 pub(super) struct ExecutorOnly<T>(UnsafeCell<T>);
