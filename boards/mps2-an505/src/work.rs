@@ -303,18 +303,25 @@ fn bulkhead_poll(interrupted: Interrupted) -> (world::switch::Order, Pace) {
     done.unwrap_or((world::switch::Order::Continue, Pace::Rest))
 }
 
-fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
-    // What is to be looked at, or held, stands still from here on.
-    if world::faults::is_waiting() || machine.hypervisor.wants_halt() {
-        world::worker::freeze();
-    }
-    let (health, program_counter) = match interrupted {
+fn health(interrupted: Interrupted) -> (Health, u32) {
+    match interrupted {
         Interrupted::Stopped => (Health::Stopped, 0),
         Interrupted::Held => (Health::Held, 0),
         Interrupted::Thread => (Health::Sound, 0),
         Interrupted::Handler { program_counter } => (Health::InHandler, program_counter),
         Interrupted::Masked { program_counter } => (Health::Masked, program_counter),
-    };
+    }
+}
+
+fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
+    let (mut health, mut program_counter) = health(interrupted);
+    // What is to be looked at, or held, stands still from here on.
+    if world::faults::is_waiting() || machine.hypervisor.wants_halt(health, world::tick::now_us()) {
+        let now = world::worker::freeze();
+        if matches!(health, Health::InHandler | Health::Masked) {
+            (health, program_counter) = self::health(now); // It may have come to itself meanwhile.
+        }
+    }
     let moment = Moments {
         now_us: world::tick::now_us(),
         health,

@@ -220,9 +220,11 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.engine_busy
     }
 
-    /// Whether a developer waits for the application to stand still.
-    pub fn wants_halt(&self) -> bool {
-        self.debug.wants_halt()
+    /// Whether the next slice is to find the application standing still: a developer or a dump waits for it, or it is
+    /// about to be judged stuck, and its registers will be wanted.
+    pub fn wants_halt(&self, health: Health, now_us: u64) -> bool {
+        let dump = self.crash_ordered_ms.is_some() && self.may_take_crash();
+        self.debug.wants_halt() || dump || self.application.is_stuck(health, now_us / 1000)
     }
 
     /// One slice.

@@ -439,10 +439,11 @@ fn stands_still() -> bool {
 
 /// Makes the application stand still until the end of the worker's slice of work. For the worker alone.
 ///
-/// Its context is what it is from here on.
-pub fn freeze() {
+/// Its context is what it is from here on. Returns what it has been found doing since the slice began.
+pub fn freeze() -> Interrupted {
     FROZEN.store(true, Ordering::Relaxed);
     reconsider();
+    take_found()
 }
 
 /// The executor looks anew at who may run, before this returns. For the worker alone.
