@@ -34,6 +34,8 @@ mod updating;
 
 /// Longest own log text in bytes.
 const LINE_LEN_MAX: usize = 160;
+/// Longest time for which an application that comes across breakpoints again and again is all that is looked after.
+const HURRY_MAX_US: u64 = 2_000;
 
 /// What does not change while power is on.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,8 @@ pub struct Hypervisor<'w, E> {
     pub(crate) debug: Debug<'w>,
     crash: Crash<'w>,
     crash_ordered_ms: Option<u64>,
+    /// When a slice last did all there is to do.
+    polled_us: u64,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,
@@ -187,6 +191,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             debug,
             crash,
             crash_ordered_ms: None,
+            polled_us: 0,
             on_trial: false,
             welcomed: false,
             claimed: false,
@@ -237,9 +242,13 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) -> Order {
         let now_ms = moment.now_us / 1000;
-        if self.judge_application(&moment, mailbox, outside) == debugging::Judged::RunsOn {
+        let judged = self.judge_application(&moment, mailbox, outside);
+        // Who comes across breakpoints without end does not keep the link from its turn.
+        let is_rested = moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US;
+        if judged == debugging::Judged::RunsOn && is_rested {
             return Order::Continue;
         }
+        self.polled_us = moment.now_us;
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
