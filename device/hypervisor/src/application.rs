@@ -184,7 +184,8 @@ impl Application {
     /// Whether [`Self::sample`] will find it stuck.
     pub fn is_stuck(&self, health: Health, now_ms: u64) -> bool {
         let suspect = matches!(health, Health::InHandler | Health::Masked);
-        suspect && self.stuck_since_ms.is_some_and(|(_, since)| now_ms.saturating_sub(since) >= STUCK_LIMIT_MS)
+        suspect
+            && self.stuck_since_ms.is_some_and(|(_, since)| now_ms.saturating_sub(since) >= STUCK_LIMIT_MS)
     }
 
     /// What is to be done, given whether its context exists.

@@ -59,7 +59,11 @@ fn opened<R>(work: impl FnOnce() -> R) -> Option<R> {
     // An interrupt that pre-empts a gateway makes a save due on a secure stack. The application can leave it due, return
     // elsewhere, and wait for us to write what it has in the unit over whatever lies there by now: our own frames.
     let due_in_secure = control & LAZY_SAVE_DUE != 0;
-    if !exists() || due_in_secure || due && !allowed(save_at, SAVED_BYTES, Intent::Write) {
+    // The processor makes a save that is due with the application's own right to the unit, which it may have given up
+    // since: then our access would fault.
+    let may_save =
+        scs::read(CPACR + NON_SECURE_ALIAS) & OPEN == OPEN && allowed(save_at, SAVED_BYTES, Intent::Write);
+    if !exists() || due_in_secure || due && !may_save {
         return None;
     }
     scs::write(CPACR, access | OPEN);
