@@ -48,6 +48,26 @@ pub enum FaultKind {
     MemoryProtection,
 }
 
+impl FaultKind {
+    /// The fault that has this number on the link and in a crash dump.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        const KINDS: [FaultKind; 10] = [
+            FaultKind::SecureAccess,
+            FaultKind::BadExecution,
+            FaultKind::StackOverflow,
+            FaultKind::InterruptFlood,
+            FaultKind::InterruptsMasked,
+            FaultKind::BusError,
+            FaultKind::UsageFault,
+            FaultKind::Escalated,
+            FaultKind::Breakpoint,
+            FaultKind::MemoryProtection,
+        ];
+        KINDS.get(usize::from(number)).copied()
+    }
+}
+
 /// The last fault of the application.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

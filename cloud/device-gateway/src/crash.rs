@@ -98,7 +98,7 @@ impl Link {
             device_id: self.id,
             manifest: ManifestDigest(header.manifest),
             bundle: None,
-            fault: fault_kind(header.reason),
+            fault: FaultKind::of_number(header.reason),
             program_counter: header.program_counter,
             uptime_us: header.uptime_us,
             happened_at: happened.map(Timestamp),
@@ -113,21 +113,4 @@ impl Link {
     fn crash_done(&mut self, crash: CrashId, kept: bool) -> Result<(), End> {
         Ok(self.outbox.push_update(ServerMessage::CrashDone(CrashDone { crash, kept }))?)
     }
-}
-
-/// The fault with this number of the link.
-fn fault_kind(number: u8) -> Option<FaultKind> {
-    const KINDS: [FaultKind; 10] = [
-        FaultKind::SecureAccess,
-        FaultKind::BadExecution,
-        FaultKind::StackOverflow,
-        FaultKind::InterruptFlood,
-        FaultKind::InterruptsMasked,
-        FaultKind::BusError,
-        FaultKind::UsageFault,
-        FaultKind::Escalated,
-        FaultKind::Breakpoint,
-        FaultKind::MemoryProtection,
-    ];
-    KINDS.get(usize::from(number)).copied()
 }

@@ -336,19 +336,7 @@ fn happened(header: &Header) -> Option<Timestamp> {
 }
 
 fn reason(number: u8) -> String {
-    const KINDS: [FaultKind; 10] = [
-        FaultKind::SecureAccess,
-        FaultKind::BadExecution,
-        FaultKind::StackOverflow,
-        FaultKind::InterruptFlood,
-        FaultKind::InterruptsMasked,
-        FaultKind::BusError,
-        FaultKind::UsageFault,
-        FaultKind::Escalated,
-        FaultKind::Breakpoint,
-        FaultKind::MemoryProtection,
-    ];
-    match KINDS.get(usize::from(number)) {
+    match FaultKind::of_number(number) {
         Some(kind) => format!("{kind:?}"),
         None if number == REASON_ORDERED => "none, the dump was ordered".into(),
         None => format!("of kind {number}"),
