@@ -27,10 +27,13 @@
 #define EXC_RETURN_SECURE_THREAD_FROM_HERE 0xFFFFFFFCu
 #define EXC_RETURN_OWN_THREAD 0xFFFFFFBCu
 #define FNC_RETURN 0xFEFFFFFFu
+/* At the end of the gateways' page: where its interrupts arrive while the hypervisor's thread runs. */
+#define DOOR (BH_BOARD_GATEWAYS + 0x1000u - 8u)
+#define DOOR_TABLE (BH_BOARD_RAM_BASE + BH_BOARD_RAM_LENGTH)
 #define LINE BH_BOARD_SOFTWARE_INTERRUPT_0
 #define BIT(n) (1u << ((n) % 32u))
 
-static volatile enum { PEND_AGAIN, NEVER_LEAVE, FAULT, FORGE, FORGE_IN_GATEWAY } in_handler;
+static volatile enum { PEND_AGAIN, NEVER_LEAVE, FAULT, FORGE, FORGE_IN_GATEWAY, ENTER_DOOR } in_handler;
 static volatile uint32_t forged;
 static volatile uint32_t sink;
 
@@ -80,6 +83,9 @@ void software0_handler(void)
         break;
     case FORGE_IN_GATEWAY:
         call_returning_to(forged);
+        break;
+    case ENTER_DOOR:
+        jump_to(DOOR);
         break;
     }
 }
@@ -311,6 +317,9 @@ static void commit(int crime)
     case 'y': branch_to(FNC_RETURN); break;
     case 'z': MPU_CTRL = 3u; break; /* A memory protection unit without regions: nothing is allowed. */
     case '*': sink = post(41) + sink; break;
+    case '1': jump_to(DOOR); break;
+    case '2': interrupt(ENTER_DOOR); break;
+    case '3': write_at(DOOR_TABLE + 4u * 16u, DOOR); break;
     case 'A': wild_pointers(); return;
     case 'B': look_at_leftovers(); return;
     case 'C': ask_for_reset(); return;

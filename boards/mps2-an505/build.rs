@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Main stack of the hypervisor in bytes; its highest use is printed by `cargo xtask bench footprint`.
-const STACK_BYTES: u32 = 32 * 1024;
+const STACK_BYTES: u32 = 8 * 1024;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let board = bulkhead_board_description::Board::parse(&std::fs::read_to_string("board.toml")?)?;

@@ -9,6 +9,7 @@ use core::panic::PanicInfo;
 
 use bulkhead_armv8m_trustzone::faults::SecureFault;
 use bulkhead_armv8m_trustzone::switch::{Interrupted, Order};
+use bulkhead_armv8m_trustzone::worker::Pace;
 use bulkhead_chip_mps2_an505::Uart;
 use bulkhead_hardware_ports::Console;
 
@@ -115,8 +116,11 @@ extern "C" fn bulkhead_tick() {}
 extern "C" fn bulkhead_device_interrupt() {}
 
 #[unsafe(no_mangle)]
-fn bulkhead_poll(_: Interrupted) -> Order {
-    Order::Continue
+fn bulkhead_build() {}
+
+#[unsafe(no_mangle)]
+fn bulkhead_poll(_: Interrupted) -> (Order, Pace) {
+    (Order::Continue, Pace::Rest)
 }
 
 #[unsafe(no_mangle)]

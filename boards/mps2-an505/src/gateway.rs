@@ -5,7 +5,7 @@ use bulkhead_armv8m_trustzone::memory_check::Intent;
 use bulkhead_armv8m_trustzone::{memory_check, tick};
 use bulkhead_hypervisor::{ApplicationMemory, Mailbox, MailboxAccess, dispatch};
 
-use crate::{executor, partition};
+use crate::{partition, work};
 
 static MAILBOX: Shared<Mailbox> = Shared::new(Mailbox::new());
 
@@ -43,7 +43,7 @@ impl ApplicationMemory for Memory {
 extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
     let status = dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox);
     if TheMailbox.with(|m| m.waits()) {
-        executor::wake();
+        work::wake();
     }
     status as u32
 }

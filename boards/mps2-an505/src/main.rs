@@ -1,8 +1,8 @@
 //! Hypervisor image of the virtual board: the parts are put together here, and nowhere else.
 //!
-//! Start-up divides the chip between the worlds, reads what the factory wrote, builds the hypervisor and ends in the
-//! idle thread. From then on everything happens in exceptions: the tick and the Ethernet interrupt pend the executor,
-//! the executor asks the hypervisor what to do, gateways and faults leave word for it.
+//! Start-up divides the chip between the worlds and ends in the worker, which reads what the factory wrote and builds the
+//! hypervisor. From then on the worker does the hypervisor's work, slice by slice: the tick and the Ethernet interrupt
+//! wake it, gateways and faults leave word for it, and the executor shares the processor between it and the application.
 #![no_std]
 #![no_main]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
@@ -11,11 +11,11 @@ mod board;
 mod console;
 mod debug;
 mod epitaph;
-mod executor;
 mod gateway;
 mod partition;
 mod provisioned;
 mod registers;
+mod work;
 
 use bulkhead_armv8m_trustzone as world;
 
@@ -29,6 +29,6 @@ extern "C" fn bulkhead_main() -> ! {
         epitaph::halt(reason);
     }
     world::tick::start(board::CLOCK_HZ);
-    executor::start();
-    world::switch::enter_idle()
+    world::worker::set_share(board::WORKER_SHARE_PERCENT);
+    world::worker::start()
 }

@@ -4,6 +4,7 @@ use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Sram3Share, assign_peripheral, assign_sram3};
 use world::interrupts::{InterruptLine, enable, set_priority};
 use world::partition::{Attribution, SauRegion, configure};
+use world::worker::{DoorPlace, build_door};
 
 use crate::board;
 
@@ -39,7 +40,8 @@ pub(crate) fn divide() -> Result<(), &'static str> {
     add(base, length, Attribution::Gateways)?;
 
     let (base, length) = memory();
-    if !assign_sram3(Sram3Share { base, length }) {
+    let (table, table_length) = board::WORKER_VECTORS;
+    if !assign_sram3(Sram3Share { base, length: length.saturating_add(table_length) }) {
         return Err("board.toml puts the application's memory where the chip has no blocks for it");
     }
     let mut lines = heapless::Vec::<InterruptLine, LINES_MAX>::new();
@@ -49,6 +51,11 @@ pub(crate) fn divide() -> Result<(), &'static str> {
         lines.push(line).map_err(|_| "board.toml gives the application too many interrupt lines")?;
     }
     configure(&regions, &lines).map_err(|_| "board.toml has more regions than the SAU")?;
+    let region = (0..).zip(board::APPLICATION_REGIONS).find(|(_, (_, _, writable))| *writable);
+    let region = region.map_or(0, |(number, _)| number);
+    if !build_door(DoorPlace { region, table, length: table_length }) {
+        return Err("board.toml has too little room for worker.vectors, or not on 1 KiB");
+    }
     world::memory_check::set_memories(board::APPLICATION_REGIONS);
     let (first, length) = memory();
     world::faults::set_application_memory(first, first.saturating_add(length));

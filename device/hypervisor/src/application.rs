@@ -181,6 +181,13 @@ impl Application {
         Some(Offence { kind, program_counter, address: None, status: FaultStatus::default() })
     }
 
+    /// Whether [`Self::sample`] will find it stuck.
+    pub fn is_stuck(&self, health: Health, now_ms: u64) -> bool {
+        let suspect = matches!(health, Health::InHandler | Health::Masked);
+        suspect
+            && self.stuck_since_ms.is_some_and(|(_, since)| now_ms.saturating_sub(since) >= STUCK_LIMIT_MS)
+    }
+
     /// What is to be done, given whether its context exists.
     pub fn due(&mut self, running: bool, now_ms: u64) -> Due {
         if let State::BackingOff { until_ms } = self.state

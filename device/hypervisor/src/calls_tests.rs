@@ -61,7 +61,9 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
     let (memory, mailbox) = world();
     mailbox.with(|m| {
         m.wall_offset_us = Some(1);
-        m.notify(0, NotificationKind::ClockSet, 0);
+        m.announce(0, NotificationKind::ClockSet, 0);
+        assert_eq!(m.peek_notification(), None, "announced, and not seen before the state is");
+        m.reveal();
         let own = StorageArea { id: 2, start: FlashAddress(0), length: 4096 };
         m.storage.open([own].into_iter(), 4096);
     });
@@ -128,7 +130,7 @@ fn a_log_text_arrives_and_a_full_queue_says_busy() {
     let (memory, mailbox) = world();
     assert!(memory.copy_out(RAM, b"hello"));
     assert_eq!(dispatch(slot::LOG_WRITE, [2, RAM, 5, 0], || 7, &memory, &mailbox), Status::Ok);
-    let record = mailbox.with(|m| m.take_log()).unwrap();
+    let record = mailbox.with(|m| m.take_log()).unwrap().read();
     assert_eq!((record.text.as_str(), record.uptime_us), ("hello", 7));
     let mut last = Status::Ok;
     for _ in 0..1000 {
@@ -185,12 +187,15 @@ fn notifications_are_pulled_in_order_and_pend_an_owned_line_only() {
     let call = |slot, a| dispatch(slot, [a, 0, 0, 0], || 0, &memory, &mailbox);
     assert_eq!(call(slot::NOTIFICATION_ENABLE, 48), Status::ArgumentRefused);
     assert_eq!(call(slot::NOTIFICATION_ENABLE, 81), Status::Ok);
-    assert_eq!(mailbox.with(|m| m.notify(9, NotificationKind::NetworkChanged, 1)), Some(81));
+    mailbox.with(|m| m.announce(9, NotificationKind::NetworkChanged, 1));
+    assert_eq!(mailbox.with(|m| m.reveal()), Some(81));
+    assert_eq!(mailbox.with(|m| m.reveal()), None, "once");
     assert_eq!(call(slot::NOTIFICATION_NEXT, BASE), Status::PointerRefused);
     assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::Ok, "a refused pointer loses nothing");
     assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::NothingPending);
     assert_eq!(call(slot::NOTIFICATION_ENABLE, u32::MAX), Status::Ok);
-    assert_eq!(mailbox.with(|m| m.notify(9, NotificationKind::NetworkChanged, 0)), None);
+    mailbox.with(|m| m.announce(9, NotificationKind::NetworkChanged, 0));
+    assert_eq!(mailbox.with(|m| m.reveal()), None);
 }
 
 #[test]

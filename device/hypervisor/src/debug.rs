@@ -221,6 +221,11 @@ impl<'w> Debug<'w> {
         self.storage.agent.is_moving_it()
     }
 
+    /// Whether it stands still until the developer lets it go on.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.storage.agent.is_halted()
+    }
+
     pub(crate) fn wants_halt(&self) -> bool {
         self.storage.agent.wants_halt()
     }

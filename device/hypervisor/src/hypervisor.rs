@@ -34,6 +34,8 @@ mod updating;
 
 /// Longest own log text in bytes.
 const LINE_LEN_MAX: usize = 160;
+/// Longest time for which an application that comes across breakpoints again and again is all that is looked after.
+const HURRY_MAX_US: u64 = 2_000;
 
 /// What does not change while power is on.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +128,8 @@ pub struct Hypervisor<'w, E> {
     pub(crate) debug: Debug<'w>,
     crash: Crash<'w>,
     crash_ordered_ms: Option<u64>,
+    /// When a slice last did all there is to do.
+    polled_us: u64,
     on_trial: bool,
     welcomed: bool,
     claimed: bool,
@@ -187,6 +191,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             debug,
             crash,
             crash_ordered_ms: None,
+            polled_us: 0,
             on_trial: false,
             welcomed: false,
             claimed: false,
@@ -215,6 +220,18 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         link_or_engine || self.debug.is_busy() || self.crash.is_busy() || self.configuration.is_busy()
     }
 
+    /// Whether another slice should follow without waiting for bytes or time.
+    pub fn is_computing(&self) -> bool {
+        self.engine_busy
+    }
+
+    /// Whether the next slice is to find the application standing still: a developer or a dump waits for it, or it is
+    /// about to be judged stuck, and its registers will be wanted.
+    pub fn wants_halt(&self, health: Health, now_us: u64) -> bool {
+        let dump = self.crash_ordered_ms.is_some() && self.may_take_crash();
+        self.debug.wants_halt() || dump || self.application.is_stuck(health, now_us / 1000)
+    }
+
     /// One slice.
     pub fn poll<D: NorFlash, X: NorFlash>(
         &mut self,
@@ -225,7 +242,13 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         outside: &mut impl Outside,
     ) -> Order {
         let now_ms = moment.now_us / 1000;
-        self.judge_application(&moment, mailbox, outside);
+        let judged = self.judge_application(&moment, mailbox, outside);
+        // Who comes across breakpoints without end does not keep the link from its turn.
+        let is_rested = moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US;
+        if judged == debugging::Judged::RunsOn && is_rested {
+            return Order::Continue;
+        }
+        self.polled_us = moment.now_us;
         self.poll_link(moment.now_us, mailbox, entropy, outside);
         let carried = self.serve_sockets(moment.now_us, mailbox, outside);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
@@ -243,7 +266,7 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         {
             network.poll(now_ms);
         }
-        self.publish(now_ms, mailbox);
+        self.publish(now_ms, mailbox, outside);
         if self.restart_at_ms.is_some_and(|at| now_ms >= at) {
             self.debug.ended(outside.target());
             return Order::RestartDevice;
@@ -301,17 +324,16 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
         self.say(now_us, 0, mailbox, outside, text);
     }
 
+    /// Tells the application something when this slice is published, so that it finds the state that it is told of.
     pub(crate) fn notify(
         &self,
         now_us: u64,
         kind: NotificationKind,
         value: u32,
         mailbox: &impl MailboxAccess,
-        outside: &mut impl Outside,
+        _outside: &mut impl Outside,
     ) {
-        if let Some(line) = mailbox.with(|m| m.notify(now_us, kind, value)) {
-            outside.pend(line);
-        }
+        mailbox.with(|m| m.announce(now_us, kind, value));
     }
 
     /// A line of the hypervisor's own, to the console and to the server.

@@ -45,5 +45,5 @@ pub use downtime::FlashSpeeds;
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};
 pub use link::{LinkSettings, LinkStorage};
-pub use log_ring::{LogRecord, LogRing};
+pub use log_ring::{LogRecord, LogRing, StoredRecord};
 pub use mailbox::{Mailbox, Requests};

@@ -52,60 +52,111 @@ impl LogRing {
             self.lost = self.lost.saturating_add(1);
             return false;
         }
-        let len = u16::try_from(text.len()).unwrap_or(0);
+        let mut header = [0; HEADER_LEN];
+        let [l0, l1] = u16::try_from(text.len()).unwrap_or(0).to_le_bytes();
         let source = match source {
             LogSource::Application => 0,
             LogSource::Hypervisor => 1,
         };
-        self.put(&[source, level]);
-        self.put(&len.to_le_bytes());
-        self.put(&uptime_us.to_le_bytes());
-        self.put(&self.sequence.to_le_bytes());
-        self.put(&self.lost.to_le_bytes());
+        let fixed = [source, level, l0, l1].into_iter().chain(uptime_us.to_le_bytes());
+        let counts = self.sequence.to_le_bytes().into_iter().chain(self.lost.to_le_bytes());
+        for (to, from) in header.iter_mut().zip(fixed.chain(counts)) {
+            *to = from;
+        }
+        self.put(&header);
         self.put(text);
         self.sequence = self.sequence.wrapping_add(1);
         self.lost = 0;
         true
     }
 
-    /// Takes the oldest record.
-    pub fn pop(&mut self) -> Option<LogRecord> {
+    /// Takes the oldest record, as it lies in the ring.
+    pub fn pop(&mut self) -> Option<StoredRecord> {
         if self.used == 0 {
             return None;
         }
-        let [source, level] = self.take();
-        let len = usize::from(u16::from_le_bytes(self.take()));
-        let uptime_us = u64::from_le_bytes(self.take());
-        let sequence = u32::from_le_bytes(self.take());
-        let lost = u32::from_le_bytes(self.take());
-        let mut raw = [0u8; LOG_TEXT_LEN_MAX];
-        for byte in raw.iter_mut().take(len) {
-            let [b] = self.take();
-            *byte = b;
+        let mut record = StoredRecord { bytes: [0; RECORD_LEN_MAX], len: 0 };
+        let (header, text) = record.bytes.split_at_mut_checked(HEADER_LEN)?;
+        self.take(header);
+        let len = match header {
+            [_, _, l0, l1, ..] => usize::from(u16::from_le_bytes([*l0, *l1])),
+            _ => 0,
+        };
+        if let Some(text) = text.get_mut(..len) {
+            self.take(text);
+            record.len = len;
         }
-        let source = if source == 0 { LogSource::Application } else { LogSource::Hypervisor };
-        let text = printable(raw.get(..len).unwrap_or(&[]));
-        Some(LogRecord { source, level, uptime_us, sequence, lost, text })
+        Some(record)
     }
 
+    /// Copies at most two pieces: interrupts are masked meanwhile.
     fn put(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            let at = (self.first + self.used) % RING_LEN;
-            if let Some(to) = self.bytes.get_mut(at) {
-                *to = *byte;
+        let at = wrapped(self.first.saturating_add(self.used));
+        let (head, tail) = bytes.split_at(bytes.len().min(RING_LEN.saturating_sub(at)));
+        for (at, piece) in [(at, head), (0, tail)] {
+            if let Some(to) = self.bytes.get_mut(at..).and_then(|rest| rest.get_mut(..piece.len())) {
+                to.copy_from_slice(piece);
             }
-            self.used += 1;
         }
+        self.used = self.used.saturating_add(bytes.len());
     }
 
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        let mut out = [0; N];
-        for byte in &mut out {
-            *byte = self.bytes.get(self.first).copied().unwrap_or(0);
-            self.first = (self.first + 1) % RING_LEN;
-            self.used = self.used.saturating_sub(1);
+    fn take(&mut self, out: &mut [u8]) {
+        let len = out.len();
+        let (head, tail) = out.split_at_mut(len.min(RING_LEN.saturating_sub(self.first)));
+        for (at, piece) in [(self.first, head), (0, tail)] {
+            if let Some(from) = self.bytes.get(at..).and_then(|rest| rest.get(..piece.len())) {
+                piece.copy_from_slice(from);
+            }
         }
-        out
+        self.first = wrapped(self.first.saturating_add(len));
+        self.used = self.used.saturating_sub(len);
+    }
+}
+
+/// A place in the ring; `at` is less than twice around.
+fn wrapped(at: usize) -> usize {
+    at.checked_sub(RING_LEN).unwrap_or(at)
+}
+
+/// Most bytes of a stored record.
+const RECORD_LEN_MAX: usize = HEADER_LEN + LOG_TEXT_LEN_MAX;
+
+/// A record as it lay in the ring. Reading it takes its time, and need not be done with interrupts masked.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    bytes: [u8; RECORD_LEN_MAX],
+    len: usize,
+}
+
+impl StoredRecord {
+    /// What it says.
+    pub fn read(&self) -> LogRecord {
+        let mut rest = self.bytes.as_slice();
+        let [source, level, _, _] = first(&mut rest);
+        let uptime_us = u64::from_le_bytes(first(&mut rest));
+        let sequence = u32::from_le_bytes(first(&mut rest));
+        let lost = u32::from_le_bytes(first(&mut rest));
+        let source = if source == 0 { LogSource::Application } else { LogSource::Hypervisor };
+        LogRecord {
+            source,
+            level,
+            uptime_us,
+            sequence,
+            lost,
+            text: printable(rest.get(..self.len).unwrap_or(&[])),
+        }
+    }
+}
+
+/// Splits so many bytes off.
+fn first<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    match rest.split_first_chunk() {
+        Some((chunk, behind)) => {
+            *rest = behind;
+            *chunk
+        }
+        None => [0; N],
     }
 }
 
@@ -144,7 +195,7 @@ mod tests {
         let mut ring = LogRing::new();
         for round in 0..100u32 {
             assert!(ring.push(LogSource::Application, 2, u64::from(round), b"a text of some length"));
-            let record = ring.pop().unwrap();
+            let record = ring.pop().unwrap().read();
             assert_eq!((record.sequence, record.text.as_str()), (round, "a text of some length"));
         }
         assert!(ring.is_empty() && ring.pop().is_none());
@@ -162,7 +213,7 @@ mod tests {
         assert!(!ring.push(LogSource::Application, 2, 0, &text));
         ring.pop().unwrap();
         assert!(ring.push(LogSource::Hypervisor, 0, 0, b"after"));
-        let last = core::iter::from_fn(|| ring.pop()).last().unwrap();
+        let last = core::iter::from_fn(|| ring.pop()).last().unwrap().read();
         assert_eq!((last.lost, last.source), (2, LogSource::Hypervisor));
     }
 
@@ -170,6 +221,6 @@ mod tests {
     fn bytes_that_are_no_text_become_question_marks() {
         let mut ring = LogRing::new();
         ring.push(LogSource::Application, 2, 0, b"a\xFFb\xC3");
-        assert_eq!(ring.pop().unwrap().text.as_str(), "a?b?");
+        assert_eq!(ring.pop().unwrap().read().text.as_str(), "a?b?");
     }
 }

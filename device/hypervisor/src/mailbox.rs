@@ -7,7 +7,7 @@ use bulkhead_syscall_abi::{
 };
 
 use crate::configuration::Desk;
-use crate::log_ring::{LogRecord, LogRing};
+use crate::log_ring::{LogRing, StoredRecord};
 use crate::messages::Messages;
 use crate::sleep::Sleep;
 use crate::sockets::{Rose, Sockets};
@@ -33,6 +33,8 @@ pub struct Requests {
 pub struct Mailbox {
     log: LogRing,
     notifications: heapless::Deque<Notification, NOTIFICATIONS_MAX>,
+    /// The youngest of them, which are not to be seen yet.
+    n_hidden: usize,
     notification_line: Option<u8>,
     requests: Requests,
     /// Wall clock minus monotonic clock in microseconds, once known.
@@ -71,6 +73,7 @@ impl Mailbox {
         Self {
             log: LogRing::new(),
             notifications: heapless::Deque::new(),
+            n_hidden: 0,
             notification_line: None,
             requests: Requests { restart: false, apply_now: false, postpone_until_ms: None, confirm: false },
             wall_offset_us: None,
@@ -105,7 +108,7 @@ impl Mailbox {
     }
 
     /// Takes the oldest log record.
-    pub fn take_log(&mut self) -> Option<LogRecord> {
+    pub fn take_log(&mut self) -> Option<StoredRecord> {
         self.log.pop()
     }
 
@@ -114,14 +117,26 @@ impl Mailbox {
         !self.log.is_empty()
     }
 
-    /// Tells the application something; returns the line to pend, if it chose one.
-    pub fn notify(&mut self, at_us: u64, kind: NotificationKind, value: u32) -> Option<u8> {
+    /// Tells the application something at the next [`Self::reveal`]: together with the state that it is about.
+    pub fn announce(&mut self, at_us: u64, kind: NotificationKind, value: u32) {
         if self.notifications.is_full() {
             self.notifications.pop_front();
         }
         let _ = self.notifications.push_back(Notification { at_us, kind: kind as u32, value });
         self.sleep.notified();
-        self.notification_line
+        self.n_hidden = self.n_hidden.saturating_add(1).min(NOTIFICATIONS_MAX);
+    }
+
+    /// Shows what was announced; returns the line to pend, if something was and the application chose one.
+    pub fn reveal(&mut self) -> Option<u8> {
+        let is_news = core::mem::take(&mut self.n_hidden) > 0;
+        self.notification_line.filter(|_| is_news)
+    }
+
+    /// Tells the application something at once; returns the line to pend, if it chose one.
+    pub fn notify(&mut self, at_us: u64, kind: NotificationKind, value: u32) -> Option<u8> {
+        self.announce(at_us, kind, value);
+        self.reveal()
     }
 
     /// Tells what rose on a socket; what is still to be told of the same socket is told with it, so that sockets can
@@ -141,12 +156,14 @@ impl Mailbox {
 
     /// The oldest notification, left in place.
     pub fn peek_notification(&self) -> Option<Notification> {
-        self.notifications.front().copied()
+        self.notifications.front().copied().filter(|_| self.notifications.len() > self.n_hidden)
     }
 
-    /// Drops the oldest notification.
+    /// Drops the notification that [`Self::peek_notification`] shows.
     pub fn drop_notification(&mut self) {
-        self.notifications.pop_front();
+        if self.notifications.len() > self.n_hidden {
+            self.notifications.pop_front();
+        }
     }
 
     /// Chooses the line that is pended with each notification.
@@ -167,6 +184,7 @@ impl Mailbox {
     /// Forgets what belonged to the instance of the application that ended.
     pub fn application_ended(&mut self) {
         self.notifications.clear();
+        self.n_hidden = 0;
         self.notification_line = None;
         self.requests = Requests::default();
         self.storage.forget();

@@ -237,12 +237,6 @@ impl Agent {
         *open && (*permission == Permission::Everything || is_ours)
     }
 
-    /// Whether the application stands still.
-    #[must_use]
-    pub fn is_halted(&self) -> bool {
-        self.core.motion.is_halted()
-    }
-
     /// The developer is lost, and the application stands still until somebody takes over, or [`Self::detach`].
     pub fn abandon(&mut self, target: &mut impl DebugTarget) {
         self.core.motion.forget_orders(target);
@@ -255,6 +249,12 @@ impl Agent {
     #[must_use]
     pub fn is_moving_it(&self) -> bool {
         !self.core.motion.is_free()
+    }
+
+    /// Whether the application stands still until the developer lets it go on.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.core.motion.is_halted()
     }
 
     /// Whether [`Self::stopped`] is to be called as soon as the application is not inside a gateway.

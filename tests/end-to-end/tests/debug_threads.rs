@@ -22,7 +22,8 @@ fn every_task_has_a_name_a_state_and_a_backtrace_of_its_own() {
     let text = debugging.gdb(&bench.program, &commands).unwrap();
     println!("{text}\n{}", debugging.said());
     for wanted in ["\"measure-1\"", "\"measure-2\"", "\"report\"", "\"listen\"", "\"IDLE\"", "\"Tmr Svc\""] {
-        assert!(text.contains(wanted), "no {wanted} in:\n{text}");
+        let console = bench.device.console_tail();
+        assert!(text.contains(wanted), "no {wanted} in:\n{text}\n{console}");
     }
     for wanted in ["(running, priority", "(blocked, priority", "(ready, priority 0)"] {
         assert!(text.contains(wanted), "no {wanted} in:\n{text}");

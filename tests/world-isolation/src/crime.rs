@@ -90,6 +90,12 @@ impl Crime {
             containment: Containment::StoppedSomehow,
         },
     ];
+    /// Getting at the hypervisor's thread by way of the interrupts that pre-empt it.
+    pub const DOOR: &[Self] = &[
+        stopped('1', FaultKind::BadExecution, "enter the interrupts' door without an interrupt"),
+        stopped('2', FaultKind::BadExecution, "enter the interrupts' door from a handler"),
+        stopped('3', FaultKind::SecureAccess, "write the vector table that leads to the door"),
+    ];
     /// What is refused without stopping the application.
     pub const REFUSED: &[Self] = &[
         refused('A', "give wild pointers and numbers to every system call"),
@@ -110,6 +116,7 @@ impl Crime {
         Self::HANDLERS,
         Self::MASKS,
         Self::CONFUSION,
+        Self::DOOR,
         Self::REFUSED,
     ];
 }

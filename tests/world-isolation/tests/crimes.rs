@@ -60,6 +60,11 @@ fn confusing_the_processor_ends_the_application_alone() -> Result<()> {
 }
 
 #[test]
+fn no_interrupt_of_the_application_finds_the_hypervisors_thread() -> Result<()> {
+    contained(Crime::DOOR)
+}
+
+#[test]
 fn what_is_not_the_applications_to_ask_is_refused() -> Result<()> {
     contained(Crime::REFUSED)
 }

@@ -20,6 +20,8 @@ pub struct Board {
     pub clock_hz: u32,
     /// What the hypervisor keeps.
     pub hypervisor: Hypervisor,
+    /// The hypervisor's thread.
+    pub worker: Worker,
     /// What the application gets.
     pub application: Application,
     /// Peripherals of the hypervisor.
@@ -58,6 +60,16 @@ pub struct Hypervisor {
     pub gateways: Span,
     /// RAM.
     pub memory: Span,
+}
+
+/// The thread in which the hypervisor works.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// Most of the application's time that it uses while the application does not sleep, 1 to 100.
+    pub share_percent: u32,
+    /// Right behind the application's RAM, non-secure for the bus: the vector table that is in force while it runs.
+    pub vectors: Span,
 }
 
 /// What an application may do with a region.
@@ -208,6 +220,7 @@ impl Board {
             ("hypervisor.code".into(), self.hypervisor.code),
             ("hypervisor.gateways".into(), self.hypervisor.gateways),
             ("hypervisor.memory".into(), self.hypervisor.memory),
+            ("worker.vectors".into(), self.worker.vectors),
         ];
         for region in &self.application.region {
             let span = Span { base: region.base, length: region.length };
@@ -219,6 +232,16 @@ impl Board {
             }
         }
         refuse_overlaps(&spans)?;
+        let is_ram = |r: &&Region| r.access == Access::ReadWriteExecute;
+        let ram_end = self.application.region.iter().find(is_ram).and_then(|r| r.base.checked_add(r.length));
+        if ram_end != Some(self.worker.vectors.base) {
+            return Err(BoardError(
+                "board.toml: worker.vectors.base is not the end of application RAM".into(),
+            ));
+        }
+        if !(1..=100).contains(&self.worker.share_percent) {
+            return Err(BoardError("board.toml: worker.share_percent is not 1 to 100".into()));
+        }
         let parts = [
             ("die.application", self.non_volatile.die.application),
             ("die.journal", self.non_volatile.die.journal),
@@ -286,5 +309,10 @@ mod tests {
         let moved = crate::MPS2_AN505.replace("base = 0x8020_0000", "base = 0x8020_0010");
         assert!(Board::parse(&moved).unwrap_err().to_string().contains("application.region.external"));
         assert!(Board::parse("name = 3").is_err());
+        let moved =
+            crate::MPS2_AN505.replace("vectors = { base = 0x2828_0000", "vectors = { base = 0x2829_0000");
+        assert!(Board::parse(&moved).unwrap_err().to_string().contains("worker.vectors.base"));
+        let greedy = crate::MPS2_AN505.replace("share_percent = ", "share_percent = 10");
+        assert!(Board::parse(&greedy).unwrap_err().to_string().contains("worker.share_percent"));
     }
 }

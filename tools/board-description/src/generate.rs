@@ -23,6 +23,7 @@ SECTIONS {{
   .text : ALIGN(4) {{ *(.text .text.*) }} > CODE
   .rodata : ALIGN(8) {{ *(.rodata .rodata.*) . = ALIGN(8); }} > CODE
   .gateways ORIGIN(GATEWAYS) : {{ KEEP(*(.gateways)) }} > GATEWAYS
+  .door ORIGIN(GATEWAYS) + LENGTH(GATEWAYS) - 8 : {{ KEEP(*(.door)) }} > GATEWAYS
   .stack (NOLOAD) : {{ __stack_limit = .; . += {stack_bytes}; . = ALIGN(8); __stack_top = .; . += 8; }} > RAM
   .data : ALIGN(8) {{ __data_start = .; *(.data .data.*) . = ALIGN(8); __data_end = .; }} > RAM AT > CODE
   __data_load = LOADADDR(.data);
@@ -147,6 +148,8 @@ pub fn rust_constants(board: &Board) -> String {
         "(u32, u32)",
         span(board.hypervisor.gateways.base, board.hypervisor.gateways.length),
     );
+    constant("WORKER_SHARE_PERCENT", "u32", board.worker.share_percent.to_string());
+    constant("WORKER_VECTORS", "(u32, u32)", span(board.worker.vectors.base, board.worker.vectors.length));
     let regions: Vec<_> = board
         .application
         .region

@@ -1,8 +1,9 @@
 //! The application as a debugger sees it: held by the executor, its registers gathered from where they lie.
 //!
-//! Held means that the executor (PendSV_S) does not return: the frame that the processor pushed for it stays on the
-//! application's stack, every interrupt of the application waits beneath the executor's priority, and the executor goes
-//! on polling. All functions are for the executor alone, while [`may_hold`] is true.
+//! Held means that the executor goes on with the worker and not with the application: the frame that the processor
+//! pushed when it came stays on the application's stack, and every interrupt of the application waits beneath the
+//! worker's priority. All functions are for the worker alone, while [`may_hold`] is true and the application stands
+//! still, be it by [`hold`] or by [`super::worker::freeze`].
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -10,7 +11,8 @@ use super::faults::application_stack;
 use super::float::{self, FLOAT_REGISTERS};
 use super::memory_check::{copy_in, copy_out, is_secure as attributed_secure};
 use super::registers::{self as scs, NON_SECURE_ALIAS, VTOR};
-use super::switch::{application_context, application_is_current};
+use super::switch::{application_context, is_running};
+use super::worker;
 
 /// r0 to r12, sp, lr, pc, xpsr.
 pub const CORE_REGISTERS: usize = 17;
@@ -70,12 +72,13 @@ pub enum RegisterRefused {
 
 /// Whether the application can be held now: it runs, and is not inside a gateway.
 pub fn may_hold() -> bool {
-    application_is_current() && exc_return() & EXC_RETURN_SECURE_STACK == 0
+    is_running() && exc_return() & EXC_RETURN_SECURE_STACK == 0
 }
 
-/// Keeps the application where it stands when the slice ends.
+/// Keeps the application where it stands.
 pub fn hold() {
     HELD.store(true, Ordering::Relaxed);
+    worker::reconsider();
     restore_mask();
 }
 
@@ -86,7 +89,7 @@ fn restore_mask() {
     }
 }
 
-/// Lets it go on when the slice ends. `interrupts_held`: its interrupts wait until the next [`hold`].
+/// Lets it go on when the worker's slice of work ends. `interrupts_held`: its interrupts wait until the next [`hold`].
 pub fn release(interrupts_held: bool) {
     HELD.store(false, Ordering::Relaxed);
     // It may be let go in the middle of a step: its developer is gone.
@@ -97,7 +100,12 @@ pub fn release(interrupts_held: bool) {
     }
 }
 
-/// Whether the executor is to stay.
+/// Whether a step runs with the application's interrupts held back.
+pub(super) fn holds_interrupts() -> bool {
+    MASK_TO_RESTORE.load(Ordering::Relaxed) != NOTHING
+}
+
+/// Whether the application is to stay where it is.
 pub(super) fn is_held() -> bool {
     HELD.load(Ordering::Relaxed) && may_hold()
 }

@@ -73,6 +73,11 @@ pub fn set_application_memory(first: u32, end: u32) {
     MEMORY.with(|m| *m = (first, end));
 }
 
+/// Whether a fault waits for [`take`].
+pub fn is_waiting() -> bool {
+    PENDING.with(|p| p.is_some())
+}
+
 /// Takes the fault that waits, if any. The first one wins; later ones are its consequences.
 pub fn take() -> Option<ApplicationFault> {
     PENDING.with(Option::take)

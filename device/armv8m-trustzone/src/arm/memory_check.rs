@@ -24,6 +24,11 @@ fn in_memory(address: u32, len: u32, intent: Intent) -> bool {
     })
 }
 
+/// Whether `[address, address + len)` lies in one memory of the application, whatever its MPU says.
+pub(super) fn is_readable(address: u32, len: u32) -> bool {
+    in_memory(address, len, Intent::Read)
+}
+
 /// What the hypervisor is about to do on the application's behalf.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Intent {

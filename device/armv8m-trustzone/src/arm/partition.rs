@@ -1,5 +1,7 @@
 //! Divides the address space and the interrupts between the worlds, once, at start.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use super::interrupts::InterruptLine;
 use super::registers::{
     self as scs, AIRCR, AIRCR_BFHFNMINS, AIRCR_KEY, AIRCR_PRIS, FPCCR, FPCCR_LSPENS, FPCCR_RESET, NSACR,
@@ -66,6 +68,9 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
     for line in application_lines {
         let address = NVIC_ITNS + line.word();
         scs::write(address, scs::read(address) | line.bit());
+        if let Some(word) = LINES.get(usize::from(line.number() / 32)) {
+            word.store(word.load(Ordering::Relaxed) | line.bit(), Ordering::Relaxed);
+        }
     }
 
     let keep = scs::read(AIRCR) & 0xFFFF & !AIRCR_BFHFNMINS;
@@ -88,4 +93,14 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
 /// Lines that belong to the application, out of the 32 of `word`.
 pub(super) fn application_lines(word: u32) -> u32 {
     scs::read(NVIC_ITNS + word * 4)
+}
+
+/// Words of 32 lines, and which of them are the application's.
+const WORDS: usize = 8;
+static LINES: [AtomicU32; WORDS] = [const { AtomicU32::new(0) }; WORDS];
+
+/// The words in which the application has lines, and these.
+pub(super) fn words_of_lines() -> impl Iterator<Item = (u32, u32)> {
+    let words = (0u32..).zip(&LINES).map(|(word, lines)| (word, lines.load(Ordering::Relaxed)));
+    words.filter(|(_, lines)| *lines != 0)
 }

@@ -33,7 +33,7 @@ bulkhead_vectors:
     .thumb_func
     .global bulkhead_reset
 bulkhead_reset:
-    cpsid i                             @ Until the idle thread opens them.
+    cpsid i                             @ Until the worker opens them.
     ldr r0, =__stack_limit + {reserve}  @ A stack that runs over faults instead of eating data.
     msr msplim, r0
     ldr r0, =__data_load
@@ -100,6 +100,9 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_systick() {
     super::tick::count();
+    if super::worker::wants_ticks() {
+        super::switch::pend_executor();
+    }
     // SAFETY: the board crate defines it; it takes nothing and upholds the rules of an interrupt handler.
     unsafe { bulkhead_tick() }
 }

@@ -1,15 +1,18 @@
-//! Who runs: the application or, while it is stopped, the idle thread of the hypervisor.
+//! Who runs: the application or the worker, which is the hypervisor's own thread.
 //!
 //! The executor runs as PendSV_S. When it returns, the context it names goes on. Starting the application is the
-//! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included.
+//! same switch onto a hand-made frame; stopping it throws its context away, active interrupt handlers included. Who is
+//! to go on is decided in [`super::worker`]; here is how.
 
+use super::critical::Shared;
 use super::registers::{
     self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
     ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
     NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
-use super::{debug, faults, partition};
+use super::{debug, faults, partition, worker};
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 // Order and offsets are known to the assembly below.
 #[derive(Clone, Copy)]
@@ -19,8 +22,12 @@ pub(super) struct Context {
     pub(super) exc_return: u32,
     psp: u32,
     psplim: u32,
-    basepri: u32,
+    pub(super) basepri: u32,
 }
+// Known to the assembly of `worker` as well.
+const _: () = assert!(core::mem::offset_of!(Context, exc_return) == 32);
+const _: () = assert!(core::mem::offset_of!(Context, psp) == 36);
+const _: () = assert!(core::mem::offset_of!(Context, psplim) == 40);
 
 /// What the executor wants to happen when it returns.
 #[repr(C)]
@@ -33,8 +40,8 @@ struct Next {
 // bulkhead_pendsv. lr: EXC_RETURN of the interrupted context. r4-r11 still belong to it.
 // bulkhead_next is filled by Rust. r0: context, r1: EXC_RETURN, r2: PSP, r3: PSPLIM, r12: scratch.
 //
-// bulkhead_idle: first code of a fresh idle thread. It arrives with interrupts masked and with MSP somewhere in the
-// unwinding chain, puts MSP back, and waits for interrupts for ever.
+// bulkhead_idle: where the application's end lands. It arrives with interrupts masked and with MSP somewhere in the
+// unwinding chain, puts MSP back, and hands over to the executor, which goes on with the worker.
 //
 // bulkhead_unwind: where each frame of the chain returns to; lr holds the next EXC_RETURN.
 core::arch::global_asm!(
@@ -85,6 +92,9 @@ bulkhead_idle:
     msr msp, r0
     ldr r0, =__stack_top - {share}
     msr msplim, r0
+    ldr r0, ={icsr}
+    mov r1, #{pendsvset}
+    str r1, [r0]
     cpsie i
 1:  wfi
     b 1b
@@ -97,6 +107,8 @@ bulkhead_unwind:
     "#,
     reserve = const super::start::FAULT_RESERVE_BYTES,
     share = const super::start::APPLICATION_SHARE_BYTES,
+    icsr = const ICSR,
+    pendsvset = const ICSR_PENDSVSET,
 );
 
 // EXC_RETURN: 1111...1 | S | DCRS | FType | Mode | SPSEL | 0 | ES (DDI 0553, B3.19).
@@ -108,7 +120,8 @@ const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception wa
 const RETURN_TO_HANDLER: u32 = 0xFFFF_FFF5; // Secure handler on MSP_S, exception was Secure.
 const RETURN_TO_HANDLER_FROM_NS: u32 = 0xFFFF_FFF0;
 const RETURN_TO_IDLE_FROM_NS: u32 = 0xFFFF_FFF8; // Secure thread, exception was Non-secure.
-const EXC_RETURN_THREAD: u32 = 1 << 3;
+pub(super) const EXC_RETURN_THREAD: u32 = 1 << 3;
+pub(super) const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
 
 // DDI 0553, B3.20: on top of a Secure frame that is left by a Non-secure exception; bit 0: no FP state.
 const INTEGRITY_SIGNATURE: u32 = 0xFEFA_125B;
@@ -129,34 +142,47 @@ const ACTIVE_MAX: usize = 16;
 const CHAIN_WORDS: usize = ACTIVE_MAX * (FRAME_WORDS + CALLEE_WORDS);
 const IDLE_STACK_WORDS: usize = 64;
 const GATEWAY_STACK_WORDS: usize = 512;
+/// Stack of the worker: the hypervisor's deepest calls.
+const WORKER_STACK_WORDS: usize = 8192;
 
 /// A static that only the executor (or code before the first exception) touches.
-struct ExecutorOnly<T>(UnsafeCell<T>);
+pub(super) struct ExecutorOnly<T>(UnsafeCell<T>);
 // SAFETY: PendSV_S is never re-entered (invariant 2) and the initial thread ends before it first runs.
 unsafe impl<T> Sync for ExecutorOnly<T> {}
 impl<T> ExecutorOnly<T> {
-    const fn new(value: T) -> Self {
+    pub(super) const fn new(value: T) -> Self {
         Self(UnsafeCell::new(value))
     }
-    const fn get(&self) -> *mut T {
+    pub(super) const fn get(&self) -> *mut T {
         self.0.get()
     }
 }
 
-#[repr(align(8))]
+#[repr(C, align(8))]
 struct Words<const N: usize>([u32; N]);
 
 const NO_CONTEXT: Context = Context { r4_r11: [0; 8], exc_return: 0, psp: 0, psplim: 0, basepri: 0 };
 
 static IDLE: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
+#[unsafe(export_name = "bulkhead_application_context")]
 static APPLICATION: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
+#[unsafe(export_name = "bulkhead_worker_context")]
+static WORKER: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
 static IDLE_STACK: ExecutorOnly<Words<IDLE_STACK_WORDS>> = ExecutorOnly::new(Words([0; IDLE_STACK_WORDS]));
 static GATEWAY_STACK: ExecutorOnly<Words<GATEWAY_STACK_WORDS>> =
     ExecutorOnly::new(Words([0; GATEWAY_STACK_WORDS]));
 static CHAIN: ExecutorOnly<Words<CHAIN_WORDS>> = ExecutorOnly::new(Words([0; CHAIN_WORDS]));
 
+static WORKER_STACK: ExecutorOnly<Words<WORKER_STACK_WORDS>> =
+    ExecutorOnly::new(Words([0; WORKER_STACK_WORDS]));
+
+/// The application has a context: it runs, or goes on when the executor lets it.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+/// What the worker wants the executor to do.
+static ORDER: Shared<Order> = Shared::new(Order::Continue);
+
 #[unsafe(no_mangle)]
-static bulkhead_current: ExecutorOnly<*mut Context> = ExecutorOnly::new(IDLE.get());
+static bulkhead_current: ExecutorOnly<*mut Context> = ExecutorOnly::new(WORKER.get());
 #[unsafe(no_mangle)]
 static bulkhead_next: ExecutorOnly<Next> =
     ExecutorOnly::new(Next { context: core::ptr::null(), unwind_msp: 0 });
@@ -164,7 +190,7 @@ static bulkhead_next: ExecutorOnly<Next> =
 /// What the application was doing when the executor came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Interrupted {
-    /// Not running: the idle thread was.
+    /// It is not running.
     Stopped,
     /// Held for a debugger: see [`debug`].
     Held,
@@ -182,12 +208,12 @@ pub enum Interrupted {
     },
 }
 
-/// What the board's executor asks for.
+/// What the worker asks of the executor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Order {
-    /// Go on with what was interrupted.
+    /// Go on as before.
     Continue,
-    /// Throw the application's context away and idle.
+    /// Throw the application's context away.
     Stop,
     /// Start the application at this vector table. While it runs this only stops it: order again when stopped.
     Start {
@@ -200,88 +226,117 @@ pub enum Order {
     },
 }
 
-unsafe extern "Rust" {
-    /// Board: one slice of the hypervisor's work.
-    safe fn bulkhead_poll(interrupted: Interrupted) -> Order;
-}
-
 /// Makes the executor run as soon as no fault or device interrupt does.
 pub fn pend_executor() {
     scs::write(ICSR, ICSR_PENDSVSET);
 }
 
-/// Ends the start-up thread: from here on only exceptions and the idle thread run.
-pub fn enter_idle() -> ! {
-    prepare_idle(false);
-    // SAFETY: called once from the start-up thread, before any exception used these.
-    let idle = unsafe { &*IDLE.get() };
-    let (psp, psplim) = (idle.psp, idle.psplim);
-    // The start-up thread has nothing left to save: its stack becomes the handlers' stack.
-    // SAFETY: PSP points at memory reserved for the idle thread; the code after this needs no stack.
+/// Hands an order to the executor, which has carried it out when this returns. For the worker alone.
+pub(super) fn carry_out(order: Order) {
+    if order != Order::Continue {
+        ORDER.with(|o| *o = order);
+        pend_executor();
+        scs::barrier();
+    }
+}
+
+/// Makes the thread that started the chip the worker: it goes on in `main`, on a stack of its own, and the main stack
+/// becomes the handlers'. Interrupts stay masked.
+pub fn become_worker(main: extern "C" fn() -> !) -> ! {
+    // SAFETY: called once from the start-up thread, before any exception used this.
+    let words = unsafe { &mut (*WORKER_STACK.get()).0 };
+    let seal_at = words.len().saturating_sub(STACK_SEAL_WORDS);
+    for word in words.iter_mut().skip(seal_at) {
+        *word = STACK_SEAL;
+    }
+    let psp = words.as_ptr().wrapping_add(seal_at) as u32;
+    let psplim = words.as_ptr() as u32;
+    let (_, msp) = super::start::stack_bounds();
+    // SAFETY: the start-up code has nothing left on its stack; `main` never returns.
     unsafe {
         core::arch::asm!(
             "msr psp, {psp}",
-            "msr psplim, {limit}",
+            "msr psplim, {psplim}",
             "movs {psp}, #2",
             "msr control, {psp}",
             "isb",
+            "msr msp, {msp}",
             "movs {psp}, #0x80",            // Nothing of the application's may run yet.
             "msr basepri, {psp}",
-            "b bulkhead_idle",
-            psp = in(reg) psp, limit = in(reg) psplim, options(noreturn)
+            "bx {main}",
+            psp = in(reg) psp, psplim = in(reg) psplim, msp = in(reg) msp, main = in(reg) main,
+            options(noreturn)
         )
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_execute(exc_return: u32) {
-    let mut unwind_msp = slice(exc_return);
-    // Held for a debugger, the application does not go on, and everything else does.
-    while unwind_msp == 0 && debug::is_held() {
-        // SAFETY: waits; the tick wakes it at the latest.
-        unsafe { core::arch::asm!("wfi", options(nomem, nostack, preserves_flags)) };
-        unwind_msp = slice(exc_return);
+    let before = current();
+    let thread = exc_return & EXC_RETURN_THREAD != 0;
+    if before == WORKER.get() && !(thread && exc_return & EXC_RETURN_SECURE_STACK != 0) {
+        // An interrupt of the application has just pre-empted the worker and stands in the door: it goes through, and
+        // what brought the executor here brings it again.
+        go_on_with(before, 0);
+        return;
     }
-    let next = Next { context: current(), unwind_msp };
-    // SAFETY: executor only.
-    unsafe { *bulkhead_next.get() = next };
-}
-
-/// Lets the board work, and does what it orders. Returns the MSP of the unwinding chain, 0 if none is needed.
-fn slice(exc_return: u32) -> u32 {
-    let running = application_is_current();
-    let interrupted = match (running, debug::is_held()) {
-        (false, _) => Interrupted::Stopped,
-        (true, true) => Interrupted::Held,
-        (true, false) => interrupted(exc_return),
-    };
-    match bulkhead_poll(interrupted) {
+    worker::account(before == WORKER.get());
+    worker::close_door();
+    let unwind_msp = match ORDER.with(|o| core::mem::replace(o, Order::Continue)) {
         Order::Continue => 0,
-        Order::Stop => abandon(running),
+        Order::Stop => abandon(is_running()),
         // Its handlers may still be active: the chain has to run first.
-        Order::Start { .. } if running => abandon(true),
+        Order::Start { .. } if is_running() => abandon(true),
         Order::Start { vector_table, stack_pointer, entry } => {
             abandon(false);
             prepare_application(vector_table, stack_pointer, entry);
             0
         }
+    };
+    if unwind_msp != 0 {
+        go_on_with(IDLE.get(), unwind_msp);
+    } else if worker::is_next() {
+        // SAFETY: executor only.
+        unsafe { (*WORKER.get()).basepri = worker::mask() };
+        go_on_with(WORKER.get(), 0);
+    } else {
+        go_on_with(APPLICATION.get(), 0);
     }
+    worker::stamp();
 }
 
-/// Whether the application, and not the idle thread, goes on after the executor.
+fn go_on_with(context: *mut Context, unwind_msp: u32) {
+    // SAFETY: executor only.
+    unsafe { *bulkhead_current.get() = context };
+    // SAFETY: executor only.
+    unsafe { *bulkhead_next.get() = Next { context, unwind_msp } };
+}
+
+/// Whether the application has a context.
+pub(super) fn is_running() -> bool {
+    RUNNING.load(Ordering::Relaxed)
+}
+
+/// Whether the application has the processor, or had it when the executor came.
 pub(super) fn application_is_current() -> bool {
     current() == APPLICATION.get()
 }
 
-/// The application's context as the executor found it.
+/// Whether the worker, and not the application, was interrupted last.
+pub(super) fn worker_is_current() -> bool {
+    current() == WORKER.get()
+}
+
+/// The application's context, as the executor found it when the worker took its place.
 pub(super) fn application_context() -> Context {
-    // SAFETY: executor only.
+    // SAFETY: the executor writes it while the application goes away or comes, and the worker, which reads it, runs
+    // neither while nor between: it stands still for as long as the worker is masked.
     unsafe { *APPLICATION.get() }
 }
 
 /// Changes r4 to r11 of the application.
 pub(super) fn set_application_registers(r4_r11: [u32; 8]) {
-    // SAFETY: executor only; the assembly reads it when the executor is done.
+    // SAFETY: as in `application_context`; the assembly reads it when the application goes on.
     unsafe { (*APPLICATION.get()).r4_r11 = r4_r11 };
 }
 
@@ -290,7 +345,8 @@ fn current() -> *mut Context {
     unsafe { *bulkhead_current.get() }
 }
 
-fn interrupted(exc_return: u32) -> Interrupted {
+/// What the application was doing when its context was left with `exc_return`.
+pub(super) fn interrupted(exc_return: u32) -> Interrupted {
     let (primask, basepri, faultmask): (u32, u32, u32);
     // SAFETY: reads the application's mask registers.
     unsafe {
@@ -310,26 +366,30 @@ fn interrupted(exc_return: u32) -> Interrupted {
 }
 
 /// Whether an interrupt of the application waits: with a flood, the executor may come between two handlers.
-fn handler_is_due() -> bool {
+pub(super) fn handler_is_due() -> bool {
     let system = scs::read(ICSR + NON_SECURE_ALIAS) & (ICSR_PENDSTSET | ICSR_PENDSVSET) != 0;
     system
-        || (0..8).any(|word| {
-            let waiting = scs::read(NVIC_ISPR + word * 4) & scs::read(NVIC_ISER + word * 4);
-            waiting & partition::application_lines(word) != 0
+        || partition::words_of_lines().any(|(word, lines)| {
+            scs::read(NVIC_ISPR + word * 4) & scs::read(NVIC_ISER + word * 4) & lines != 0
         })
 }
 
-/// Silences the application for good and makes the idle thread current. Returns the MSP of the unwinding chain, 0 if
+/// Where r4 to r11 of the application lie.
+pub(super) fn application_registers() -> *const [u32; 8] {
+    // SAFETY: only the address is taken.
+    unsafe { &raw const (*APPLICATION.get()).r4_r11 }
+}
+
+/// Silences the application for good; the idle thread is to go on. Returns the MSP of the unwinding chain, 0 if
 /// none is needed.
 fn abandon(running: bool) -> u32 {
     debug::forget();
+    RUNNING.store(false, Ordering::Relaxed);
     let n_active = silence();
     if !running {
         return 0;
     }
     prepare_idle(n_active > 0);
-    // SAFETY: executor only.
-    unsafe { *bulkhead_current.get() = IDLE.get() };
     // Even without active handlers the secure main stack may hold frames of gateways that the application had
     // entered: with an MSP given, the idle thread puts it back.
     let end = CHAIN.get().wrapping_add(1) as u32;
@@ -490,6 +550,5 @@ fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
     unsafe {
         *APPLICATION.get() = context;
     }
-    // SAFETY: executor only.
-    unsafe { *bulkhead_current.get() = APPLICATION.get() };
+    RUNNING.store(true, Ordering::Relaxed);
 }

@@ -59,6 +59,28 @@ fn dithered() -> u32 {
     mean.saturating_sub(mean / 4).saturating_add(random % spread).max(2)
 }
 
+/// Mean length of a tick in cycles.
+pub(super) fn mean_cycles() -> u32 {
+    MEAN.load(Ordering::Relaxed)
+}
+
+/// Cycles since [`start`], wrapping; for the executor, which no tick interrupts in between by more than one.
+pub(super) fn cycles() -> u32 {
+    loop {
+        let before = ticks();
+        let (low, running) = (CYCLES_LOW.load(Ordering::Relaxed), RUNNING.load(Ordering::Relaxed));
+        let next = NEXT.load(Ordering::Relaxed);
+        let left = scs::read(SYST_CVR);
+        let pending = scs::read(ICSR) & ICSR_PENDSTSET != 0;
+        let left = if pending { scs::read(SYST_CVR) } else { left };
+        if ticks() == before {
+            let (over, length) = if pending { (running, next) } else { (0, running) };
+            let within = length.saturating_sub(1).saturating_sub(left);
+            return low.wrapping_add(over).wrapping_add(within);
+        }
+    }
+}
+
 /// Ticks since [`start`]. Wraps after 49 days; for differences.
 pub fn ticks() -> u32 {
     TICKS.load(Ordering::Relaxed)

@@ -9,6 +9,15 @@ use crate::calls::MailboxAccess;
 use crate::debug::DebugState;
 use crate::lines::FaultLine;
 
+/// What became of the application when it was judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Judged {
+    /// Nothing that hurries.
+    Done,
+    /// It came across a breakpoint that does not stop it, and waits for nothing but the end of this slice.
+    RunsOn,
+}
+
 impl<E: EthernetController> Hypervisor<'_, E> {
     /// Judges what the application was found doing. What a developer debugs is theirs to judge.
     #[inline(never)]
@@ -17,7 +26,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         moment: &Moments,
         mailbox: &impl MailboxAccess,
         outside: &mut impl Outside,
-    ) {
+    ) -> Judged {
         let now_ms = moment.now_us / 1000;
         self.debug.watch(now_ms);
         let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
@@ -25,7 +34,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         if let Some(offence) = moment.fault.or(stuck) {
             if moment.holdable && self.debug.takes(&offence, outside.target()) {
                 self.debug.faulted(&offence, outside.target());
-                return;
+                return if self.debug.is_halted() { Judged::Done } else { Judged::RunsOn };
             }
             let fault = self.application.faulted(offence, now_ms);
             self.state_due = true;
@@ -36,6 +45,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         if moment.holdable && self.debug.wants_halt() {
             self.debug.halted(outside.target());
         }
+        Judged::Done
     }
 
     /// Answers the developer, and does what the session asks of others.

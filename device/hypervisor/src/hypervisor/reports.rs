@@ -4,8 +4,9 @@ use bulkhead_hardware_ports::EthernetController;
 use bulkhead_link_protocol::{ApplicationState, DeviceMessage, Log, Progress, State};
 use bulkhead_syscall_abi::{NetworkReason, NetworkStatus};
 
-use super::Hypervisor;
+use super::{Hypervisor, Outside};
 use crate::calls::MailboxAccess;
+use crate::log_ring::LogRecord;
 
 /// Log records sent in one slice.
 const LOGS_PER_SLICE: usize = 4;
@@ -56,7 +57,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         }
         for _ in 0..LOGS_PER_SLICE {
             if self.pending_log.is_none() {
-                self.pending_log = mailbox.with(|m| m.take_log());
+                self.pending_log = take_log(mailbox);
             }
             let Some(record) = &self.pending_log else { break };
             if record.level <= self.log_level {
@@ -108,7 +109,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     }
 
     /// Lets the application read how things are.
-    pub(super) fn publish(&self, now_ms: u64, mailbox: &impl MailboxAccess) {
+    pub(super) fn publish(&self, now_ms: u64, mailbox: &impl MailboxAccess, outside: &mut impl Outside) {
         let network = match (self.welcomed, &self.network) {
             (true, _) => NetworkStatus::Online,
             (false, Some(_)) if self.link.has_address() => NetworkStatus::Connecting,
@@ -129,7 +130,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         because(self.connect_count == 0, NetworkReason::ColdBoot);
         because(fetching, NetworkReason::FetchingUpdate);
         because(self.link.is_backing_off(), NetworkReason::BackOff);
-        mailbox.with(|m| {
+        let line = mailbox.with(|m| {
             if m.wall_offset_us.is_none() {
                 reasons |= NetworkReason::ClockNotSet as u32;
             }
@@ -142,6 +143,17 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             m.debug = debug;
             m.messages.fresh = false;
             m.postpone_latest_ms = postpone_latest_ms;
+            m.reveal()
         });
+        if let Some(line) = line {
+            outside.pend(line);
+        }
     }
+}
+
+/// Out of line, for the stack. The record is read when the mailbox is free again.
+#[inline(never)]
+fn take_log(mailbox: &impl MailboxAccess) -> Option<LogRecord> {
+    let stored = mailbox.with(|m| m.take_log())?;
+    Some(stored.read())
 }

@@ -41,7 +41,11 @@ pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
             system::prepare(workspace)?;
             system::run(workspace, "bench-debug", &[])
         }
-        _ => bail!("no bench `{name}`; there are: footprint, link, device, update, debug"),
+        "isolation" => {
+            system::prepare(workspace)?;
+            system::run(workspace, "bench-isolation", &[])
+        }
+        _ => bail!("no bench `{name}`; there are: footprint, link, device, update, debug, isolation"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hypervisor's slice on this board: gathers the facts of the moment, carries out the order.
+//! A slice of the hypervisor's work on this board: gathers the facts of the moment, carries out the order.
 
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -21,6 +21,7 @@ use world::critical::ExecutorCell;
 use world::interrupts::{InterruptLine, disable, enable, pend};
 use world::memory_check::Intent;
 use world::switch::Interrupted;
+use world::worker::Pace;
 
 use crate::debug::Target;
 use crate::gateway::TheMailbox;
@@ -57,7 +58,8 @@ static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
 
 /// Builds everything. Without identity or with a wrong layout the board says so and stays at its console: nothing that
 /// it could do over the network would be trusted.
-pub(crate) fn start() {
+#[unsafe(no_mangle)]
+fn bulkhead_build() {
     // SAFETY: the die's part of the NVM, which `board.toml` gives to no other driver; the application may write to its
     // own pages behind our back, which the driver's volatile accesses allow for.
     let mut die = unsafe {
@@ -229,13 +231,13 @@ fn layout() -> Layout {
     }
 }
 
-/// The secure tick: a slice is due when there is work, and now and then without.
+/// The secure tick: work is due when there is some, and now and then without.
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_tick() {
     let idle_for = world::tick::ticks().wrapping_sub(LAST_SLICE.load(Ordering::Relaxed));
     let idle_ticks = if ASLEEP.load(Ordering::Relaxed) { ASLEEP_TICKS } else { IDLE_TICKS };
     if BUSY.load(Ordering::Relaxed) || idle_for >= idle_ticks {
-        world::switch::pend_executor();
+        world::worker::wake();
     }
 }
 
@@ -244,7 +246,7 @@ pub(crate) fn wake() {
     BUSY.store(true, Ordering::Relaxed);
 }
 
-/// The Ethernet controller has a frame: its line rests until the executor has emptied it.
+/// The Ethernet controller has a frame: its line rests until the worker has emptied it.
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_device_interrupt() {
     for number in board::ETHERNET_LINES {
@@ -252,7 +254,7 @@ extern "C" fn bulkhead_device_interrupt() {
             disable(line);
         }
     }
-    world::switch::pend_executor();
+    world::worker::wake();
 }
 
 /// What the hypervisor reaches beside flash.
@@ -283,33 +285,49 @@ impl Outside for Here<'_> {
     }
 }
 
-/// One slice of the executor.
+/// One slice of work.
 #[unsafe(no_mangle)]
-fn bulkhead_poll(interrupted: Interrupted) -> world::switch::Order {
+fn bulkhead_poll(interrupted: Interrupted) -> (world::switch::Order, Pace) {
     LAST_SLICE.store(world::tick::ticks(), Ordering::Relaxed);
-    let order = MACHINE.with(|machine| slice(machine, interrupted)).unwrap_or(world::switch::Order::Continue);
+    let done = MACHINE.with(|machine| {
+        let order = slice(machine, interrupted);
+        // Bytes take their time to come and go; what the engine has to do need not wait for the next tick.
+        let pace = if machine.hypervisor.is_computing() { Pace::Again } else { Pace::Rest };
+        (order, pace)
+    });
     for number in board::ETHERNET_LINES {
         if let Some(line) = InterruptLine::new(*number) {
             enable(line);
         }
     }
-    order
+    done.unwrap_or((world::switch::Order::Continue, Pace::Rest))
 }
 
-fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
-    let (health, program_counter) = match interrupted {
+fn health(interrupted: Interrupted) -> (Health, u32) {
+    match interrupted {
         Interrupted::Stopped => (Health::Stopped, 0),
         Interrupted::Held => (Health::Held, 0),
         Interrupted::Thread => (Health::Sound, 0),
         Interrupted::Handler { program_counter } => (Health::InHandler, program_counter),
         Interrupted::Masked { program_counter } => (Health::Masked, program_counter),
-    };
+    }
+}
+
+fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
+    let (mut health, mut program_counter) = health(interrupted);
+    // What is to be looked at, or held, stands still from here on.
+    if world::faults::is_waiting() || machine.hypervisor.wants_halt(health, world::tick::now_us()) {
+        let now = world::worker::freeze();
+        if matches!(health, Health::InHandler | Health::Masked) {
+            (health, program_counter) = self::health(now); // It may have come to itself meanwhile.
+        }
+    }
     let moment = Moments {
         now_us: world::tick::now_us(),
         health,
         program_counter,
         fault: world::faults::take().map(offence),
-        holdable: world::debug::may_hold(),
+        holdable: world::worker::is_frozen() && world::debug::may_hold(),
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };

@@ -1,0 +1,335 @@
+/* Measures what the hypervisor costs an application: how late its interrupts come, how much of the processor is left to
+ * it, what a system call costs. Run by `cargo xtask bench isolation`, where QEMU counts one nanosecond for each
+ * instruction; the timers count 50 of them.
+ *
+ * Each character received on the console starts one measurement, which ends in lines on the console. */
+#include "bh_console.h"
+#include "bulkhead.h"
+
+#ifndef APP_VERSION
+#define APP_VERSION 1
+#endif
+
+struct timer {
+    volatile uint32_t control;
+    volatile uint32_t value;
+    volatile uint32_t reload;
+    volatile uint32_t interrupt;
+};
+
+#define TIMER ((struct timer *)BH_BOARD_TIMER0_BASE)
+#define TIMER_ON_WITH_INTERRUPT 9u
+#define NVIC_ISER(n) (*(volatile uint32_t *)(0xE000E100u + (n) / 32u * 4u))
+#define BIT(n) (1u << ((n) % 32u))
+#define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
+#define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
+#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
+#define SYST_MASK 0xFFFFFFu
+/* Kept over a restart of the application: neither cleared nor loaded. */
+#define SPINS (*(volatile uint32_t *)(BH_BOARD_RAM_BASE + 0x40000u))
+#define SPINS_MAGIC 0x5B1A5B1Au
+
+/* Half a second of the clock of 20 MHz. */
+#define WINDOW 10000000u
+#define LATE_MAX 4096u
+#define CALLS 100u
+#define BATCHES 16u
+
+/* Something to update: other words in each version. */
+#define W1(n) ((n)*2654435761u ^ (n) * (n)*APP_VERSION * 0x9E3779B9u)
+#define W8(n) W1(n), W1(n + 1u), W1(n + 2u), W1(n + 3u), W1(n + 4u), W1(n + 5u), W1(n + 6u), W1(n + 7u)
+#define W64(n) W8(n), W8(n + 8u), W8(n + 16u), W8(n + 24u), W8(n + 32u), W8(n + 40u), W8(n + 48u), W8(n + 56u)
+#define W512(n) \
+    W64(n), W64(n + 64u), W64(n + 128u), W64(n + 192u), W64(n + 256u), W64(n + 320u), W64(n + 384u), W64(n + 448u)
+#define W4096(n) \
+    W512(n), W512(n + 512u), W512(n + 1024u), W512(n + 1536u), W512(n + 2048u), W512(n + 2560u), W512(n + 3072u), \
+        W512(n + 3584u)
+static const uint32_t words[] = {W4096(0u), W4096(4096u), W4096(8192u), W4096(12288u)};
+
+static uint32_t random_state = 0x2545F491u;
+static uint32_t period_least, period_spread;
+static volatile uint32_t period, n_late, worst;
+static volatile uint32_t late_counts[LATE_MAX];
+volatile uint32_t never = 1;
+static volatile uint32_t sink;
+
+static uint32_t next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}
+
+/* The timer stands at zero for one count, then runs down from its reload value: what it says now is how late this is. */
+void timer0_handler(void)
+{
+    uint32_t value = TIMER->value;
+    uint32_t late = value == 0 ? 0 : period + 1u - value;
+    TIMER->interrupt = 1;
+    period = period_least + next_random() % period_spread;
+    TIMER->reload = period;
+    n_late++;
+    if (late > worst) {
+        worst = late;
+    }
+    late_counts[late < LATE_MAX ? late : LATE_MAX - 1]++;
+}
+
+/* Between measurements it sleeps, and looks at its console a hundred times a second. */
+#define SLEEP 200000u
+
+static void timer_start(uint32_t least)
+{
+    TIMER->control = 0;
+
+    for (uint32_t i = 0; i < LATE_MAX; i++) {
+        late_counts[i] = 0;
+    }
+    n_late = worst = 0;
+    period_least = least;
+    period_spread = least;
+    period = least;
+    TIMER->value = least;
+    TIMER->reload = least;
+    NVIC_ISER(BH_BOARD_TIMER0_INTERRUPT_0) = BIT(BH_BOARD_TIMER0_INTERRUPT_0);
+    TIMER->control = TIMER_ON_WITH_INTERRUPT;
+}
+
+/* What benchmarks of small processors do: multiply matrices, walk a list, run a state machine, sum it up. */
+static uint32_t work(void)
+{
+    static int16_t a[16][16], b[16][16];
+    static struct node {
+        struct node *next;
+        uint32_t value;
+    } nodes[64];
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < 16; i++) {
+        for (uint32_t j = 0; j < 16; j++) {
+            int32_t cell = 0;
+            for (uint32_t k = 0; k < 16; k++) {
+                cell += a[i][k] * b[k][j];
+            }
+            a[i][j] = (int16_t)(cell + (int32_t)(i ^ j));
+            b[j][i] = (int16_t)(cell >> 3);
+            sum += (uint32_t)cell;
+        }
+    }
+    for (uint32_t i = 0; i < 64; i++) {
+        nodes[i].next = &nodes[(i * 37u + 11u) % 64u];
+        nodes[i].value = sum + i;
+    }
+    struct node *at = nodes;
+    for (uint32_t i = 0; i < 256; i++) {
+        sum ^= at->value;
+        at = at->next;
+    }
+    uint32_t crc = sum, state = 0;
+    for (uint32_t i = 0; i < 512; i++) {
+        uint32_t byte = words[i] & 0xFFu;
+        state = byte < 64u ? 0u : byte < 128u ? state + 1u : byte < 192u ? state ^ 3u : 2u;
+        crc ^= byte + state;
+        for (uint32_t bit = 0; bit < 8; bit++) {
+            crc = crc & 1u ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+        }
+    }
+    return crc;
+}
+
+/* A place for a breakpoint whose condition never holds. */
+__attribute__((noinline)) void deadline_probe(uint32_t value)
+{
+    __asm volatile("" : : "r"(value));
+}
+
+static uint32_t stage(void)
+{
+    struct bh_update_status status = {.version = BH_UPDATE_STATUS_VERSION};
+    return bh_update_status_read(&status) == BH_STATUS_OK ? status.stage : 99u;
+}
+
+static char *number(char *to, const char *name, uint32_t value)
+{
+    to = bh_text_append(to, name);
+    return bh_text_append_number(to, value);
+}
+
+static uint32_t at_most(uint32_t parts_per_thousand)
+{
+    uint32_t above = n_late - n_late * parts_per_thousand / 1000u;
+    uint32_t seen = 0;
+    for (uint32_t i = LATE_MAX; i-- > 0;) {
+        seen += late_counts[i];
+        if (seen > above) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static uint32_t least_late(void)
+{
+    uint32_t i = 0;
+    while (i < LATE_MAX - 1 && late_counts[i] == 0) {
+        i++;
+    }
+    return i;
+}
+
+static void measure(int mode)
+{
+    static const char text[100] = {'f', 'l', 'o', 'o', 'd'};
+    uint32_t stage_before = stage();
+    uint32_t total = 0, best = SYST_MASK, chunks = 0;
+    timer_start(mode == 'd' ? 60000u : 2000u);
+    while (total < WINDOW) {
+        uint32_t before = SYST_CVR;
+        sink = work();
+        uint32_t took = (before - SYST_CVR) & SYST_MASK;
+        total += took;
+        chunks++;
+        if (took < best) {
+            best = took;
+        }
+        if (mode == 'd' && chunks % 8u == 0) {
+            deadline_probe(chunks);
+        }
+        for (uint32_t i = 0; mode == 'l' && i < 50u; i++) {
+            bh_log_write(2, text, sizeof text);
+        }
+    }
+    TIMER->control = 0;
+    char line[160];
+    char name[2] = {(char)mode, 0};
+    char *to = bh_text_append(bh_text_append(line, "measured "), name);
+    to = number(to, " n ", n_late);
+    to = number(to, " least ", least_late());
+    to = number(to, " p999 ", at_most(999u));
+    to = number(to, " worst ", worst);
+    to = number(to, " chunks ", chunks);
+    to = number(to, " best ", best);
+    to = number(to, " total ", total);
+    to = number(to, " before ", stage_before);
+    to = number(to, " after ", stage());
+    *to++ = '\n';
+    *to = 0;
+    bh_console_write(line);
+    timer_start(SLEEP);
+}
+
+__attribute__((noinline)) static bh_status nothing(void)
+{
+    __asm volatile("");
+    return 0;
+}
+
+static uint8_t buffer[256];
+static uint32_t word;
+static uint64_t wide;
+
+static bh_status call(uint32_t which)
+{
+    static struct bh_update_status status;
+    static struct bh_notification notification;
+    switch (which) {
+    case 0: return nothing();
+    case 1: return bh_nop();
+    case 2: return bh_abi_version_read(&word);
+    case 3: return bh_device_id_read((char *)buffer, sizeof buffer);
+    case 4: return bh_clock_monotonic_read_us(&wide);
+    case 5: return bh_clock_wall_read_us(&wide);
+    case 6: return bh_wake_reason_read(&word);
+    case 7: return bh_network_status_read(&word);
+    case 8: return bh_network_reasons_read(&word);
+    case 9: status.version = BH_UPDATE_STATUS_VERSION; return bh_update_status_read(&status);
+    case 10: return bh_notification_next(&notification);
+    case 11: return bh_log_write(4, (const char *)buffer, 64);
+    default: return BH_STATUS_CALL_UNKNOWN;
+    }
+}
+
+static const char *const names[] = {
+    "function", "nop", "abi_version_read", "device_id_read", "clock_monotonic_read_us", "clock_wall_read_us",
+    "wake_reason_read", "network_status_read", "network_reasons_read", "update_status_read", "notification_next",
+    "log_write_64",
+};
+
+/* One call in a loop of its own, so that nothing but the call differs. */
+static uint32_t batch(uint32_t which)
+{
+    uint32_t before = SYST_CVR;
+    if (which == 0) {
+        for (uint32_t i = 0; i < CALLS; i++) {
+            nothing();
+        }
+    } else if (which == 1) {
+        for (uint32_t i = 0; i < CALLS; i++) {
+            bh_nop();
+        }
+    } else {
+        for (uint32_t i = 0; i < CALLS; i++) {
+            call(which);
+        }
+    }
+    return (before - SYST_CVR) & SYST_MASK;
+}
+
+static void calls(void)
+{
+    for (uint32_t which = 0; which < sizeof names / sizeof *names; which++) {
+        uint32_t best = SYST_MASK;
+        for (uint32_t i = 0; i < BATCHES; i++) {
+            uint32_t took = batch(which);
+            if (took < best) {
+                best = took;
+            }
+        }
+        char line[80];
+        char *to = bh_text_append(bh_text_append(line, "call "), names[which]);
+        to = number(to, " counts ", best);
+        to = number(to, " calls ", CALLS);
+        *to++ = '\n';
+        *to = 0;
+        bh_console_write(line);
+    }
+    bh_console_write("calls end\n");
+}
+
+static void spin(void)
+{
+    SPINS = SPINS_MAGIC;
+    bh_console_write("spins\n");
+    __asm volatile("cpsid i");
+    for (;;) {
+    }
+}
+
+int main(void)
+{
+    bh_console_start();
+    SYST_RVR = SYST_MASK;
+    SYST_CVR = 0;
+    SYST_CSR = 5;
+    if (SPINS == SPINS_MAGIC) {
+        spin();
+    }
+    bh_update_confirm();
+    bh_console_write("deadline ready\n");
+    timer_start(SLEEP);
+    for (;;) {
+        int mode = bh_console_read();
+        if (mode == 'c') {
+            calls();
+        } else if (mode == 's') {
+            spin();
+        } else if (mode > ' ') {
+            measure(mode);
+        } else {
+            __asm volatile("wfi");
+            if (stage() == BH_UPDATE_STAGE_READY) {
+                bh_update_apply_now();
+            }
+        }
+    }
+}
