@@ -336,7 +336,7 @@ static void commit(int crime)
 int main(void)
 {
     bh_console_start();
-    bh_console_write("hostile ready\n");
+    bh_console_write(matrix_registers_changed() ? "hostile finds a world that is not fresh\n" : "hostile ready\n");
     bh_log_text(2, "hostile application starts");
     for (;;) {
         int crime = bh_console_read();

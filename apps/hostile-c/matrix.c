@@ -355,6 +355,66 @@ static void flood_system(uint32_t exception)
     }
 }
 
+/* Registers that a start-up code or an operating system takes for what they are after a reset, and what a row writes. */
+static const struct {
+    uint32_t address, reset, changed;
+} own_registers[] = {
+    {0xE000ED10u, 0, 0x12},                                     /* SCR */
+    {0xE000ED14u, 0x201, 0x219},                                /* CCR */
+    {0xE000ED18u, 0, 0xE0E0E0E0u},                              /* SHPR1 to 3 */
+    {0xE000ED1Cu, 0, 0xE0E0E0E0u},
+    {0xE000ED20u, 0, 0xE0E0E0E0u},
+    {0xE000ED24u, 0, 1u << 16},                                 /* SHCSR */
+    {0xE000ED88u, 0, 0xFu << 20},                               /* CPACR */
+    {0xE000ED94u, 0, 4},                                        /* MPU_CTRL */
+    {0xE000EF3Cu, 0, 0xFu << 22},                               /* FPDSCR */
+    {0xE000E108u, 0, BIT(81)},                                  /* NVIC_ISER2 */
+    {0xE000E208u, 0, BIT(82)},                                  /* NVIC_ISPR2 */
+    {0xE000E400u + (TIMER_LINE & ~3u), 0, 0xE0u << 8 * (TIMER_LINE % 4u)}, /* NVIC_IPR */
+    {0xE000E420u, 0, 0xE0E00000u},                              /* Lines 34 and 35. */
+    {0xE000E450u, 0, 0xE0E0E0E0u},                              /* Lines 80 to 83. */
+};
+#define OWN_REGISTERS (sizeof own_registers / sizeof *own_registers)
+#define MPU_REGIONS (REG(0xE000ED90u) >> 8 & 0xFFu)
+#define MPU_RNR REG(0xE000ED98u)
+#define MPU_RLAR REG(0xE000EDA0u)
+
+static void leave_changed(void)
+{
+    for (uint32_t i = 0; i < OWN_REGISTERS; i++) {
+        REG(own_registers[i].address) = own_registers[i].changed;
+    }
+    for (uint32_t region = 0; region < MPU_REGIONS; region++) {
+        MPU_RNR = region;
+        MPU_RLAR = BH_BOARD_RAM_BASE | 1u;
+    }
+    __asm volatile("udf #0");
+}
+
+int matrix_registers_changed(void)
+{
+    uint32_t changed = 0;
+    for (uint32_t i = 0; i < OWN_REGISTERS; i++) {
+        if (REG(own_registers[i].address) != own_registers[i].reset) {
+            changed = own_registers[i].address;
+        }
+    }
+    for (uint32_t region = 0; region < MPU_REGIONS; region++) {
+        MPU_RNR = region;
+        if (MPU_RLAR & 1u) {
+            changed = 0xE000EDA0u;
+        }
+    }
+    if (changed) {
+        bh_console_write("left changed by the application before: ");
+        bh_console_write_hex(changed);
+        bh_console_write(" holds ");
+        bh_console_write_hex(REG(changed));
+        bh_console_write("\n");
+    }
+    return changed != 0;
+}
+
 static void commit_here(void)
 {
     uint32_t operation = row[1], a = row[3];
@@ -378,6 +438,7 @@ static void commit_here(void)
             for (;;) {
             }
         case FLOOD_SYSTEM: flood_system(a); break;
+        case LEAVE_CHANGED: leave_changed(); break;
         default: break;
         }
     }

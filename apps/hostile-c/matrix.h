@@ -99,11 +99,15 @@ enum operation {
     HANG = 0x91,
     /* An exception number a of its own world pends itself from its own handler, for ever. */
     FLOOD_SYSTEM = 0x92,
+    /* Changes every register of its own that the next application would find changed, and ends. */
+    LEAVE_CHANGED = 0x93,
 };
 
 /* From where. */
 enum place { THREAD = 0, HANDLER = 1, UNPRIVILEGED = 2, PROCESS_STACK = 3 };
 
+/* Says which registers are not as they are after a reset; 0 if all are. */
+int matrix_registers_changed(void);
 /* Reads the rest of a row from the console and commits it. */
 void matrix_row(void);
 /* What line `line` does while a row asks for it; 0 if none does. */

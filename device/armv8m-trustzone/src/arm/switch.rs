@@ -6,10 +6,11 @@
 
 use super::critical::Shared;
 use super::registers::{
-    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
-    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
+    self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, FPDSCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
+    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, MPU_RBAR, MPU_RLAR, MPU_RNR, MPU_TYPE, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
     NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
+use super::interrupts::{InterruptLine, set_priority};
 use super::{debug, faults, partition, worker};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -396,16 +397,28 @@ fn abandon(running: bool) -> u32 {
     if n_active == 0 { end } else { build_chain() }
 }
 
-/// Takes all interrupts from the application. Returns how many of its external handlers are active.
+/// Takes all interrupts from the application, and leaves its registers as the next one finds them after a reset.
+/// Returns how many of its external handlers are active.
 fn silence() -> u32 {
-    for word in 0..8 {
-        let lines = partition::application_lines(word);
+    for (word, lines) in partition::words_of_lines() {
         scs::write(NVIC_ICER + word * 4, lines);
         scs::write(NVIC_ICPR + word * 4, lines);
+        for number in (word * 32..).take(32).filter(|number| lines & (1 << (number % 32)) != 0) {
+            if let Some(line) = u8::try_from(number).ok().and_then(InterruptLine::new) {
+                set_priority(line, 0);
+            }
+        }
     }
-    for address in [SHPR1, SHPR2, SHPR3, MPU_CTRL, CPACR, SCR] {
+    for address in [SHPR1, SHPR2, SHPR3, MPU_CTRL, CPACR, SCR, FPDSCR] {
         scs::write(address + NON_SECURE_ALIAS, 0);
     }
+    let n_regions = scs::read(MPU_TYPE + NON_SECURE_ALIAS) >> 8 & 0xFF;
+    for region in 0..n_regions {
+        scs::write(MPU_RNR + NON_SECURE_ALIAS, region);
+        scs::write(MPU_RBAR + NON_SECURE_ALIAS, 0);
+        scs::write(MPU_RLAR + NON_SECURE_ALIAS, 0);
+    }
+    scs::write(MPU_RNR + NON_SECURE_ALIAS, 0);
     // The active bits of SVCall, PendSV, SysTick, MemManage and UsageFault of the Non-secure bank are writable.
     scs::write(SHCSR + NON_SECURE_ALIAS, 0);
     scs::write(CCR + NON_SECURE_ALIAS, CCR_RESET);

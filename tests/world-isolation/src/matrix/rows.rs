@@ -172,6 +172,8 @@ fn executions(spans: &[Foreign], rows: &mut Vec<Row>) {
         }
     }
     rows.push(one("SUPERVISOR_CALL", Place::Handler, ANY));
+    // The next application says that it is ready only if it finds its registers as after a reset.
+    rows.push(one("LEAVE_CHANGED", Place::Thread, &[FaultKind::UsageFault]));
 }
 
 /// Every half-word of the gateway page that is no entry.
