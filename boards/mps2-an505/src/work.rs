@@ -322,12 +322,14 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
             (health, program_counter) = self::health(now); // It may have come to itself meanwhile.
         }
     }
+    // A fault that came since is left for the next slice: nothing but an application that stands still can be held.
+    let stands_still = world::worker::is_frozen();
     let moment = Moments {
         now_us: world::tick::now_us(),
         health,
         program_counter,
-        fault: world::faults::take().map(offence),
-        holdable: world::worker::is_frozen() && world::debug::may_hold(),
+        fault: stands_still.then(world::faults::take).flatten().map(offence),
+        holdable: stands_still && world::debug::may_hold(),
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };

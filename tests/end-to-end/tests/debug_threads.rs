@@ -34,3 +34,17 @@ fn every_task_has_a_name_a_state_and_a_backtrace_of_its_own() {
     }
     assert!(!debugging.said().contains("does not match"), "{}", debugging.said());
 }
+
+/// GDB counts the stops, so each is a whole one: caught on the device, told, looked at, gone on from.
+#[test]
+fn two_hundred_stops_in_the_tick_of_an_operating_system_are_two_hundred_stops_and_no_crash() {
+    let bench = debuggable("freertos-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let debugging =
+        Debugging::start(&bench.fleet.tool, &bench.device.id, &["--elf", &bench.program]).unwrap();
+    let commands =
+        ["break xTaskIncrementTick", "ignore 1 200", "continue", "info breakpoints", "delete", "detach"];
+    let text = debugging.gdb(&bench.program, &commands).unwrap();
+    assert!(text.contains("breakpoint already hit 201 times"), "{text}");
+    let console = bench.device.console_tail();
+    assert!(!console.contains("application stopped"), "{console}");
+}

@@ -126,7 +126,7 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
     PENDING.with(|p| {
         p.get_or_insert(ApplicationFault { offence, program_counter, address, registers });
     });
-    super::switch::pend_executor();
+    super::worker::wake();
     // A refused EXC_RETURN is handed on to the handler of its refusal, reserved bits included. Returned with once more,
     // it would be refused again, above every priority and for ever. The executor comes before anything is unstacked.
     if registers.is_forged_return() { super::switch::RETURN_TO_APPLICATION } else { exc_return }

@@ -5,12 +5,12 @@
 //! to go on is decided in [`super::worker`]; here is how.
 
 use super::critical::Shared;
+use super::interrupts::{InterruptLine, set_priority};
 use super::registers::{
     self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, FPDSCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
-    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, MPU_RBAR, MPU_RLAR, MPU_RNR, MPU_TYPE, NON_SECURE_ALIAS, NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER,
-    NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
+    ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, MPU_RBAR, MPU_RLAR, MPU_RNR, MPU_TYPE, NON_SECURE_ALIAS,
+    NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
-use super::interrupts::{InterruptLine, set_priority};
 use super::{debug, faults, partition, worker};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
