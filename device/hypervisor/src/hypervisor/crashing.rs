@@ -12,7 +12,6 @@ use super::{Hypervisor, Moments, Outside};
 use crate::application::Offence;
 use crate::calls::MailboxAccess;
 use crate::crash::Scene;
-use crate::debug::DebugState;
 
 /// How long a dump that was ordered waits for the application to leave a system call, in milliseconds.
 const ORDER_MAX_MS: u64 = 1_000;
@@ -71,7 +70,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             .policy()
             .is_some_and(|policy| !policy.debug_keys.is_empty() && policy.debug_halt == DebugHalt::Allow);
         let runs = self.application.reported() == ApplicationState::Running;
-        named && runs && self.debug.state() == DebugState::None && !self.crash.is_capturing()
+        named && runs && !self.debug.is_attached() && !self.crash.is_capturing()
     }
 
     /// Makes dumps and hands them to the server.
