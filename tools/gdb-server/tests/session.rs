@@ -9,11 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use bulkhead_debug_agent::{Agent, Permission, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
 use bulkhead_gdb_server::{Arrived, Control, Device, Reaction, SendError, Session, ToDevice};
-use simulated::{CODE, RAM, Simulated, Stood};
-
-/// r0 = 3; do { call f } while (--r0); stay.
-const LOOP: &[u16] =
-    &[0x2003, 0xF000, 0xF803, 0x3801, 0xD1FB, 0xE7FE, 0xB510, 0x3101, 0x2901, 0xBF0C, 0x2201, 0x2202, 0xBD10];
+use simulated::{CODE, LOOP, RAM, Simulated, Stood};
 
 /// A device in this process: it answers at once, and runs until it has something to say.
 struct InProcess {
