@@ -168,8 +168,7 @@ fn each_reason_to_refuse_says_what_to_do_next() {
     // Without a key in the bundle.
     bench.fleet.power_on(&mut bench.device).unwrap();
     let closed = bench.fleet.push("hello-c-v2", "debugged", "2").unwrap();
-    bench.fleet.order(&bench.device, &closed).unwrap();
-    bench.fleet.wait_running(&bench.device, &closed).unwrap();
+    bench.fleet.deploy(&bench.device, &closed).unwrap();
     let refused = bench.fleet.tool.refused(&["debug", &bench.device.id, "--port", "0"]).unwrap();
     assert_eq!(refused.code, DEVICE_REFUSED, "{}", refused.text);
     assert!(
