@@ -67,6 +67,8 @@ fn one_who_takes_over_forgets_what_another_set_and_finds_it_where_it_stood() {
     bench.agent.permit(Permission::Everything);
     let answers = bench.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Forget(Nothing {})]);
     assert!(answers[0].contains("halted: true"), "{answers:?}");
+    assert_eq!(bench.events.len(), 1, "where it stands is told to who says hello");
+    bench.events.clear();
     let code: Vec<u8> = LOOP.iter().flat_map(|half| half.to_le_bytes()).collect();
     assert_eq!(bench.target.code, code);
     assert!(bench.agent.is_halted() && bench.agent.is_moving_it());
