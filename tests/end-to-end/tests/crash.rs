@@ -52,9 +52,7 @@ fn running(more: &[&str], behind: impl FnOnce(&Fleet) -> Device) -> (Fleet, Devi
 /// The places of the frames of a backtrace, as `file:line`.
 fn places(text: &str) -> Vec<&str> {
     let frames = text.lines().filter(|line| line.starts_with('#'));
-    frames
-        .filter_map(|line| line.split_once(") at ").or(line.split_once(" at "))?.1.split_whitespace().next())
-        .collect()
+    frames.filter_map(|line| line.split_once(" at ")?.1.split_whitespace().next()).collect()
 }
 
 #[test]
@@ -96,9 +94,11 @@ fn a_crash_of_the_hostile_application_opens_in_gdb_and_the_server_cannot_read_it
     for wanted in ["in weigh at", "in post at", "in main at", "AUVIOL", "SecureAccess"] {
         assert!(shown.contains(wanted), "`{wanted}` in:\n{shown}");
     }
-    let in_gdb = places(&text);
-    assert!(in_gdb.len() >= 3, "{text}");
-    assert_eq!(places(&shown).get(..3), in_gdb.get(..3), "files are named as GDB names them");
+    let places = places(&shown);
+    assert!(places.len() >= 3, "{shown}");
+    for place in places.iter().take(3) {
+        assert!(text.contains(&format!(") at {place}\n")), "`{place}` is not how GDB names it");
+    }
     let document = fleet.tool.json(&["crash", "show", &id, "--elf", &elf]).unwrap();
     let functions: Vec<_> = document["backtrace"]
         .as_array()
