@@ -237,26 +237,26 @@ typedef uint32_t bh_status;
 
 struct bh_update_status {
     uint32_t version; /* in: BH_UPDATE_STATUS_VERSION */
-    uint32_t stage;
-    uint32_t pages_done;
-    uint32_t pages_total;
-    uint32_t pages_to_write;  /* once it is ready */
-    uint32_t downtime_ms;     /* once it is ready: how long the application will stand still */
-    uint32_t apply_in_s;      /* once it is ready: unless it is postponed further; else 0xFFFFFFFF */
+    uint32_t stage; /* a BH_UPDATE_STAGE_ value */
+    uint32_t pages_done; /* in this stage */
+    uint32_t pages_total; /* of this stage */
+    uint32_t pages_to_write; /* once it is ready: those that applying it will write */
+    uint32_t downtime_ms; /* once it is ready: how long the application will stand still, as an estimate */
+    uint32_t apply_in_s; /* once it is ready: unless it is postponed further; else 0xFFFFFFFF */
     uint32_t postpone_left_s; /* once it is ready: no later than so many seconds from now */
 };
 
 struct bh_storage_info {
     uint32_t version; /* in: BH_STORAGE_INFO_VERSION */
-    uint32_t length_bytes;
-    uint32_t erase_bytes;
-    uint32_t transfer_bytes_max;
+    uint32_t length_bytes; /* of the area */
+    uint32_t erase_bytes; /* that one erase clears; erases start at a multiple of it */
+    uint32_t transfer_bytes_max; /* that one call reads or writes */
 };
 
 struct bh_notification {
-    uint64_t at_us;
-    uint32_t kind;
-    uint32_t value;
+    uint64_t at_us; /* since power came on */
+    uint32_t kind; /* a BH_NOTIFICATION_ value */
+    uint32_t value; /* what it means depends on the kind */
 };
 
 struct bh_limits {
@@ -319,35 +319,35 @@ struct bh_config_value {
 
 struct bh_config_entry {
     uint32_t version; /* in: BH_CONFIG_ENTRY_VERSION */
-    uint32_t value_version;
+    uint32_t value_version; /* rises each time the owner sets this key */
     uint32_t length_bytes; /* of the value */
-    uint32_t secret;
-    uint32_t key_length_bytes;
+    uint32_t secret; /* 1 if the owner said that it is a secret; 0 if not */
+    uint32_t key_length_bytes; /* of the key */
     char key[BH_CONFIG_KEY_LEN_MAX]; /* zeros behind it; none if it is of the greatest length */
 };
 
 struct bh_network_info {
     uint32_t version; /* in: BH_NETWORK_INFO_VERSION */
-    uint8_t address[4];
-    uint32_t prefix_len;
-    uint8_t router[4];       /* 0.0.0.0: none */
+    uint8_t address[4]; /* the device's own */
+    uint32_t prefix_len; /* in bits */
+    uint8_t router[4]; /* 0.0.0.0: none */
     uint8_t resolvers[2][4]; /* 0.0.0.0: none */
 };
 
 struct bh_socket_address {
-    uint8_t address[4];
-    uint16_t port;
+    uint8_t address[4]; /* in the order in which it is written */
+    uint16_t port; /* of TCP or UDP */
     uint16_t reserved; /* 0 */
 };
 
 struct bh_socket_status {
     uint32_t version; /* in: BH_SOCKET_STATUS_VERSION */
-    uint32_t state;   /* BH_SOCKET_STATE_ */
-    uint32_t reason;  /* BH_SOCKET_REASON_: why it is closed */
+    uint32_t state; /* a BH_SOCKET_STATE_ value */
+    uint32_t reason; /* a BH_SOCKET_REASON_ value: why it is closed */
     uint32_t readable_bytes; /* what bh_socket_receive would bring now */
     uint32_t writable_bytes; /* what bh_socket_send would take now */
-    uint32_t local_port;     /* 0: none yet */
-    struct bh_socket_address peer;
+    uint32_t local_port; /* 0: none yet */
+    struct bh_socket_address peer; /* whom it is connected to, or will be */
 };
 
 #define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * 8u + 1u)

@@ -1,7 +1,6 @@
 /* What newlib asks of a system: memory for its heap, and a place for what is printed. Linked only if it is used. */
 #include <errno.h>
 #include <stddef.h>
-#include <sys/stat.h>
 
 #include "bh_console.h"
 #include "bulkhead.h"
@@ -31,54 +30,6 @@ int _write(int file, const char *text, int len)
         bh_console_write(character);
     }
     return len;
-}
-
-int _read(int file, char *buffer, int len)
-{
-    (void)file;
-    (void)buffer;
-    (void)len;
-    return 0;
-}
-
-int _close(int file)
-{
-    (void)file;
-    return -1;
-}
-
-int _lseek(int file, int offset, int from)
-{
-    (void)file;
-    (void)offset;
-    (void)from;
-    return 0;
-}
-
-int _fstat(int file, struct stat *status)
-{
-    (void)file;
-    status->st_mode = S_IFCHR;
-    return 0;
-}
-
-int _isatty(int file)
-{
-    (void)file;
-    return 1;
-}
-
-int _getpid(void)
-{
-    return 1;
-}
-
-int _kill(int process, int signal)
-{
-    (void)process;
-    (void)signal;
-    errno = EINVAL;
-    return -1;
 }
 
 /* A virtual function that no class defined was called, from a constructor or after a destructor. */

@@ -160,6 +160,12 @@ pub struct FlashWear {
     pub staging: u32,
     /// Sectors that the application erased in areas of its own.
     pub owned: u32,
+    /// Sectors of crash dumps, all together; absent if the device does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crashes: Option<u32>,
+    /// Sectors of the configuration, all together; absent if the device does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<u32>,
 }
 
 /// The link of a device that is connected now, and its budget.

@@ -77,6 +77,8 @@ pub(crate) const fn wear(wear: &link::Wear) -> api::FlashWear {
         manifests: wear.manifests,
         staging: wear.staging,
         owned: wear.owned,
+        crashes: wear.crashes,
+        configuration: wear.configuration,
     }
 }
 

@@ -10,27 +10,12 @@ use bulkhead_armv8m_debug::{DebugUnit, Entry, MonitorTarget, NoWatch, Owner, Rea
 use bulkhead_debug_agent::{Agent, DebugTarget, Memory as _, StopCause};
 use bulkhead_debug_protocol::*;
 use model::{Facts, Flaw, Port, Taken};
-use simulated::{CODE, Simulated, Stood};
+use simulated::{CODE, LOOP, Simulated, Stood};
 
 /// EXC_RETURN of a thread of the application's on its main stack.
 const FROM_APPLICATION: u32 = 0xFFFF_FFB8;
 /// EXC_RETURN of the secure world's thread.
 const FROM_SECURE: u32 = 0xFFFF_FFF9;
-/// r0 = 3; do { call f } while (--r0); stay.
-const LOOP: &[u16] = &[
-    0x2003, // 00 movs r0, #3
-    0xF000, 0xF803, // 02 bl 0x100c
-    0x3801, // 06 subs r0, #1
-    0xD1FB, // 08 bne 0x1002
-    0xE7FE, // 0a b .
-    0xB510, // 0c push {r4, lr}
-    0x3101, // 0e adds r1, #1
-    0x2901, // 10 cmp r1, #1
-    0xBF0C, // 12 ite eq
-    0x2201, // 14 moveq r2, #1
-    0x2202, // 16 movne r2, #2
-    0xBD10, // 18 pop {r4, pc}
-];
 /// The second half-word of its only wide instruction.
 const SECOND_HALF: u32 = CODE + 4;
 

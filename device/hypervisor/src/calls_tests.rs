@@ -216,7 +216,7 @@ fn every_limit_that_is_told_is_one_that_is_kept() {
     let words: std::vec::Vec<u32> =
         bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
     let told = |field: &str| {
-        let place = Limits::FIELDS.iter().position(|(name, _)| *name == field).unwrap();
+        let place = Limits::IN_C.1.iter().position(|(_, name, _, _)| *name == field).unwrap();
         words[place]
     };
     assert!(words[..24].iter().all(|word| *word > 0), "nothing is left open: {words:?}");

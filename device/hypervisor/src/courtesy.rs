@@ -149,7 +149,11 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         entropy: &mut impl Entropy,
         outside: &mut impl Outside,
     ) {
-        if let Some(revision) = self.configuration.step(memory.external, entropy, mailbox) {
+        let mut external = Counted::whole(&mut *memory.external);
+        let revision = self.configuration.step(&mut external, entropy, mailbox);
+        self.ledger.add(external.all(), |wear| &mut wear.configuration);
+        if let Some(revision) = revision {
+            (self.wear_due, self.ledger_due) = (true, true);
             self.say(now_us, 2, mailbox, outside, format_args!("configuration {revision} counts now"));
             self.notify(now_us, NotificationKind::ConfigChanged, revision, mailbox, outside);
         }

@@ -12,7 +12,7 @@ use bulkhead_developer_seal::{
 };
 use bulkhead_device_identity::{device_id, public_key};
 use bulkhead_link_protocol::{DebugClosed, DebugEnd, DebugFrame, DeviceMessage, FaultKind};
-use bulkhead_syscall_abi::{DebugAttachment, DebugState as Attachment};
+use bulkhead_syscall_abi::{DebugAttachment, DebugState};
 
 use crate::application::Offence;
 use crate::link::Link;
@@ -24,17 +24,6 @@ const SEALED_LEN_MAX: usize = MESSAGE_LEN_MAX + SEAL_LEN;
 const SILENCE_S: u32 = 60;
 /// In a policy: until they come back.
 const FOR_EVER: u32 = u32::MAX;
-
-/// What an application may know of who looks at it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DebugState {
-    /// Nobody does.
-    None,
-    /// A developer is attached, and it runs.
-    Attached,
-    /// It stands still for a developer, or for one who is expected back.
-    Halted,
-}
 
 struct Session {
     number: u32,
@@ -164,13 +153,13 @@ impl<'w> Debug<'w> {
     }
 
     /// What the application may know of the session.
-    pub(crate) fn attachment(&self) -> Attachment {
-        let state = match (self.storage.agent.is_attached(), self.watched.halts) {
+    pub(crate) fn attachment(&self) -> DebugState {
+        let state = match (self.is_attached(), self.watched.halts) {
             (false, _) => DebugAttachment::None,
             (_, 0) => DebugAttachment::Attached,
             (_, _) => DebugAttachment::HaltedLast,
         };
-        Attachment {
+        DebugState {
             version: 0,
             state: state as u32,
             halts: self.watched.halts,
@@ -188,13 +177,9 @@ impl<'w> Debug<'w> {
         self.storage.session.is_some() || self.storage.opening.is_some() || self.closed.is_some()
     }
 
-    /// What the application may know of it.
-    pub(crate) fn state(&self) -> DebugState {
-        match (self.storage.agent.is_attached(), self.storage.agent.is_halted()) {
-            (false, _) => DebugState::None,
-            (true, false) => DebugState::Attached,
-            (true, true) => DebugState::Halted,
-        }
+    /// Whether a developer is attached, or one who was is expected back.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.storage.agent.is_attached()
     }
 
     /// Whether what the application did is the developer's to see, or the agent's own doing.
@@ -427,7 +412,7 @@ impl<'w> Debug<'w> {
         if let Some(end) = self.refused.take() {
             return Some(Change::Refused(end));
         }
-        let attached = self.storage.agent.is_attached();
+        let attached = self.is_attached();
         if attached == self.attached {
             return None;
         }

@@ -42,7 +42,7 @@ impl Ledger {
         let mut ledger = Self {
             first,
             newest: None,
-            wear: Wear::default(),
+            wear: Wear { crashes: Some(0), configuration: Some(0), ..Wear::default() },
             postponed: Postponed::default(),
             dirty: false,
         };
@@ -61,6 +61,14 @@ impl Ledger {
         let before = self.wear;
         count(&mut self.wear);
         self.dirty |= self.wear != before;
+    }
+
+    /// Adds `more` to one of the counts that older devices do not have.
+    pub(crate) fn add(&mut self, more: u32, which: impl FnOnce(&mut Wear) -> &mut Option<u32>) {
+        self.count(|wear| {
+            let count = which(wear);
+            *count = Some(count.unwrap_or_default().saturating_add(more));
+        });
     }
 
     /// For how many seconds the application kept `update` waiting before this power session, at most.
@@ -112,18 +120,44 @@ impl Ledger {
     }
 
     fn take(&mut self, at: FlashAddress, record: [u32; WORDS]) {
-        let [number, application, applies, journal, manifests, staging, owned, update, seconds, ..] = record;
+        let [number, application, applies, journal, manifests, staging, owned, update, seconds, more @ ..] =
+            record;
         if self.newest.is_none_or(|(_, newest)| number > newest) {
             self.newest = Some((at, number));
-            self.wear = Wear { application, applies, journal, journal_pages: 0, manifests, staging, owned };
+            let [crashes, configuration, _] = more;
+            self.wear = Wear {
+                application,
+                applies,
+                journal,
+                journal_pages: 0,
+                manifests,
+                staging,
+                owned,
+                crashes: Some(crashes),
+                configuration: Some(configuration),
+            };
             self.postponed = Postponed { update, seconds };
         }
     }
 
     fn encode(&self, number: u32) -> [u8; RECORD_LEN] {
-        let Wear { application, applies, journal, journal_pages: _, manifests, staging, owned } = self.wear;
+        let Wear { application, applies, journal, manifests, staging, owned, crashes, configuration, .. } =
+            self.wear;
+        let [crashes, configuration] = [crashes, configuration].map(Option::unwrap_or_default);
         let Postponed { update, seconds } = self.postponed;
-        let words = [number, application, applies, journal, manifests, staging, owned, update, seconds, 0, 0];
+        let words = [
+            number,
+            application,
+            applies,
+            journal,
+            manifests,
+            staging,
+            owned,
+            update,
+            seconds,
+            crashes,
+            configuration,
+        ];
         let mut record = [0; RECORD_LEN];
         for (to, word) in record.chunks_exact_mut(4).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());

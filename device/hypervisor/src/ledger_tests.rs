@@ -87,6 +87,9 @@ fn pages_that_hold_something_else_are_taken_over() {
     }
     let mut ledger = Ledger::read(&mut flash, AT);
     ledger.count(|wear| wear.owned = 5);
+    ledger.add(6, |wear| &mut wear.crashes);
+    ledger.add(7, |wear| &mut wear.configuration);
     ledger.save(&mut flash);
-    assert_eq!(Ledger::read(&mut flash, AT).wear.owned, 5);
+    let Wear { owned, crashes, configuration, .. } = Ledger::read(&mut flash, AT).wear;
+    assert_eq!((owned, crashes, configuration), (5, Some(6), Some(7)));
 }

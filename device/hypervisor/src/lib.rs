@@ -40,7 +40,7 @@ pub use bulkhead_link_session::{DeviceSession, FRAME_LEN_MAX};
 pub use calls::{ApplicationMemory, MailboxAccess, dispatch};
 pub use configuration::ConfigurationStorage;
 pub use crash::CrashStorage;
-pub use debug::{DebugState, DebugStorage};
+pub use debug::DebugStorage;
 pub use downtime::FlashSpeeds;
 pub use entropy::{EntropyError, SeededEntropy};
 pub use hypervisor::{Facts, Hypervisor, Moments, Order, Outside};

@@ -16,7 +16,21 @@ pub(crate) struct Counted<'f, F> {
     pub(crate) erases: Erases,
 }
 
+/// Nothing of a memory.
+const NONE: Part = Part::new(0, 0);
+
 impl<'f, F: NorFlash> Counted<'f, F> {
+    /// Counts all erases as one part's: whoever is given it uses nothing else.
+    pub(crate) const fn whole(flash: &'f mut F) -> Self {
+        Self::new(flash, [Part::new(0, u32::MAX), NONE, NONE])
+    }
+
+    /// Erases of what [`Self::whole`] made.
+    pub(crate) const fn all(&self) -> u32 {
+        let [all, ..] = self.erases;
+        all
+    }
+
     pub(crate) const fn new(flash: &'f mut F, parts: [Part; PARTS_MAX]) -> Self {
         Self { flash, parts, erases: [0; PARTS_MAX] }
     }

@@ -237,14 +237,6 @@ impl Agent {
         *open && (*permission == Permission::Everything || is_ours)
     }
 
-    /// The developer is lost, and the application stands still until somebody takes over, or [`Self::detach`].
-    pub fn abandon(&mut self, target: &mut impl DebugTarget) {
-        self.core.motion.forget_orders(target);
-        self.core.halt_at_entry = false;
-        self.core.news = News { reset: false, stop: None };
-        self.inbox.len = 0;
-    }
-
     /// Whether the application stands still, or runs one step at a time, by the developer's order.
     #[must_use]
     pub fn is_moving_it(&self) -> bool {

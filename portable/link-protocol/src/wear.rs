@@ -27,6 +27,12 @@ pub struct Wear {
     /// Sectors that the application erased in areas of its own.
     #[n(6)]
     pub owned: u32,
+    /// Sectors of crash dumps, all together. Older devices do not count them.
+    #[n(7)]
+    pub crashes: Option<u32>,
+    /// Sectors of the configuration, all together. Older devices do not count them.
+    #[n(8)]
+    pub configuration: Option<u32>,
 }
 
 /// A new version that is not kept yet.

@@ -100,7 +100,10 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         manifests: 1_000,
         staging: u32::MAX,
         owned: 7,
+        crashes: None,
+        configuration: None,
     };
+    let wear_of_all = Wear { crashes: Some(160), configuration: Some(u32::MAX), ..wear };
     let request = PlanRequest {
         manifest: [0xAB; 32],
         base: Some([0xEF; 32]),
@@ -154,6 +157,7 @@ fn device_messages() -> Vec<(&'static str, DeviceMessage<'static>)> {
         ("progress-postponed", M::Progress(Progress { stage: UpdateStage::Ready, ..postponed })),
         ("progress-tried", M::Progress(Progress { trial: Some(tried), ..progress })),
         ("wear", M::Wear(wear)),
+        ("wear-of-all", M::Wear(wear_of_all)),
         ("debug-frame", M::DebugFrame(debug_frame())),
         ("message-up", M::Message(message_up(&[0xEE; 3]))),
         ("message-window", M::MessageWindow(MessageWindow { bytes: 2048, messages: 16 })),

@@ -4,12 +4,14 @@ use core::fmt::{Result, Write};
 use core::ops::RangeInclusive;
 
 use crate::{
-    ABI_VERSION, BootReasonNumber, CONFIG_ENTRY_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_VALUE_LEN_MAX,
-    CONFIG_VALUE_VERSION, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugAttachment, DebugState,
-    GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits, MESSAGE_LEN_MAX, MESSAGE_QUEUE_VERSION,
-    MESSAGE_VERSION, Message, MessageOutcome, MessageQueue, NetworkReason, NetworkStatus, NotificationKind,
-    STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketEvent, SocketKind, SocketReason,
-    SocketState, Status, UPDATE_STATUS_VERSION, UpdateStageNumber, Wake, WakeReason, sockets,
+    ABI_VERSION, BootReasonNumber, CField, CONFIG_ENTRY_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_VALUE_LEN_MAX,
+    CONFIG_VALUE_VERSION, ConfigEntry, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugAttachment,
+    DebugState, GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits, MESSAGE_LEN_MAX,
+    MESSAGE_QUEUE_VERSION, MESSAGE_VERSION, Message, MessageOutcome, MessageQueue, NetworkInfo,
+    NetworkReason, NetworkStatus, Notification, NotificationKind, STORAGE_INFO_VERSION,
+    STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketAddress, SocketEvent, SocketKind, SocketReason,
+    SocketState, SocketStatus, Status, StorageInfo, UPDATE_STATUS_VERSION, UpdateStageNumber, UpdateStatus,
+    Wake, WakeReason, sockets,
 };
 
 pub(crate) type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
@@ -30,13 +32,20 @@ pub(crate) const GROUPS: &[Group] = &[
     (SocketEvent::C_PREFIX, SocketEvent::ALL),
 ];
 
-/// Structs of words.
-const RECORDS: &[(&str, &[(&str, &str)])] = &[
-    (Limits::C_NAME, Limits::FIELDS),
-    (DebugState::C_NAME, DebugState::FIELDS),
-    (Message::C_NAME, Message::FIELDS),
-    (MessageQueue::C_NAME, MessageQueue::FIELDS),
-    (ConfigValue::C_NAME, ConfigValue::FIELDS),
+/// The structs, in the order of the header.
+const RECORDS: &[(&str, &[CField])] = &[
+    UpdateStatus::IN_C,
+    StorageInfo::IN_C,
+    Notification::IN_C,
+    Limits::IN_C,
+    DebugState::IN_C,
+    Message::IN_C,
+    MessageQueue::IN_C,
+    ConfigValue::IN_C,
+    ConfigEntry::IN_C,
+    NetworkInfo::IN_C,
+    SocketAddress::IN_C,
+    SocketStatus::IN_C,
 ];
 
 /// Versions of structs and sizes, beside those that the header begins with.
@@ -52,27 +61,19 @@ const NUMBERS: &[(&str, u32)] = &[
     ("CONFIG_VALUE_LEN_MAX", CONFIG_VALUE_LEN_MAX),
 ];
 
-/// Writes structs of words, and the one that holds a key beside them.
 fn write_records(out: &mut impl Write) -> Result {
     for (name, fields) in RECORDS {
         writeln!(out, "\nstruct {name} {{")?;
-        for (field, doc) in *fields {
-            writeln!(out, "    uint32_t {field}; /* {doc} */")?;
+        for (c_type, field, suffix, doc) in *fields {
+            write!(out, "    {c_type} {field}{suffix};")?;
+            if !doc.is_empty() {
+                write!(out, " /* {doc} */")?;
+            }
+            out.write_str("\n")?;
         }
         out.write_str("};\n")?;
     }
-    out.write_str(
-        "
-struct bh_config_entry {
-    uint32_t version; /* in: BH_CONFIG_ENTRY_VERSION */
-    uint32_t value_version;
-    uint32_t length_bytes; /* of the value */
-    uint32_t secret;
-    uint32_t key_length_bytes;
-    char key[BH_CONFIG_KEY_LEN_MAX]; /* zeros behind it; none if it is of the greatest length */
-};
-",
-    )
+    Ok(())
 }
 
 /// Writes `bulkhead.h`.
@@ -119,35 +120,7 @@ extern \"C\" {
             writeln!(out, "/** {doc} */\n#define {prefix}{name} {value}u")?;
         }
     }
-    out.write_str(
-        "
-struct bh_update_status {
-    uint32_t version; /* in: BH_UPDATE_STATUS_VERSION */
-    uint32_t stage;
-    uint32_t pages_done;
-    uint32_t pages_total;
-    uint32_t pages_to_write;  /* once it is ready */
-    uint32_t downtime_ms;     /* once it is ready: how long the application will stand still */
-    uint32_t apply_in_s;      /* once it is ready: unless it is postponed further; else 0xFFFFFFFF */
-    uint32_t postpone_left_s; /* once it is ready: no later than so many seconds from now */
-};
-
-struct bh_storage_info {
-    uint32_t version; /* in: BH_STORAGE_INFO_VERSION */
-    uint32_t length_bytes;
-    uint32_t erase_bytes;
-    uint32_t transfer_bytes_max;
-};
-
-struct bh_notification {
-    uint64_t at_us;
-    uint32_t kind;
-    uint32_t value;
-};
-",
-    )?;
     write_records(out)?;
-    out.write_str(sockets::C_STRUCTS)?;
     out.write_str("\n#define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * ")?;
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
     for call in SYSTEM_CALLS {

@@ -8,6 +8,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 mod generate;
+mod record;
 mod services;
 mod sockets;
 mod status;
@@ -16,6 +17,7 @@ mod table;
 mod zig;
 
 pub use generate::{specification_pages, write_c_header, write_rust_constants, write_specification};
+pub use record::CField;
 pub use services::*;
 pub use sockets::*;
 pub use status::Status;

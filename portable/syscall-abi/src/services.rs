@@ -1,6 +1,7 @@
 //! Structs and numbers of what an application is served beside updates and storage.
 
-use crate::structs::{numbers, words};
+use crate::record::record;
+use crate::structs::numbers;
 use crate::{
     ABI_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_KEYS_MAX, CONFIG_VALUE_LEN_MAX, LOG_TEXT_LEN_MAX,
     MESSAGE_LEN_MAX, SLEEP_MAX_MS, STORAGE_TRANSFER_LEN_MAX,
@@ -18,27 +19,6 @@ pub const MESSAGE_QUEUE_VERSION: u32 = 1;
 pub const CONFIG_VALUE_VERSION: u32 = 1;
 /// Version of [`ConfigEntry`].
 pub const CONFIG_ENTRY_VERSION: u32 = 1;
-
-macro_rules! record {
-    ($(#[$doc:meta])* $name:ident $c:literal $len:literal { $($field:ident, $fdoc:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-        #[repr(C)]
-        pub struct $name { $(#[doc = $fdoc] pub $field: u32),* }
-
-        impl $name {
-            /// Name of the struct in C.
-            pub const C_NAME: &'static str = $c;
-            /// Each field and its meaning.
-            pub const FIELDS: &'static [(&'static str, &'static str)] = &[$((stringify!($field), $fdoc)),*];
-
-            /// The struct as an application reads it.
-            pub fn to_bytes(self) -> [u8; $len] {
-                words([$(self.$field),*])
-            }
-        }
-    };
-}
 
 record! {
     /// Every bound of a hypervisor.
@@ -144,34 +124,15 @@ record! {
     }
 }
 
-/// An entry of the configuration.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct ConfigEntry {
-    /// Set by the caller to [`CONFIG_ENTRY_VERSION`].
-    pub version: u32,
-    /// Rises each time the owner sets this key.
-    pub value_version: u32,
-    /// Length of the value in bytes.
-    pub length_bytes: u32,
-    /// 1 for a secret.
-    pub secret: u32,
-    /// Length of the key in bytes.
-    pub key_length_bytes: u32,
-    /// The key, zeros behind it.
-    pub key: [u8; CONFIG_KEY_LEN_MAX as usize],
-}
-
-impl ConfigEntry {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 52] {
-        let head: [u8; 20] =
-            words([self.version, self.value_version, self.length_bytes, self.secret, self.key_length_bytes]);
-        let mut out = [0; 52];
-        for (to, from) in out.iter_mut().zip(head.iter().chain(&self.key)) {
-            *to = *from;
-        }
-        out
+record! {
+    /// An entry of the configuration.
+    ConfigEntry "bh_config_entry" 52 {
+        version, "in: BH_CONFIG_ENTRY_VERSION";
+        value_version, "rises each time the owner sets this key";
+        length_bytes, "of the value";
+        secret, "1 if the owner said that it is a secret; 0 if not";
+        key_length_bytes, "of the key";
+        key: [u8; CONFIG_KEY_LEN_MAX as usize], "zeros behind it; none if it is of the greatest length";
     }
 }
 

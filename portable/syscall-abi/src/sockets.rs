@@ -1,6 +1,7 @@
 //! Numbers, limits and structs of sockets. Normative text: `docs/spec/system-calls/sockets.md`.
 
-use crate::structs::{numbers, words};
+use crate::record::{Field, put, record};
+use crate::structs::numbers;
 
 /// Stream sockets that may be open at a time.
 pub const SOCKET_STREAMS_MAX: u32 = 4;
@@ -69,53 +70,27 @@ pub(crate) const CONSTANTS: &[(&str, u32, &str)] = &[
     ),
 ];
 
-/// The structs in C.
-pub(crate) const C_STRUCTS: &str = "
-struct bh_network_info {
-    uint32_t version; /* in: BH_NETWORK_INFO_VERSION */
-    uint8_t address[4];
-    uint32_t prefix_len;
-    uint8_t router[4];       /* 0.0.0.0: none */
-    uint8_t resolvers[2][4]; /* 0.0.0.0: none */
-};
+record! {
+    /// The network as the device was told of it.
+    NetworkInfo "bh_network_info" 24 {
+        version, "in: BH_NETWORK_INFO_VERSION";
+        address: [u8; 4], "the device's own";
+        prefix_len, "in bits";
+        router: [u8; 4], "0.0.0.0: none";
+        resolvers: [[u8; 4]; 2], "0.0.0.0: none";
+    }
+}
 
-struct bh_socket_address {
-    uint8_t address[4];
-    uint16_t port;
-    uint16_t reserved; /* 0 */
-};
-
-struct bh_socket_status {
-    uint32_t version; /* in: BH_SOCKET_STATUS_VERSION */
-    uint32_t state;   /* BH_SOCKET_STATE_ */
-    uint32_t reason;  /* BH_SOCKET_REASON_: why it is closed */
-    uint32_t readable_bytes; /* what bh_socket_receive would bring now */
-    uint32_t writable_bytes; /* what bh_socket_send would take now */
-    uint32_t local_port;     /* 0: none yet */
-    struct bh_socket_address peer;
-};
-";
-
-/// An address and a port.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct SocketAddress {
-    /// IPv4 address in the order in which it is written.
-    pub address: [u8; 4],
-    /// Port.
-    pub port: u16,
-    /// Zero.
-    pub reserved: u16,
+record! {
+    /// An address and a port.
+    SocketAddress "bh_socket_address" 8 {
+        address: [u8; 4], "in the order in which it is written";
+        port: u16, "of TCP or UDP";
+        reserved: u16, "0";
+    }
 }
 
 impl SocketAddress {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 8] {
-        let [a, b, c, d] = self.address;
-        let [e, f] = self.port.to_le_bytes();
-        [a, b, c, d, e, f, 0, 0]
-    }
-
     /// What an application wrote; `None` if the reserved bytes are not zero.
     pub fn from_bytes([a, b, c, d, e, f, g, h]: [u8; 8]) -> Option<Self> {
         let port = u16::from_le_bytes([e, f]);
@@ -123,71 +98,25 @@ impl SocketAddress {
     }
 }
 
-/// How a socket is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct SocketStatus {
-    /// Set by the caller to [`SOCKET_STATUS_VERSION`].
-    pub version: u32,
-    /// A `BH_SOCKET_STATE_` value.
-    pub state: u32,
-    /// A `BH_SOCKET_REASON_` value.
-    pub reason: u32,
-    /// Bytes that one receive would bring now.
-    pub readable_bytes: u32,
-    /// Bytes that one send would take now.
-    pub writable_bytes: u32,
-    /// Local port; 0 as long as there is none.
-    pub local_port: u32,
-    /// Whom it is connected to, or will be.
-    pub peer: SocketAddress,
-}
+impl Field for SocketAddress {
+    const C_TYPE: &'static str = "struct bh_socket_address";
 
-impl SocketStatus {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 32] {
-        let [a, b, c, d, e, f, g, h] = self.peer.to_bytes();
-        words([
-            self.version,
-            self.state,
-            self.reason,
-            self.readable_bytes,
-            self.writable_bytes,
-            self.local_port,
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-        ])
+    #[inline]
+    fn put(self, room: &mut [u8]) -> &mut [u8] {
+        put(&self.to_bytes(), room)
     }
 }
 
-/// The network as the device was told of it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct NetworkInfo {
-    /// Set by the caller to [`NETWORK_INFO_VERSION`].
-    pub version: u32,
-    /// The device's own IPv4 address.
-    pub address: [u8; 4],
-    /// Length of the network's prefix in bits.
-    pub prefix_len: u32,
-    /// Router; zeros for none.
-    pub router: [u8; 4],
-    /// Resolvers; zeros for none.
-    pub resolvers: [[u8; 4]; 2],
-}
-
-impl NetworkInfo {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 24] {
-        let [first, second] = self.resolvers;
-        words([
-            self.version,
-            u32::from_le_bytes(self.address),
-            self.prefix_len,
-            u32::from_le_bytes(self.router),
-            u32::from_le_bytes(first),
-            u32::from_le_bytes(second),
-        ])
+record! {
+    /// How a socket is.
+    SocketStatus "bh_socket_status" 32 {
+        version, "in: BH_SOCKET_STATUS_VERSION";
+        state, "a BH_SOCKET_STATE_ value";
+        reason, "a BH_SOCKET_REASON_ value: why it is closed";
+        readable_bytes, "what bh_socket_receive would bring now";
+        writable_bytes, "what bh_socket_send would take now";
+        local_port, "0: none yet";
+        peer: SocketAddress, "whom it is connected to, or will be";
     }
 }
 

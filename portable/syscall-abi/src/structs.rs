@@ -1,5 +1,7 @@
 //! Structs and constants shared with the application. All are little-endian with 32-bit fields first.
 
+use crate::record::record;
+
 /// Version of [`UpdateStatus`]. Version 1 ended behind `pages_total` and is still filled for who asks for it.
 pub const UPDATE_STATUS_VERSION: u32 = 2;
 
@@ -9,97 +11,36 @@ pub const UPDATE_STATUS_1_LEN: usize = 16;
 /// Version of [`StorageInfo`].
 pub const STORAGE_INFO_VERSION: u32 = 1;
 
-/// Where an update stands.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct UpdateStatus {
-    /// Set by the caller to [`UPDATE_STATUS_VERSION`].
-    pub version: u32,
-    /// A `BH_UPDATE_STAGE_` value.
-    pub stage: u32,
-    /// Pages done in this stage.
-    pub pages_done: u32,
-    /// Pages of this stage.
-    pub pages_total: u32,
-    /// Pages that applying will write; 0 before it is ready.
-    pub pages_to_write: u32,
-    /// Estimate of how long the application will stand still, in milliseconds; 0 before it is ready.
-    pub downtime_ms: u32,
-    /// Seconds until a ready update is applied unless it is postponed further; 0xFFFFFFFF when none is ready.
-    pub apply_in_s: u32,
-    /// Seconds from now beyond which a ready update cannot be postponed; 0 when none is ready.
-    pub postpone_left_s: u32,
-}
-
-impl UpdateStatus {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 32] {
-        words([
-            self.version,
-            self.stage,
-            self.pages_done,
-            self.pages_total,
-            self.pages_to_write,
-            self.downtime_ms,
-            self.apply_in_s,
-            self.postpone_left_s,
-        ])
+record! {
+    /// Where an update stands.
+    UpdateStatus "bh_update_status" 32 {
+        version, "in: BH_UPDATE_STATUS_VERSION";
+        stage, "a BH_UPDATE_STAGE_ value";
+        pages_done, "in this stage";
+        pages_total, "of this stage";
+        pages_to_write, "once it is ready: those that applying it will write";
+        downtime_ms, "once it is ready: how long the application will stand still, as an estimate";
+        apply_in_s, "once it is ready: unless it is postponed further; else 0xFFFFFFFF";
+        postpone_left_s, "once it is ready: no later than so many seconds from now";
     }
 }
 
-/// What an application may do with an area of its own.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct StorageInfo {
-    /// Set by the caller to [`STORAGE_INFO_VERSION`].
-    pub version: u32,
-    /// Length of the area in bytes.
-    pub length_bytes: u32,
-    /// Bytes that one erase clears; erases start at a multiple of it.
-    pub erase_bytes: u32,
-    /// Most bytes that one call reads or writes.
-    pub transfer_bytes_max: u32,
-}
-
-impl StorageInfo {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 16] {
-        words([self.version, self.length_bytes, self.erase_bytes, self.transfer_bytes_max])
+record! {
+    /// What an application may do with an area of its own.
+    StorageInfo "bh_storage_info" 16 {
+        version, "in: BH_STORAGE_INFO_VERSION";
+        length_bytes, "of the area";
+        erase_bytes, "that one erase clears; erases start at a multiple of it";
+        transfer_bytes_max, "that one call reads or writes";
     }
 }
 
-pub(crate) fn words<const WORDS: usize, const LEN: usize>(words: [u32; WORDS]) -> [u8; LEN] {
-    const { assert!(LEN == 4 * WORDS, "four bytes a word") };
-    let mut out = [0; LEN];
-    for (to, word) in out.chunks_exact_mut(4).zip(words) {
-        to.copy_from_slice(&word.to_le_bytes());
-    }
-    out
-}
-
-/// Something that the application may want to know.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct Notification {
-    /// Microseconds since power came on.
-    pub at_us: u64,
-    /// A `BH_NOTIFICATION_` value.
-    pub kind: u32,
-    /// Meaning depends on `kind`.
-    pub value: u32,
-}
-
-impl Notification {
-    /// The struct as an application reads it.
-    pub fn to_bytes(self) -> [u8; 16] {
-        let mut out = [0; 16];
-        let words = self.at_us.to_le_bytes();
-        for (to, from) in
-            out.iter_mut().zip(words.iter().chain(&self.kind.to_le_bytes()).chain(&self.value.to_le_bytes()))
-        {
-            *to = *from;
-        }
-        out
+record! {
+    /// Something that the application may want to know.
+    Notification "bh_notification" 16 {
+        at_us: u64, "since power came on";
+        kind, "a BH_NOTIFICATION_ value";
+        value, "what it means depends on the kind";
     }
 }
 

@@ -1,9 +1,9 @@
-/* What a test program of GDB's needs to start on a bare Cortex-M33: vectors, .data, .bss, and newlib's system calls. */
+/* What a test program of GDB's needs to start on a bare Cortex-M33: vectors, .data, .bss, and newlib's heap and output.
+ * What newlib asks of files is answered by apps/sdk-c/src/newlib_files.c. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 extern uint32_t _stack_top, _data_load, _data_start, _data_end, _bss_start, _bss_end;
 extern void (*const _constructors_start[])(void), (*const _constructors_end[])(void);
@@ -75,54 +75,6 @@ int _write(int file, const char *text, int len)
     (void)file;
     (void)text;
     return len;
-}
-
-int _read(int file, char *buffer, int len)
-{
-    (void)file;
-    (void)buffer;
-    (void)len;
-    return 0;
-}
-
-int _close(int file)
-{
-    (void)file;
-    return -1;
-}
-
-int _lseek(int file, int offset, int from)
-{
-    (void)file;
-    (void)offset;
-    (void)from;
-    return 0;
-}
-
-int _fstat(int file, struct stat *status)
-{
-    (void)file;
-    status->st_mode = S_IFCHR;
-    return 0;
-}
-
-int _isatty(int file)
-{
-    (void)file;
-    return 1;
-}
-
-int _getpid(void)
-{
-    return 1;
-}
-
-int _kill(int process, int signal)
-{
-    (void)process;
-    (void)signal;
-    errno = EINVAL;
-    return -1;
 }
 
 void _exit(int status)

@@ -1,11 +1,11 @@
 //! A TCP relay that can be cut and mended, as a cable can.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::relay::{self, Verdict};
 
 #[derive(Debug, Default)]
 struct State {
@@ -26,24 +26,21 @@ impl Cable {
     /// # Errors
     /// No port to be had.
     pub fn lay(server: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("failed to listen for the cable")?;
-        let cable = Self { address: listener.local_addr()?, state: Arc::default() };
-        let state = Arc::clone(&cable.state);
-        thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                if state.is_cut {
-                    continue;
-                }
-                let Ok(far) = TcpStream::connect(server) else { continue };
-                let ends = [near.try_clone(), far.try_clone(), near.try_clone(), far.try_clone()];
-                let [Ok(near_too), Ok(far_too), Ok(first), Ok(second)] = ends else { continue };
-                state.connections.extend([first, second]);
-                thread::spawn(move || carry(near, far_too));
-                thread::spawn(move || carry(far, near_too));
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        let address = relay::listen(move |near| {
+            let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.is_cut {
+                return;
             }
-        });
-        Ok(cable)
+            let Ok(far) = TcpStream::connect(server) else { return };
+            let (Ok(first), Ok(second)) = (near.try_clone(), far.try_clone()) else { return };
+            // A connection that cannot be joined ends at once, which its ends see.
+            if relay::join(near, far, |_| Verdict::Pass, |_| Verdict::Pass).is_ok() {
+                state.connections.extend([first, second]);
+            }
+        })?;
+        Ok(Self { address, state })
     }
 
     /// Where to connect.
@@ -68,21 +65,11 @@ impl Cable {
     }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream) {
-    // Small messages are to leave at once; where that cannot be set they merely leave later.
-    let _ = to.set_nodelay(true);
-    let mut buffer = [0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if to.write_all(buffer.get(..count).unwrap_or_default()).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

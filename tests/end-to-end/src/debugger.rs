@@ -53,8 +53,7 @@ pub fn debuggable(program: &str, gateway: impl FnOnce(&Fleet) -> Result<SocketAd
     let mut device = fleet.new_device_behind("debugged", gateway)?;
     fleet.power_on(&mut device)?;
     let bundle = fleet.push_debuggable(program, "debugged", "1")?;
-    fleet.order(&device, &bundle)?;
-    fleet.wait_running(&device, &bundle)?;
+    fleet.deploy(&device, &bundle)?;
     let program = fleet.programs.app(program)?.to_string_lossy().into_owned();
     Ok(Debuggable { fleet, device, program })
 }

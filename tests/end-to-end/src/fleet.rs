@@ -54,6 +54,17 @@ impl Fleet {
         Ok(Self { folder, programs, server, tool, api, owner })
     }
 
+    /// As [`Self::start`], with one device called `name`, online.
+    ///
+    /// # Errors
+    /// Something was not built, did not start or did not come online.
+    pub fn start_with_device(name: &str) -> Result<(Self, Device)> {
+        let fleet = Self::start()?;
+        let mut device = fleet.new_device(name)?;
+        fleet.power_on(&mut device)?;
+        Ok((fleet, device))
+    }
+
     /// Makes a device and claims it under `name`; it has no power yet.
     ///
     /// # Errors
@@ -187,6 +198,15 @@ impl Fleet {
     /// As [`Self::wait`].
     pub fn wait_running(&self, device: &Device, bundle: &Bundle) -> Result<Seen> {
         self.wait(device, "the new application to run", UPDATED_WITHIN, |seen| runs(seen, bundle))
+    }
+
+    /// Orders an update and waits until it runs.
+    ///
+    /// # Errors
+    /// The server refused, or as [`Self::wait`].
+    pub fn deploy(&self, device: &Device, bundle: &Bundle) -> Result<Seen> {
+        self.order(device, bundle)?;
+        self.wait_running(device, bundle)
     }
 
     /// Orders an update and returns at once.

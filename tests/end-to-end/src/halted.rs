@@ -35,9 +35,7 @@ pub struct Held {
 /// # Errors
 /// Something that must stand still moved, or something that must go on did not; the text says what.
 pub fn hold(seconds: u64) -> Result<Held> {
-    let mut fleet = Fleet::start()?;
-    let mut device = fleet.new_device("held")?;
-    fleet.power_on(&mut device)?;
+    let (mut fleet, mut device) = Fleet::start_with_device("held")?;
     fleet.tool.run(&["key", "generate", "--debug"])?;
     let key = fleet.tool.home().join("keys").join("debug.key");
     // Nobody says a word meanwhile: what the device sends it sends by itself.
@@ -46,8 +44,7 @@ pub fn hold(seconds: u64) -> Result<Held> {
     let bundle = fleet.owner.sign(&fleet.programs.app(PROGRAMS[0])?, "hello", "1", &policy)?;
     fleet.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
     let newer = fleet.push_debuggable(PROGRAMS[1], "hello", "2")?;
-    fleet.order(&device, &bundle)?;
-    fleet.wait_running(&device, &bundle)?;
+    fleet.deploy(&device, &bundle)?;
     let elf = std::fs::read(fleet.programs.app(PROGRAMS[0])?)?;
     let (ticks, handler) = (symbol(&elf, "ticks")?, symbol(&elf, "systick_handler")? & !1);
     let key = bulkhead_bundle_builder::load_debug_key(&key)?;

@@ -21,6 +21,7 @@ pub mod peers;
 pub mod programs;
 pub mod receiver;
 pub mod recorder;
+mod relay;
 pub mod scenes;
 pub mod server;
 pub mod story;

@@ -1,12 +1,12 @@
 //! A TCP relay between device and server that counts what passes.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::relay::{self, Verdict};
 
 /// Payload bytes of TCP, counted since the start.
 #[derive(Debug, Default)]
@@ -42,22 +42,23 @@ impl Meter {
     /// # Errors
     /// No port to be had.
     pub fn start(server: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("failed to listen for the relay")?;
-        let address = listener.local_addr()?;
         let counters = Arc::new(Counters::default());
         let shared = Arc::clone(&counters);
-        thread::spawn(move || {
-            for device in listener.incoming().flatten() {
-                shared.connections.fetch_add(1, Ordering::Relaxed);
-                let Ok(upstream) = TcpStream::connect(server) else { continue };
-                let (Ok(device_too), Ok(upstream_too)) = (device.try_clone(), upstream.try_clone()) else {
-                    continue;
-                };
-                let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
-                thread::spawn(move || pump(device, upstream_too, &up.up, &up.cut_at));
-                thread::spawn(move || pump(upstream, device_too, &down.down, &AtomicU64::new(0)));
-            }
-        });
+        let address = relay::listen(move |device| {
+            shared.connections.fetch_add(1, Ordering::Relaxed);
+            let Ok(upstream) = TcpStream::connect(server) else { return };
+            let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
+            // A connection that cannot be joined ends at once, which the device sees.
+            let _ = relay::join(
+                device,
+                upstream,
+                move |bytes| up.goes_up(bytes),
+                move |bytes| {
+                    count(&down.down, bytes);
+                    Verdict::Pass
+                },
+            );
+        })?;
         Ok(Self { address, counters })
     }
 
@@ -86,29 +87,28 @@ impl Meter {
     }
 }
 
-/// Carries bytes until one side ends, then ends the other.
-fn pump(mut from: TcpStream, mut to: TcpStream, counter: &AtomicU64, cut_at: &AtomicU64) {
-    let mut buffer = [0; 4096];
-    while let Ok(count) = from.read(&mut buffer) {
-        let Some(bytes) = buffer.get(..count) else { break };
-        // Counted before it is passed on, so that whoever saw the bytes sees them counted.
-        let before = counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let at = cut_at.load(Ordering::Relaxed);
-        if at != 0 && before >= at {
-            cut_at.store(0, Ordering::Relaxed);
-            break;
+/// Counts `bytes` before they are passed on, so that whoever saw them sees them counted; returns what was counted before.
+fn count(counter: &AtomicU64, bytes: &[u8]) -> u64 {
+    counter.fetch_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX), Ordering::Relaxed)
+}
+
+impl Counters {
+    fn goes_up(&self, bytes: &[u8]) -> Verdict {
+        let before = count(&self.up, bytes);
+        let at = self.cut_at.load(Ordering::Relaxed);
+        if at == 0 || before < at {
+            return Verdict::Pass;
         }
-        if bytes.is_empty() || to.write_all(bytes).is_err() {
-            break;
-        }
+        self.cut_at.store(0, Ordering::Relaxed);
+        Verdict::Cut
     }
-    // Either side may be gone already.
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

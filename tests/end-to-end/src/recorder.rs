@@ -1,13 +1,15 @@
 //! A TCP relay that keeps what passes, and can make the way longer.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+use crate::relay;
 
 type Kept = Arc<Mutex<Vec<u8>>>;
 
@@ -34,24 +36,21 @@ impl Recorder {
     /// As [`Self::start`].
     pub fn start_delayed(url: &str, delay: Duration) -> Result<Self> {
         let server: SocketAddr = url.trim_start_matches("http://").parse().context("not an address")?;
-        let listener = TcpListener::bind("127.0.0.1:0").context("failed to listen for the relay")?;
-        let relay = Self { address: listener.local_addr()?, up: Kept::default(), down: Kept::default() };
-        let (up, down) = (Arc::clone(&relay.up), Arc::clone(&relay.down));
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(upstream) = TcpStream::connect(server) else { continue };
-                let (Ok(client_too), Ok(upstream_too)) = (client.try_clone(), upstream.try_clone()) else {
-                    continue;
-                };
-                for stream in [&client, &upstream] {
-                    // Small messages are to leave at once; where that cannot be set they merely leave later.
-                    let _ = stream.set_nodelay(true);
-                }
-                pump(client, upstream_too, &up, delay);
-                pump(upstream, client_too, &down, delay);
+        let (up, down) = (Kept::default(), Kept::default());
+        let (kept_up, kept_down) = (Arc::clone(&up), Arc::clone(&down));
+        let address = relay::listen(move |client| {
+            let Ok(upstream) = TcpStream::connect(server) else { return };
+            let (Ok(client_too), Ok(upstream_too)) = (client.try_clone(), upstream.try_clone()) else {
+                return;
+            };
+            for stream in [&client, &upstream] {
+                // Small messages are to leave at once; where that cannot be set they merely leave later.
+                let _ = stream.set_nodelay(true);
             }
-        });
-        Ok(relay)
+            pump(client, upstream_too, &kept_up, delay);
+            pump(upstream, client_too, &kept_down, delay);
+        })?;
+        Ok(Self { address, up, down })
     }
 
     /// Where the tool shall log in.
@@ -107,6 +106,8 @@ fn deliver(mut to: TcpStream, arrived: &Receiver<(Instant, Vec<u8>)>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]

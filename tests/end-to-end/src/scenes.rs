@@ -127,8 +127,7 @@ pub fn play(story: &mut Story) -> Result<(Fleet, Device)> {
     story.claim("the device is given version 2 back over the same link", || {
         let v2_again = fleet.push_debuggable("hello-c-v2", "hello", "2.1")?;
         let link = fleet.look(&device)?.link.map(|link| link.since);
-        fleet.order(&device, &v2_again)?;
-        let seen = fleet.wait_running(&device, &v2_again)?;
+        let seen = fleet.deploy(&device, &v2_again)?;
         if seen.link.map(|now| now.since) != link {
             bail!("the device had to connect again");
         }
@@ -245,10 +244,7 @@ fn crash(story: &mut Story, fleet: &Fleet, device: &mut Device) -> Result<()> {
 
 fn crimes(story: &mut Story, fleet: &mut Fleet, device: &mut Device) -> Result<()> {
     let hostile = fleet.push_debuggable("hostile-c", "hostile", "1")?;
-    story.claim("it is deployed and runs", || {
-        fleet.order(device, &hostile)?;
-        fleet.wait_running(device, &hostile)
-    })?;
+    story.claim("it is deployed and runs", || fleet.deploy(device, &hostile))?;
     crash(story, fleet, device)?;
     for (crime, kind, text) in CRIMES {
         let seen = story.claim(&format!("it {text}: contained, the link stays up"), || {

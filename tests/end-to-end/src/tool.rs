@@ -13,6 +13,8 @@ use crate::child::Running;
 pub struct Tool {
     program: PathBuf,
     home: PathBuf,
+    /// Where it is run; if absent, where we are.
+    folder: Option<PathBuf>,
 }
 
 /// How a command failed, as a script sees it.
@@ -27,7 +29,7 @@ pub struct Refusal {
 impl Tool {
     /// The tool at `program`, keeping configuration and keys in `home`.
     pub fn new(program: &Path, home: &Path) -> Self {
-        Self { program: program.into(), home: home.into() }
+        Self { program: program.into(), home: home.into(), folder: None }
     }
 
     /// Where it keeps configuration and keys.
@@ -35,11 +37,20 @@ impl Tool {
         &self.home
     }
 
+    /// The same, run in `folder`.
+    #[must_use]
+    pub fn working_in(&self, folder: &Path) -> Self {
+        Self { folder: Some(folder.into()), ..self.clone() }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("BULKHEAD_HOME", &self.home).env("NO_COLOR", "1");
         for name in ["BULKHEAD_SERVER", "BULKHEAD_TOKEN"] {
             command.env_remove(name);
+        }
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
         }
         command
     }

@@ -25,12 +25,9 @@ fn push(fleet: &mut Fleet, program: &str, version: &str, more: &[&str]) -> Bundl
 
 /// A device that runs the keeper, version 1.
 fn fleet(more: &[&str]) -> (Fleet, Device) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("keeper").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("keeper").unwrap();
     let first = push(&mut fleet, "keeper-c-v1", "1", more);
-    fleet.order(&device, &first).unwrap();
-    fleet.wait_running(&device, &first).unwrap();
+    fleet.deploy(&device, &first).unwrap();
     (fleet, device)
 }
 

@@ -14,12 +14,9 @@ use bulkhead_end_to_end::waiting::{Seen, until};
 const SOON: Duration = Duration::from_secs(60);
 
 fn courier() -> (Fleet, Device) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("courier").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("courier").unwrap();
     let bundle = fleet.push("courier-c", "courier", "1").unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
     (fleet, device)
 }
 

@@ -45,9 +45,14 @@ fn running(more: &[&str], behind: impl FnOnce(&Fleet) -> Device) -> (Fleet, Devi
     let more: Vec<&str> = more.iter().map(|word| if *word == "debug.key" { &key } else { *word }).collect();
     let bundle = fleet.owner.sign(&fleet.programs.app("hostile-c").unwrap(), "hostile", "1", &more).unwrap();
     fleet.tool.run(&["app", "push", &bundle.path.to_string_lossy()]).unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
     (fleet, device)
+}
+
+/// The places of the frames of a backtrace, as `file:line`.
+fn places(text: &str) -> Vec<&str> {
+    let frames = text.lines().filter(|line| line.starts_with('#'));
+    frames.filter_map(|line| line.split_once(" at ")?.1.split_whitespace().next()).collect()
 }
 
 #[test]
@@ -88,6 +93,11 @@ fn a_crash_of_the_hostile_application_opens_in_gdb_and_the_server_cannot_read_it
     println!("{shown}");
     for wanted in ["in weigh at", "in post at", "in main at", "AUVIOL", "SecureAccess"] {
         assert!(shown.contains(wanted), "`{wanted}` in:\n{shown}");
+    }
+    let places = places(&shown);
+    assert!(places.len() >= 3, "{shown}");
+    for place in places.iter().take(3) {
+        assert!(text.contains(&format!(") at {place}\n")), "`{place}` is not how GDB names it");
     }
     let document = fleet.tool.json(&["crash", "show", &id, "--elf", &elf]).unwrap();
     let functions: Vec<_> = document["backtrace"]

@@ -19,51 +19,53 @@ const DEVICE_REFUSED: i32 = 7;
 /// Exit code of the tool when the server refused.
 const SERVER_REFUSED: i32 = 5;
 
-/// A fleet with one device whose application names `developers`.
-fn fleet(developers: &[&str]) -> (Fleet, Device, String) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("debugged").unwrap();
-    fleet.power_on(&mut device).unwrap();
+/// A device whose application names a developer, who is not the owner of the fleet.
+struct Scene {
+    fleet: Fleet,
+    device: Device,
+    /// The file of the program that it runs.
+    program: String,
+    /// The developer's tool, not logged in.
+    named: Tool,
+}
+
+fn scene() -> Scene {
+    let (mut fleet, device) = Fleet::start_with_device("debugged").unwrap();
+    let named = Tool::new(&fleet.programs.tool, &fleet.folder.path().join("developer"));
+    let key = make_key(&named);
     let program = fleet.programs.app("hello-c-v1").unwrap();
-    let mut more = Vec::new();
-    for developer in developers {
-        more.extend(["--debug-key", developer]);
-    }
-    let bundle = fleet.owner.sign(&program, "hello", "1", &more).unwrap();
+    let bundle = fleet.owner.sign(&program, "hello", "1", &["--debug-key", &key]).unwrap();
     fleet.tool.run(&["app", "push", &bundle.path.to_string_lossy()]).unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
-    (fleet, device, program.to_string_lossy().into_owned())
+    fleet.deploy(&device, &bundle).unwrap();
+    Scene { fleet, device, program: program.to_string_lossy().into_owned(), named }
+}
+
+impl Scene {
+    /// The developer, without GDB, with the application halted.
+    fn halted(&self) -> Developer {
+        let file = self.named.home().join("keys").join("debug.key");
+        let private = bulkhead_bundle_builder::load_debug_key(&file).unwrap();
+        let mut developer = Developer::open(&self.fleet.api, &self.device.id, &private).unwrap();
+        developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
+        assert_eq!(developer.stop().unwrap(), StopReason::Halted);
+        developer
+    }
 }
 
 /// Makes a debug key of `tool`; returns its public half.
-fn developer(tool: &Tool) -> String {
+fn make_key(tool: &Tool) -> String {
     let made = tool.json(&["key", "generate", "--debug"]).unwrap();
     made.get("public_key").and_then(|key| key.as_str()).unwrap().to_owned()
 }
 
-/// The private debug key of `tool`.
-fn private_key(tool: &Tool) -> [u8; 32] {
-    bulkhead_bundle_builder::load_debug_key(&tool.home().join("keys").join("debug.key")).unwrap()
-}
-
-/// A tool of its own, not logged in.
-fn tool(folder: &std::path::Path) -> Tool {
-    let program = bulkhead_end_to_end::programs::Programs::find().unwrap().tool;
-    Tool::new(&program, folder)
-}
-
 #[test]
 fn gdb_breaks_looks_steps_and_lets_go_and_the_server_reads_none_of_it() {
-    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
-    let home = tool(&folder.path().join("developer"));
-    let key = developer(&home);
-    let (fleet, device, program) = fleet(&[&key]);
+    let Scene { fleet, device, program, named } = scene();
     let recorder = Recorder::start(&fleet.server.url).unwrap();
-    home.run(&["login", &recorder.url(), "--token", &fleet.server.token]).unwrap();
+    named.run(&["login", &recorder.url(), "--token", &fleet.server.token]).unwrap();
     let link = fleet.look(&device).unwrap().link.unwrap().since;
 
-    let debugging = Debugging::start(&home, &device.id, &["--elf", &program]).unwrap();
+    let debugging = Debugging::start(&named, &device.id, &["--elf", &program]).unwrap();
     let text = debugging
         .gdb(
             &program,
@@ -127,11 +129,8 @@ fn gdb_breaks_looks_steps_and_lets_go_and_the_server_reads_none_of_it() {
 
 #[test]
 fn who_is_not_named_does_not_debug_and_the_application_runs_on() {
-    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
-    let named = tool(&folder.path().join("named"));
-    let key = developer(&named);
-    let (fleet, device, _) = fleet(&[&key]);
-    developer(&fleet.tool);
+    let Scene { fleet, device, named, .. } = scene();
+    make_key(&fleet.tool);
     let refused = fleet.tool.refused(&["debug", &device.id, "--port", "0"]).unwrap();
     assert_eq!(refused.code, DEVICE_REFUSED, "{}", refused.text);
     assert!(refused.text.contains("names other developers"), "{}", refused.text);
@@ -185,15 +184,10 @@ const FOREIGN: &[(u32, u32)] = &[
 
 #[test]
 fn nothing_but_the_applications_memory_is_reached_whatever_a_developer_sends() {
-    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
-    let named = tool(&folder.path().join("named"));
-    let key = developer(&named);
-    let (fleet, device, _) = fleet(&[&key]);
-    let private = private_key(&named);
-    let link = fleet.look(&device).unwrap().link.unwrap().since;
-    let mut developer = Developer::open(&fleet.api, &device.id, &private).unwrap();
-    developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
-    assert_eq!(developer.stop().unwrap(), StopReason::Halted);
+    let scene = scene();
+    let mut developer = scene.halted();
+    let Scene { fleet, device, .. } = &scene;
+    let link = fleet.look(device).unwrap().link.unwrap().since;
     let refused = |reason| vec![format!("{:?}", Answer::Refused(Refused { index: 0, reason }))];
     for &(address, len) in FOREIGN {
         let bytes = &[0xEE; 64][..len as usize];
@@ -227,40 +221,34 @@ fn nothing_but_the_applications_memory_is_reached_whatever_a_developer_sends() {
     developer.ask(&[Operation::Detach(Nothing {})]).unwrap();
     drop(developer);
     // Without a developer the fault is the application's own: it is contained, and the device was never away.
-    log_line(&fleet, &device, "BadExecution").unwrap();
-    assert_eq!(fleet.look(&device).unwrap().link.unwrap().since, link);
+    log_line(fleet, device, "BadExecution").unwrap();
+    assert_eq!(fleet.look(device).unwrap().link.unwrap().since, link);
 }
 
 #[test]
 fn a_repeated_message_ends_the_session_and_the_application_runs() {
-    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
-    let named = tool(&folder.path().join("named"));
-    let key = developer(&named);
-    let (fleet, device, _) = fleet(&[&key]);
-    let mut developer = Developer::open(&fleet.api, &device.id, &private_key(&named)).unwrap();
-    developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
+    let scene = scene();
+    let mut developer = scene.halted();
     developer.repeat().unwrap();
     assert_eq!(developer.end(), Some(DebugStreamEnd::Broken));
-    log_line(&fleet, &device, "the debugger is gone").unwrap();
+    log_line(&scene.fleet, &scene.device, "the debugger is gone").unwrap();
 }
 
 #[test]
 fn a_changed_message_ends_the_session_and_the_application_runs() {
-    let folder = bulkhead_end_to_end::folder::Folder::make().unwrap();
-    let named = tool(&folder.path().join("named"));
-    let key = developer(&named);
-    let (fleet, device, _) = fleet(&[&key]);
-    let mut developer = Developer::open(&fleet.api, &device.id, &private_key(&named)).unwrap();
-    developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
+    let scene = scene();
+    let mut developer = scene.halted();
     developer.send_changed().unwrap();
     assert_eq!(developer.end(), Some(DebugStreamEnd::Broken));
-    log_line(&fleet, &device, "the debugger is gone").unwrap();
+    log_line(&scene.fleet, &scene.device, "the debugger is gone").unwrap();
 }
 
 #[test]
 fn a_bundle_without_debug_keys_is_debugged_by_nobody() {
-    let (fleet, device, _) = fleet(&[]);
-    developer(&fleet.tool);
+    let (mut fleet, device) = Fleet::start_with_device("closed").unwrap();
+    let bundle = fleet.push("hello-c-v1", "hello", "1").unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
+    make_key(&fleet.tool);
     let refused = fleet.tool.refused(&["debug", &device.id, "--port", "0"]).unwrap();
     assert_eq!(refused.code, DEVICE_REFUSED, "{}", refused.text);
     assert!(refused.text.contains("--debug-key"), "it says what to do: {}", refused.text);

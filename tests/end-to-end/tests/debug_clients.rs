@@ -57,6 +57,141 @@ fn a_second_debugger_watches_while_the_application_runs_and_has_no_say() {
         .unwrap();
 }
 
+/// Each way in which a GDB without control could do something.
+const NOT_ALLOWED: &[&str] = &[
+    "set var *(unsigned *)&table[0] = 0xDEADBEEF",
+    "set var ticks = 7",
+    "set var $r0 = 7",
+    "break systick_handler",
+    "continue",
+    "stepi",
+    "delete",
+    "watch ticks",
+    "continue",
+    "delete",
+    "load",
+    "monitor halt",
+    "monitor reset",
+    "monitor vcatch bus on",
+    "monitor step-irq on",
+    "kill",
+    "print 1",
+];
+
+/// What its user reads of that, and how often.
+const SAID: &[(&str, usize)] = &[
+    (
+        "warning: Remote failure reply: E.another debugger has control and this one only looks; attach again",
+        1,
+    ),
+    ("Cannot access memory at address", 2),
+    ("Could not write register \"r0\"; remote failure reply 'E.another debugger has control", 1),
+    ("nothing was continued, and breakpoints are not set; attach again once the other has left", 3),
+    ("\nanother debugger has control and this one only looks; attach again once the other has left", 4),
+];
+
+#[test]
+fn a_second_debugger_that_writes_is_refused_in_words_and_does_not_disturb_the_first() {
+    let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let debugging =
+        Debugging::start(&bench.fleet.tool, &bench.device.id, &["--elf", &bench.program]).unwrap();
+    let pause = Pause::new(bench.fleet.folder.path(), "second");
+    let wait = pause.command();
+    let first = [
+        "break systick_handler",
+        "continue",
+        "set $at = $pc",
+        "set $r = $r0",
+        "set $before = ticks",
+        &wait,
+        "maintenance flush dcache",
+        "maintenance flush register-cache",
+        "print $pc == $at && $r0 == $r && ticks == $before",
+        "info breakpoints",
+        "continue",
+        "print 1000 + ticks - $before",
+        "detach",
+    ];
+    let (first, said) = thread::scope(|scope| {
+        let first = scope.spawn(|| debugging.gdb(&bench.program, &first));
+        let mut said = Vec::new();
+        pause
+            .when_reached(|| {
+                said.push(debugging.gdb(&bench.program, NOT_ALLOWED)?);
+                said.push(debugging.gdb(&bench.program, &["print ticks == ticks", "detach"])?);
+                Ok(())
+            })
+            .unwrap();
+        (first.join().unwrap().unwrap(), said)
+    });
+    println!("first:\n{first}\nsecond:\n{}\n{}", said[0], debugging.said());
+    for (wanted, times) in SAID {
+        let found = said[0].matches(wanted).count();
+        assert_eq!(found, *times, "`{wanted}` in:\n{}", said[0]);
+    }
+    assert!(said[0].contains("Error") || said[0].contains("failed"), "load: {}", said[0]);
+    assert!(said[1].contains("$1 = 1"), "it was let in again: {}", said[1]);
+    assert!(first.contains("$1 = 1"), "nothing has moved: {first}");
+    assert!(first.contains("breakpoint already hit 1 time"), "{first}");
+    assert!(first.contains("$2 = 1001"), "the very next tick: {first}");
+    log_line(&bench.fleet, &bench.device, "hello v1 second").unwrap();
+}
+
+#[test]
+fn what_is_written_for_vs_code_starts_the_server_and_attaches() {
+    let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let folder = bench.fleet.folder.path().join("workspace");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(&bench.program, folder.join("hello.elf")).unwrap();
+    let tool = bench.fleet.tool.working_in(&folder);
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let write = ["debug", &bench.device.id, "--elf", "hello.elf", "--port", &port, "--vscode"];
+    tool.run(&write).unwrap();
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(folder.join(".vscode").join(name)).unwrap()).unwrap()
+    };
+    let here = folder.to_string_lossy();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().replace("${workspaceFolder}", &here);
+    let (launch, tasks) = (read("launch.json"), read("tasks.json"));
+    let (launch, task) = (&launch["configurations"][0], &tasks["tasks"][0]);
+    let fixed = ["type", "request", "servertype", "gdbPath"].map(|key| launch[key].as_str().unwrap());
+    assert_eq!(fixed, ["cortex-debug", "attach", "external", "gdb-multiarch"]);
+    assert_eq!(launch["preLaunchTask"], task["label"]);
+    assert_eq!((&task["type"], &task["command"]), (&"process".into(), &"bulkhead".into()));
+
+    // As the editor does: the task, until its pattern for the end of the beginning; then GDB.
+    let arguments: Vec<String> = task["args"].as_array().unwrap().iter().map(text).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut server = tool.follow(&arguments).unwrap();
+    let ready = task["problemMatcher"]["background"]["endsPattern"].as_str().unwrap();
+    let ready = ready.trim_start_matches('^').trim_end_matches(".*").to_owned();
+    server
+        .wait_for("the server", Duration::from_secs(60), |line| line.starts_with(&ready).then_some(()))
+        .unwrap();
+    let attach = format!("target extended-remote {}", text(&launch["gdbTarget"]));
+    let mut commands = vec![attach];
+    commands.push("break main".into());
+    commands.extend(launch["overrideRestartCommands"].as_array().unwrap().iter().map(text));
+    commands.extend(["continue", "backtrace", "detach"].map(String::from));
+    let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    let said = bulkhead_end_to_end::debugger::gdb(&text(&launch["executable"]), &commands).unwrap();
+    println!("{said}");
+    assert!(said.contains("stands before its first instruction"), "{said}");
+    assert!(said.contains("Breakpoint 1, main ()"), "{said}");
+
+    let again = tool.refused(&write).unwrap();
+    assert_eq!(again.code, FILE, "{}", again.text);
+    assert!(
+        again.text.contains("launch.json is there already") && again.text.contains("gdbTarget"),
+        "{}",
+        again.text
+    );
+    let any =
+        tool.refused(&["debug", &bench.device.id, "--elf", "hello.elf", "--port", "0", "--vscode"]).unwrap();
+    assert!(any.text.contains("has to know the port"), "{}", any.text);
+}
+
 #[test]
 fn monitor_commands_do_what_they_say_and_help_lists_them() {
     let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
@@ -72,8 +207,19 @@ fn monitor_commands_do_what_they_say_and_help_lists_them() {
                 "maintenance flush register-cache",
                 "print $pc == ((unsigned)&reset_handler & ~1)",
                 "monitor fault",
+                "monitor fault now",
+                "monitor halt now",
+                "monitor reset now",
+                "monitor status now",
+                "monitor step-irq maybe",
                 "monitor step-irq on",
                 "monitor step-irq",
+                "monitor step-irq off",
+                "monitor vcatch",
+                "monitor vcatch usage",
+                "monitor vcatch usage maybe",
+                "monitor status",
+                "monitor",
                 "monitor vcatch bogus on",
                 "monitor vcatch usage on",
                 "monitor vcatch usage off",
@@ -91,7 +237,15 @@ fn monitor_commands_do_what_they_say_and_help_lists_them() {
         "stands before its first instruction",
         "$1 = 1",
         "did not stop by a fault",
+        "no command `fault now`",
+        "no command `halt now`",
+        "no command `reset now`",
+        "no command `status now`",
+        "no command `step-irq maybe`",
         "interrupts are let in",
+        "interrupts are held back",
+        "say which and whether: NAME on|off",
+        "round trips",
         "no exception `bogus`; there are nmi",
         "caught: usage at 0x",
         "nothing is caught",
@@ -168,8 +322,7 @@ fn each_reason_to_refuse_says_what_to_do_next() {
     // Without a key in the bundle.
     bench.fleet.power_on(&mut bench.device).unwrap();
     let closed = bench.fleet.push("hello-c-v2", "debugged", "2").unwrap();
-    bench.fleet.order(&bench.device, &closed).unwrap();
-    bench.fleet.wait_running(&bench.device, &closed).unwrap();
+    bench.fleet.deploy(&bench.device, &closed).unwrap();
     let refused = bench.fleet.tool.refused(&["debug", &bench.device.id, "--port", "0"]).unwrap();
     assert_eq!(refused.code, DEVICE_REFUSED, "{}", refused.text);
     assert!(

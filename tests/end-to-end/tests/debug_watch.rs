@@ -15,12 +15,9 @@ const PROGRAM: &str = "debugged-c";
 
 /// A device that runs the program, whose developer is the fleet's own tool; `more` are further options of its bundle.
 fn debugged(more: &[&str]) -> (Fleet, Device, String) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("watched").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("watched").unwrap();
     let bundle = fleet.push_debuggable_as(PROGRAM, "debugged", "1", more).unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
     let program = fleet.programs.app(PROGRAM).unwrap().to_string_lossy().into_owned();
     (fleet, device, program)
 }

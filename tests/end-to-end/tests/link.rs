@@ -22,9 +22,7 @@ fn a_link_on_which_nobody_speaks_outlives_a_minute() {
 
 #[test]
 fn a_device_comes_back_by_itself_when_the_server_was_gone() {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("patient").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, mut device) = Fleet::start_with_device("patient").unwrap();
     fleet.restart_server().unwrap();
     let seen =
         fleet.wait(&device, "the device to be back", Duration::from_secs(90), |seen| seen.online).unwrap();

@@ -17,12 +17,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// A device that runs the courier.
 fn courier() -> (Fleet, Device) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("courier").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("courier").unwrap();
     let bundle = fleet.push("courier-c", "courier", "1").unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
     (fleet, device)
 }
 
@@ -67,8 +64,10 @@ fn send(fleet: &Fleet, device: &Device, text: &str) -> Message {
 fn a_message_goes_both_ways_and_its_owner_sees_how_far_it_is() {
     let (fleet, device) = courier();
     let mut listening = fleet.tool.follow(&["message", "listen", &device.id]).unwrap();
-    // What came before it listened is `message ls`'s to tell, and it does not say when it begins to.
-    std::thread::sleep(Duration::from_secs(3));
+    // What came before it listened is `message ls`'s to tell.
+    listening
+        .wait_for("it to listen", SOON, |line| line.contains("listening for messages").then_some(()))
+        .unwrap();
     device.type_to_application('m').unwrap();
     let line = listening
         .wait_for("a message", SOON, |line| line.contains("hello 1").then(|| line.to_owned()))

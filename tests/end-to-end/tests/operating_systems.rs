@@ -68,8 +68,7 @@ fn a_device_goes_from_one_operating_system_to_another_and_stock_gdb_stops_in_eac
     let since = fleet.power_on(&mut device).unwrap().link.map(|link| link.since);
     for (version, system) in SYSTEMS.iter().enumerate() {
         let bundle = fleet.push_debuggable(system.program, "chameleon", &version.to_string()).unwrap();
-        fleet.order(&device, &bundle).unwrap();
-        fleet.wait_running(&device, &bundle).unwrap();
+        fleet.deploy(&device, &bundle).unwrap();
         log_line(&fleet, &device, system.line).unwrap();
         if let Some((stop, named)) = &system.stop {
             let text = backtrace(&fleet, &device.id, system.program, stop);

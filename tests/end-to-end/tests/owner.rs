@@ -27,13 +27,10 @@ struct Owned {
 impl Owned {
     /// A device that runs version 1, signed by the key that it was provisioned with.
     fn start(name: &str) -> (Self, Bundle) {
-        let fleet = Fleet::start().unwrap();
-        let mut device = fleet.new_device(name).unwrap();
-        fleet.power_on(&mut device).unwrap();
+        let (fleet, device) = Fleet::start_with_device(name).unwrap();
         let owned = Self { fleet, device };
         let v1 = owned.bundle("hello-c-v1", "1", 1, None);
-        owned.fleet.order(&owned.device, &v1).unwrap();
-        owned.fleet.wait_running(&owned.device, &v1).unwrap();
+        owned.fleet.deploy(&owned.device, &v1).unwrap();
         (owned, v1)
     }
 

@@ -16,12 +16,9 @@ use bulkhead_end_to_end::waiting::{Seen, until};
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 fn running(program: &str) -> (Fleet, Device) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("talker").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("talker").unwrap();
     let bundle = fleet.push(program, "talker", "1").unwrap();
-    fleet.order(&device, &bundle).unwrap();
-    fleet.wait_running(&device, &bundle).unwrap();
+    fleet.deploy(&device, &bundle).unwrap();
     (fleet, device)
 }
 
@@ -119,8 +116,7 @@ fn an_application_that_floods_its_sockets_is_replaced_over_the_link_in_the_middl
     let other = fleet.push("hello-c-v1", "talker", "2").unwrap();
     // Longer than all of this may take: the update alone ends it.
     device.type_line(&format!("flood {HOST} {} 600000\n", peer.udp)).unwrap();
-    fleet.order(&device, &other).unwrap();
-    fleet.wait_running(&device, &other).unwrap();
+    fleet.deploy(&device, &other).unwrap();
     let seen = fleet.look(&device).unwrap();
     assert_eq!(seen.link.map(|link| link.since), since, "the link was lost; {}", device.console_tail());
 }

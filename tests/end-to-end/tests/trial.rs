@@ -12,12 +12,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// A fleet with one device that runs version 1.
 fn fleet() -> (Fleet, Device) {
-    let mut fleet = Fleet::start().unwrap();
-    let mut device = fleet.new_device("trial").unwrap();
-    fleet.power_on(&mut device).unwrap();
+    let (mut fleet, device) = Fleet::start_with_device("trial").unwrap();
     let v1 = fleet.push("hello-c-v1", "hello", "1").unwrap();
-    fleet.order(&device, &v1).unwrap();
-    fleet.wait_running(&device, &v1).unwrap();
+    fleet.deploy(&device, &v1).unwrap();
     (fleet, device)
 }
 

@@ -32,12 +32,9 @@ impl Bed {
     /// # Errors
     /// Something was not built or did not start.
     pub fn start() -> Result<Self> {
-        let mut fleet = Fleet::start()?;
-        let mut device = fleet.new_device("stepped")?;
-        fleet.power_on(&mut device)?;
+        let (mut fleet, device) = Fleet::start_with_device("stepped")?;
         let bundle = fleet.push_debuggable(APPLICATION, "stepper", "1")?;
-        fleet.order(&device, &bundle)?;
-        fleet.wait_running(&device, &bundle)?;
+        fleet.deploy(&device, &bundle)?;
         let elf = fleet.programs.app(APPLICATION)?;
         let program = Program::read(&elf)?;
         Ok(Self { fleet, device, program, elf: elf.to_string_lossy().into_owned() })

@@ -126,13 +126,17 @@ fn sealed_word(word: &str) -> String {
 
 fn generate(path: &Path, word: &str, passphrase: Option<&str>) -> Result<[u8; 32], KeyError> {
     let secret = random()?;
-    let line = line(&secret, word, passphrase)?;
+    write_new(path, &line(&secret, word, passphrase)?)?;
+    Ok(secret)
+}
+
+/// Writes a file that only its owner can read; never overwrites.
+fn write_new(path: &Path, line: &str) -> Result<(), KeyError> {
     let failed = |source| KeyError::Io { doing: "could not write", path: path.to_path_buf(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
         if e.kind() == ErrorKind::AlreadyExists { KeyError::Exists(path.to_path_buf()) } else { failed(e) }
     })?;
-    writeln!(file, "{line}").and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(secret)
+    writeln!(file, "{line}").and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// Loads a signing key that [`generate_key`] wrote.
@@ -167,6 +171,45 @@ pub fn load_debug_key_sealed(path: &Path, passphrase: Option<&str>) -> Result<[u
     load(path, DEBUG_PRIVATE, "debug key", passphrase)
 }
 
+/// A private key of either kind, opened to be put under another pass phrase.
+pub struct OpenKey {
+    word: &'static str,
+    secret: [u8; 32],
+}
+
+impl OpenKey {
+    /// Opens the key in `path`.
+    ///
+    /// # Errors
+    /// As [`load_key_sealed`].
+    pub fn open(path: &Path, passphrase: Option<&str>) -> Result<Self, KeyError> {
+        let loaded = |word| load(path, word, "private key", passphrase).map(|secret| Self { word, secret });
+        match loaded(PRIVATE) {
+            Err(KeyError::NotAKey { .. }) => loaded(DEBUG_PRIVATE),
+            other => other,
+        }
+    }
+
+    /// Writes it over the file that it came from, under `passphrase` or under none. The file is replaced as a whole: if anything
+    /// fails it is as it was.
+    ///
+    /// # Errors
+    /// [`KeyError::UnfitPassphrase`], [`KeyError::NoRandomness`], [`KeyError::Io`]; [`KeyError::Exists`]: an earlier try was
+    /// interrupted, and left a file beside it.
+    pub fn replace(&self, path: &Path, passphrase: Option<&str>) -> Result<(), KeyError> {
+        let line = line(&self.secret, self.word, passphrase)?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        write_new(&beside, &line)?;
+        fs::rename(&beside, path).map_err(|source| {
+            // What was written is the same key, and is not to lie about.
+            let _ = fs::remove_file(&beside);
+            KeyError::Io { doing: "could not replace", path: path.to_path_buf(), source }
+        })
+    }
+}
+
 fn load(
     path: &Path,
     word: &str,
@@ -175,9 +218,6 @@ fn load(
 ) -> Result<[u8; 32], KeyError> {
     let failed = |source| KeyError::Io { doing: "could not read", path: path.to_path_buf(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(KeyError::Readable(path.to_path_buf()));
-    }
     let not_a_key = || KeyError::NotAKey { path: path.to_path_buf(), wanted };
     if metadata.len() > KEY_FILE_LEN_MAX {
         return Err(not_a_key());
@@ -186,9 +226,14 @@ fn load(
         ErrorKind::InvalidData => not_a_key(),
         _ => failed(e),
     })?;
-    let Some((salt, sealed)) = sealed_in(&text, word) else {
-        return key_in(&text, word).ok_or_else(not_a_key);
-    };
+    let (plain, sealed) = (key_in(&text, word), sealed_in(&text, word));
+    if plain.is_none() && sealed.is_none() {
+        return Err(not_a_key());
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(KeyError::Readable(path.to_path_buf()));
+    }
+    let Some((salt, sealed)) = sealed else { return plain.ok_or_else(not_a_key) };
     let passphrase = passphrase.ok_or_else(|| KeyError::Sealed(path.to_path_buf()))?;
     let opened = open(&sealed, &sealed_word(word), passphrase, &salt);
     opened.ok_or_else(|| KeyError::WrongPassphrase(path.to_path_buf()))

@@ -25,7 +25,7 @@ pub use difference::{AreaDifference, compare};
 pub use hex::HexFault;
 pub use image::{Format, Image, Segment, read_image};
 pub use key::{
-    KeyError, generate_debug_key, generate_debug_key_sealed, generate_key, generate_key_sealed,
+    KeyError, OpenKey, generate_debug_key, generate_debug_key_sealed, generate_key, generate_key_sealed,
     load_debug_key, load_debug_key_sealed, load_key, load_key_sealed, parse_public_debug_key,
     parse_public_key, write_public_debug_key, write_public_key,
 };

@@ -271,6 +271,17 @@ fn a_key_file_is_private_never_overwritten_and_signs_the_same() {
     assert!(matches!(load_key_sealed(&sealed, Some("correct hose")), Err(KeyError::WrongPassphrase(_))));
     assert_eq!(load_key_sealed(&sealed, Some("correct horse")).unwrap().public_key(), signer.public_key());
     assert!(matches!(load_debug_key_sealed(&sealed, Some("correct horse")), Err(KeyError::NotAKey { .. })));
+    let changed =
+        OpenKey::open(&sealed, Some("correct horse")).unwrap().replace(&sealed, Some("another horse"));
+    assert!(changed.is_ok());
+    assert!(matches!(load_key_sealed(&sealed, Some("correct horse")), Err(KeyError::WrongPassphrase(_))));
+    assert_eq!(load_key_sealed(&sealed, Some("another horse")).unwrap().public_key(), signer.public_key());
+    assert_eq!(fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(OpenKey::open(&sealed, None), Err(KeyError::Sealed(_))));
+    let unfit = OpenKey::open(&sealed, Some("another horse")).unwrap().replace(&sealed, Some("short"));
+    assert!(matches!(unfit, Err(KeyError::UnfitPassphrase)));
+    OpenKey::open(&sealed, Some("another horse")).unwrap().replace(&sealed, None).unwrap();
+    assert_eq!(load_key(&sealed).unwrap().public_key(), signer.public_key());
     let short = generate_key_sealed(&folder.path().join("short"), Some("short"));
     assert!(matches!(short, Err(KeyError::UnfitPassphrase)));
     let other = folder.path().join("public");

@@ -27,6 +27,18 @@ pub(crate) enum Key {
         #[arg(long)]
         debug: bool,
     },
+    /// Change the pass phrase of a key, or put one on it.
+    Passphrase {
+        /// The key file; by default the one in the configuration folder.
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// Of the key by which you debug devices.
+        #[arg(long)]
+        debug: bool,
+        /// Take the pass phrase away instead.
+        #[arg(long)]
+        remove: bool,
+    },
     /// Make, sign, push and show sets of keys: who may sign bundles for your devices.
     #[command(subcommand)]
     Set(KeySet),

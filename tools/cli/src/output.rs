@@ -76,6 +76,15 @@ impl Output {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
+    /// That something without an end has begun. As JSON it is an object with `event`, apart from the data as well.
+    pub(crate) fn began(&self, event: &str, text: &str) {
+        if self.json {
+            self.note(&serde_json::json!({ "event": event }).to_string());
+        } else {
+            self.note(&format!("{text}; Ctrl-C ends it"));
+        }
+    }
+
     pub(crate) fn failure(&self, failure: &Failure) {
         let mut err = io::stderr().lock();
         let _ = if self.json {

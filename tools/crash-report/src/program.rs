@@ -5,8 +5,8 @@ use std::rc::Rc;
 use addr2line::Context;
 use bulkhead_crash_dump::{CodeMark, code_crc};
 use gimli::{
-    BaseAddresses, CfaRule, DebugFrame, EndianRcSlice, LittleEndian, Register, RegisterRule, Section as _,
-    UnwindContext, UnwindSection as _,
+    BaseAddresses, CfaRule, DebugFrame, EndianRcSlice, LittleEndian, Reader as _, Register, RegisterRule,
+    Section as _, UnwindContext, UnwindSection as _,
 };
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile32, ProgramHeader as _};
@@ -125,20 +125,27 @@ impl Program {
     }
 
     /// Where `address` is in the source, the innermost inlined function first.
+    ///
+    /// Files are named as GDB names them: from the folder in which their unit was compiled, if they lie in it.
     pub(crate) fn places(&self, address: u32) -> Vec<Place> {
         let mut places = Vec::new();
         // What the linker left out lies at address 0 for the debug information.
         if self.half(address & !1).is_none() {
             return places;
         }
+        let compiled_in = self.compiled_in(address);
+        let name = |file: &str| {
+            let inside =
+                compiled_in.as_deref().and_then(|folder| file.strip_prefix(folder)?.strip_prefix('/'));
+            inside.unwrap_or(file).to_owned()
+        };
         let found = self.context.find_frames(u64::from(address)).skip_all_loads();
         if let Ok(mut frames) = found {
             while let Ok(Some(frame)) = frames.next() {
                 let function = frame.function.as_ref();
                 let function = function.and_then(|name| name.demangle().ok().map(|name| name.into_owned()));
-                let (file, line) = frame
-                    .location
-                    .map_or((None, None), |location| (location.file.map(str::to_owned), location.line));
+                let (file, line) =
+                    frame.location.map_or((None, None), |location| (location.file.map(name), location.line));
                 places.push(Place { function, file, line });
             }
         }
@@ -151,6 +158,13 @@ impl Program {
             }
         }
         places
+    }
+
+    /// The folder in which the unit of `address` was compiled.
+    fn compiled_in(&self, address: u32) -> Option<String> {
+        let unit = self.context.find_dwarf_and_unit(u64::from(address)).skip_all_loads()?;
+        let folder = unit.comp_dir.as_ref()?.to_string_lossy().ok()?.into_owned();
+        Some(folder.trim_end_matches('/').to_owned())
     }
 
     fn symbol(&self, address: u32) -> Option<&str> {

@@ -8,6 +8,16 @@ use crate::memory::Memory;
 use crate::serve::Arrived;
 use crate::session::{Reaction, Session};
 
+/// What a client without control is told when it wants more than to look. GDB prints it behind `warning:` when it attaches, as the
+/// answer to a question that it asks then, because it keeps to itself why memory or a breakpoint was refused.
+pub(crate) const ONLY_LOOKS: &str =
+    "E.another debugger has control and this one only looks; attach again once the other has left";
+/// What it is told when it wants to let the application run.
+const NOTHING_RUNS: &str = "another debugger has control and this one only looks: nothing was continued, and breakpoints are \
+                            not set; attach again once the other has left\n";
+/// For GDB it stands still, for no reason that would be printed.
+const STANDS: &str = "T05thread:1;";
+
 impl Session {
     /// Looks without stopping the application.
     ///
@@ -40,7 +50,7 @@ impl Session {
         let text = |text: &str| Ok(Reaction::Answer(text.into()));
         match (packet.first(), packet.strip_prefix(b"qRcmd,")) {
             (_, Some(command)) => self.monitor(command, true),
-            (Some(b'?'), _) => text("T05thread:1;"),
+            (Some(b'?'), _) => text(STANDS),
             // GDB 13 does not attach to who says that registers are not known.
             (Some(b'g'), _) if self.stop.is_none() => {
                 let len: usize = description::registers(self.has_float()).map(|named| 2 * named.len()).sum();
@@ -53,18 +63,19 @@ impl Session {
             (Some(b'T'), _) => text("OK"),
             // Threads are told of in `qSupported`, so there has to be one.
             _ if packet.starts_with(b"qXfer:threads") => text("l<threads><thread id=\"1\"/></threads>"),
-            _ if packet.starts_with(b"vFlash") => text(""),
             _ if packet == b"qfThreadInfo" => text("m1"),
             _ if packet == b"qC" => text("QC1"),
-            (Some(b'm' | b'M' | b'X' | b'q' | b'Q' | b'g' | b'p'), _) => self.dispatch(packet),
+            _ if packet == b"qOffsets" => text(ONLY_LOOKS),
+            (Some(b'm' | b'q' | b'Q' | b'g' | b'p'), _) => self.dispatch(packet),
             // What GDB asks about, and what nobody knows.
             (Some(b'v'), _) if packet == b"vCont?" || packet == b"vMustReplyEmpty" => self.dispatch(packet),
             // An error would leave GDB waiting for a stop.
-            (Some(b'c' | b's'), _) => text("T05thread:1;"),
-            _ if packet.starts_with(b"vCont;") => text("T05thread:1;"),
-            (Some(b'Z' | b'z' | b'v' | b'G' | b'P'), _) => {
-                text("E.another debugger has control; this one only looks")
-            }
+            (Some(b'c' | b's' | b'C' | b'S'), _) => Ok(Reaction::Told(NOTHING_RUNS, STANDS.into())),
+            _ if packet.starts_with(b"vCont;") => Ok(Reaction::Told(NOTHING_RUNS, STANDS.into())),
+            // GDB sets breakpoints when it is about to let the application run. Refused, it would say no more than that it
+            // cannot; so it goes on, and is told why it cannot.
+            (Some(b'Z' | b'z'), _) => text("OK"),
+            (Some(b'v' | b'G' | b'P' | b'M' | b'X'), _) => text(ONLY_LOOKS),
             _ => text(""),
         }
     }

@@ -1,9 +1,12 @@
 //! `monitor`: what GDB has no command for.
 
+use std::collections::BTreeSet;
+
 use bulkhead_debug_protocol::RegionKind;
 
 use crate::breakpoints::Expressions;
 use crate::device::{Answered, DeviceError, Order};
+use crate::look::ONLY_LOOKS;
 use crate::memory::Range;
 use crate::session::{Reaction, Session};
 use crate::transfer::{hex, unhex};
@@ -52,6 +55,11 @@ const SECURE_CAUSES: &[(u32, &str)] = &[
     (4, "a branch into the hypervisor"),
 ];
 
+/// Names of exceptions in a row.
+pub(crate) fn list(names: &BTreeSet<&str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(" and ")
+}
+
 impl Session {
     /// Answers `qRcmd`. A client that only looks is given what only looks.
     pub(crate) fn monitor(&mut self, digits: &[u8], only_looks: bool) -> Result<Reaction, DeviceError> {
@@ -61,7 +69,7 @@ impl Session {
             ["fault"] => self.fault_words(),
             ["status"] => self.status(),
             [] | ["help"] => HELP.into(),
-            _ if only_looks => "the first debugger that attached has control; this one only looks\n".into(),
+            _ if only_looks => ONLY_LOOKS.strip_prefix("E.").unwrap_or(ONLY_LOOKS).to_owned() + "\n",
             ["halt"] => {
                 self.stand()?;
                 "the application stands still; `maintenance flush register-cache` shows where\n".into()
@@ -176,13 +184,14 @@ impl Session {
             if self.memory.region(handler, 2).is_none() {
                 return Ok(format!("the application has no handler for `{name}`\n"));
             }
-            self.catches.insert(handler, name);
+            // One handler may serve several exceptions.
+            self.catches.entry(handler).or_default().insert(name);
             self.breakpoints.set(handler, Expressions::default());
         } else {
-            let freed: Vec<u32> =
-                self.catches.iter().filter(|(_, caught)| *caught == name).map(|(at, _)| *at).collect();
-            for handler in freed {
-                self.catches.remove(&handler);
+            for names in self.catches.values_mut() {
+                names.remove(name);
+            }
+            for (handler, _) in self.catches.extract_if(.., |_, names| names.is_empty()) {
                 self.breakpoints.clear(handler);
             }
         }
@@ -190,7 +199,8 @@ impl Session {
     }
 
     fn caught(&self) -> String {
-        let names: Vec<_> = self.catches.iter().map(|(at, name)| format!("{name} at {at:#x}")).collect();
+        let catch = |(at, names): (&u32, &BTreeSet<&str>)| format!("{} at {at:#x}", list(names));
+        let names: Vec<_> = self.catches.iter().map(catch).collect();
         if names.is_empty() {
             "nothing is caught\n".into()
         } else {

@@ -1,7 +1,7 @@
 //! The loop between GDBs and the device.
 //!
 //! The first GDB that attaches has control: it stops the application and lets it run. Others that attach meanwhile look: they
-//! read and write memory, also while the application runs, and are told that it stands still, so that they do not wait.
+//! read memory, also while the application runs, and are told that it stands still, so that they do not wait.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -285,6 +285,11 @@ impl Server<'_> {
                 // A short run may be over already.
                 self.session.settle()?;
                 self.tell_stop()
+            }
+            Reaction::Told(words, answer) => {
+                client.send(format!("O{}", crate::transfer::hex(words.as_bytes())).as_bytes());
+                client.send(&answer);
+                Ok(())
             }
             Reaction::Leaves(answer) => {
                 client.send(&answer);

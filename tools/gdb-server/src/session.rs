@@ -5,7 +5,7 @@ mod registers;
 mod unstoppable;
 mod watching;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub enum Reaction {
     Runs,
     /// This packet, and then GDB leaves.
     Leaves(Vec<u8>),
+    /// Words for the person at GDB, which waits for a stop, and then this packet.
+    Told(&'static str, Vec<u8>),
 }
 
 /// Whether a client of this server has control.
@@ -54,7 +56,7 @@ pub enum Reaction {
 pub enum Control {
     /// It stops the application and lets it run.
     Full,
-    /// It looks at memory, also while the application runs.
+    /// It reads memory, also while the application runs.
     Looks,
 }
 
@@ -94,7 +96,7 @@ pub struct Session {
     /// The thread whose registers GDB looks at; 0: the current one.
     pub(crate) selected: u32,
     /// Handlers of exceptions that are caught.
-    pub(crate) catches: BTreeMap<u32, &'static str>,
+    pub(crate) catches: BTreeMap<u32, BTreeSet<&'static str>>,
     pub(crate) step_interrupts: bool,
     pub(crate) loader: Option<Box<dyn Loader>>,
     /// What GDB wrote to flash so far.
@@ -359,8 +361,8 @@ impl Session {
     /// Why it stopped, for a person, where there is more to say than GDB can.
     pub(crate) fn stop_words(&self) -> Option<String> {
         let stop = self.stop.as_ref()?;
-        if let Some(name) = self.catches.get(&stop.registers.pc()) {
-            return Some(format!("caught: the handler of `{name}` begins\n"));
+        if let Some(names) = self.catches.get(&stop.registers.pc()) {
+            return Some(format!("caught: the handler of {} begins\n", crate::monitor::list(names)));
         }
         stop.faults.map(|_| self.fault_words())
     }
@@ -622,6 +624,10 @@ impl Session {
             return text("E01");
         };
         let address = address & !1;
+        if self.catches.contains_key(&address) {
+            // The breakpoint of `monitor vcatch` stays whatever GDB does with its own at this place.
+            return text("OK");
+        }
         if !set {
             self.breakpoints.clear(address);
             return text("OK");

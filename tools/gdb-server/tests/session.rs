@@ -9,11 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use bulkhead_debug_agent::{Agent, Permission, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
 use bulkhead_gdb_server::{Arrived, Control, Device, Reaction, SendError, Session, ToDevice};
-use simulated::{CODE, RAM, Simulated, Stood};
-
-/// r0 = 3; do { call f } while (--r0); stay.
-const LOOP: &[u16] =
-    &[0x2003, 0xF000, 0xF803, 0x3801, 0xD1FB, 0xE7FE, 0xB510, 0x3101, 0x2901, 0xBF0C, 0x2201, 0x2202, 0xBD10];
+use simulated::{CODE, LOOP, RAM, Simulated, Stood};
 
 /// A device in this process: it answers at once, and runs until it has something to say.
 struct InProcess {
@@ -80,7 +76,9 @@ fn attached_with(code: &[u16], permission: Permission) -> Session {
 
 fn answer(session: &mut Session, packet: &str) -> String {
     match session.answer(packet.as_bytes(), Control::Full).unwrap() {
-        Reaction::Answer(answer) | Reaction::Leaves(answer) => String::from_utf8(answer).unwrap(),
+        Reaction::Answer(answer) | Reaction::Leaves(answer) | Reaction::Told(_, answer) => {
+            String::from_utf8(answer).unwrap()
+        }
         Reaction::Runs => "runs".into(),
     }
 }
@@ -312,25 +310,68 @@ fn a_client_without_control_reads_and_does_nothing_else() {
     let mut session = attached();
     let mut look = |packet: &str| match session.answer(packet.as_bytes(), Control::Looks).unwrap() {
         Reaction::Answer(answer) | Reaction::Leaves(answer) => String::from_utf8(answer).unwrap(),
+        Reaction::Told(words, answer) => words.to_owned() + &String::from_utf8(answer).unwrap(),
         Reaction::Runs => "runs".into(),
     };
     assert_eq!(look("?"), "T05thread:1;");
     assert_eq!(look("m1000,4"), "032000f0");
-    assert_eq!(look("M20000010,1:7f"), "OK");
-    for order in ["vCont;c", "c", "s"] {
-        assert_eq!(look(order), "T05thread:1;", "{order}");
-    }
-    for order in ["Z0,100c,2", "z0,100c,2", "P0=00000000", "G00", "vFlashDone"] {
+    let before = look("m20000010,4");
+    for order in ["vCont;c", "vCont;s:1", "c", "s", "C05", "S05"] {
         let said = look(order);
-        assert!(said.is_empty() || said.starts_with("E."), "{order}: {said}");
+        assert!(said.contains("nothing was continued") && said.ends_with("T05thread:1;"), "{order}: {said}");
     }
-    let refused: Vec<u8> = look("qRcmd,72657365742068616c74").into_bytes();
-    let text: Vec<u8> = refused
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect();
-    assert!(String::from_utf8(text).unwrap().contains("only looks"));
+    let orders = [
+        "M20000010,1:7f",
+        "X20000010,1:\x7f",
+        "P0=00000000",
+        "G00",
+        "vFlashErase:0,4",
+        "vKill;1",
+        "qOffsets",
+    ];
+    for order in orders {
+        let said = look(order);
+        assert!(said.starts_with("E.") && said.contains("attach again"), "{order}: {said}");
+    }
+    assert_eq!(look("m20000010,4"), before, "nothing was written");
+    // A breakpoint is refused with the run that would meet it.
+    assert_eq!(look("Z0,100c,2"), "OK");
+    assert!(unhexed(&look("qRcmd,72657365742068616c74")).contains("only looks"));
     assert_eq!(look("D"), "OK");
+    let status = unhexed(&answer(&mut session, "qRcmd,737461747573"));
+    assert!(status.contains("0 of"), "no breakpoint was set: {status}");
+}
+
+fn unhexed(digits: &str) -> String {
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes =
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A `monitor` command, and what it says.
+fn monitor(session: &mut Session, command: &str) -> String {
+    let digits: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+    unhexed(&answer(session, &format!("qRcmd,{digits}")))
+}
+
+#[test]
+fn a_catch_stays_whatever_becomes_of_another_at_its_handler() {
+    // One handler serves every exception of this program.
+    let mut code = vec![0x2000_u16, 0x2000];
+    code.extend([0x1041, 0].repeat(15));
+    code.extend([0xE7FE, 0]);
+    let mut session = attached_to(&code);
+    assert!(monitor(&mut session, "vcatch bus on").contains("caught: bus at 0x1040"));
+    assert!(monitor(&mut session, "vcatch usage on").contains("bus and usage at 0x1040"));
+    // GDB has a breakpoint there as well, and takes it away.
+    assert_eq!(answer(&mut session, "Z0,1040,2"), "OK");
+    assert_eq!(answer(&mut session, "z0,1040,2"), "OK");
+    assert!(monitor(&mut session, "status").contains("1 of"));
+    assert!(monitor(&mut session, "vcatch bus off").contains("caught: usage at 0x1040"));
+    assert!(monitor(&mut session, "status").contains("1 of"));
+    assert!(monitor(&mut session, "vcatch usage off").contains("nothing is caught"));
+    assert!(monitor(&mut session, "status").contains("0 of"));
 }
 
 #[test]

@@ -150,9 +150,11 @@ fn prepare_programs(workspace: &Workspace, folder: &Path) -> Result<()> {
         "-Wall",
         "-Wextra",
         "-Werror",
-        "-c",
+        "-nostdlib",
+        "-r",
     ]);
-    compile.arg(workspace.path(FILES).join("support.c")).arg("-o").arg(folder.join("support.o"));
+    compile.arg(workspace.path(FILES).join("support.c")).arg(workspace.path("apps/sdk-c/src/newlib_files.c"));
+    compile.arg("-o").arg(folder.join("support.o"));
     process::run(&mut compile)
 }
 

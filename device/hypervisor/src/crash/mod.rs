@@ -59,13 +59,21 @@ pub(crate) struct Scene {
 /// Memory of crash dumps, placed by the board: large values never cross its stack.
 pub struct CrashStorage {
     writer: Writer,
-    job: Option<Job>,
+    work: Work,
+}
+
+/// The dump that is being made, if there is one. `Option` would say `None` by a value that is not zero, for which a board has
+/// to keep the whole storage in flash as well.
+#[repr(u8)]
+enum Work {
+    Rest = 0,
+    Dump(Job),
 }
 
 impl CrashStorage {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self { writer: Writer::new(), job: None }
+        Self { writer: Writer::new(), work: Work::Rest }
     }
 }
 
@@ -142,7 +150,7 @@ impl<'w> Crash<'w> {
 
     /// Whether a dump is being made: the application must not be started.
     pub(crate) const fn is_capturing(&self) -> bool {
-        self.storage.job.is_some()
+        matches!(self.storage.work, Work::Dump(_))
     }
 
     /// Whether the next slice should follow soon.
@@ -173,7 +181,7 @@ impl<'w> Crash<'w> {
         };
         self.tokens = tokens;
         self.storage.writer.clear();
-        self.storage.job = Some(Job::new(scene, slot, self.ring.next_sequence(), self.device));
+        self.storage.work = Work::Dump(Job::new(scene, slot, self.ring.next_sequence(), self.device));
     }
 
     /// As [`Self::begin`], with the application held while the dump is made; it goes on afterwards.
@@ -200,8 +208,8 @@ impl<'w> Crash<'w> {
         entropy: &mut impl Entropy,
         link: Option<&mut Link<'_>>,
     ) -> bool {
-        let CrashStorage { writer, job } = &mut *self.storage;
-        let Some(running) = job else {
+        let CrashStorage { writer, work } = &mut *self.storage;
+        let Work::Dump(running) = work else {
             if let Some(link) = link {
                 self.upload.poll(link, &mut self.ring, flash, writer.block());
             }
@@ -220,7 +228,7 @@ impl<'w> Crash<'w> {
             }
         };
         running.wipe();
-        *job = None;
+        *work = Work::Rest;
         writer.clear();
         self.told = Some(told);
         core::mem::take(&mut self.holding)

@@ -12,7 +12,7 @@ use super::{Hypervisor, Moments, Outside};
 use crate::application::Offence;
 use crate::calls::MailboxAccess;
 use crate::crash::Scene;
-use crate::debug::DebugState;
+use crate::wear::Counted;
 
 /// How long a dump that was ordered waits for the application to leave a system call, in milliseconds.
 const ORDER_MAX_MS: u64 = 1_000;
@@ -71,7 +71,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             .policy()
             .is_some_and(|policy| !policy.debug_keys.is_empty() && policy.debug_halt == DebugHalt::Allow);
         let runs = self.application.reported() == ApplicationState::Running;
-        named && runs && self.debug.state() == DebugState::None && !self.crash.is_capturing()
+        named && runs && !self.debug.is_attached() && !self.crash.is_capturing()
     }
 
     /// Makes dumps and hands them to the server.
@@ -95,12 +95,15 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             }
         }
         let link = if self.welcomed { Some(&mut self.link) } else { None };
-        let flash = (&mut *memory.die, &mut *memory.external);
+        let mut external = Counted::whole(&mut *memory.external);
+        let flash = (&mut *memory.die, &mut external);
         let release = self.crash.poll(now_ms, flash, outside.target(), entropy, link);
+        self.ledger.add(external.all(), |wear| &mut wear.crashes);
         if release && !self.debug.is_moving_it() {
             outside.target().run(Interrupts::Allowed);
         }
         if let Some(told) = self.crash.take_told() {
+            (self.wear_due, self.ledger_due) = (true, true);
             self.say(moment.now_us, 2, mailbox, outside, format_args!("{told}"));
         }
     }

@@ -6,7 +6,6 @@ use bulkhead_syscall_abi::WakeReason;
 use super::{Hypervisor, Moments, Outside};
 use crate::application::Health;
 use crate::calls::MailboxAccess;
-use crate::debug::DebugState;
 use crate::lines::FaultLine;
 
 /// What became of the application when it was judged.
@@ -68,11 +67,6 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         if let Some(change) = self.debug.take_change() {
             self.say(now_us, 1, mailbox, outside, format_args!("{change}"));
         }
-    }
-
-    /// Whether a developer looks at the application, as the application may know.
-    pub fn debug_state(&self) -> DebugState {
-        self.debug.state()
     }
 
     /// The board is about to start it; its own first instruction is at `entry`.

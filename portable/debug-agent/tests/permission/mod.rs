@@ -60,16 +60,18 @@ fn faults_and_own_breakpoints_are_not_taken_where_it_must_not_stop_and_probes_ar
 }
 
 #[test]
-fn one_who_comes_back_finds_it_where_it_stood_without_what_was_set() {
+fn one_who_takes_over_forgets_what_another_set_and_finds_it_where_it_stood() {
     let mut bench = Bench::at_start(LOOP);
     bench.ask(&[probe(CODE + 0x0C)]);
-    bench.agent.abandon(&mut bench.target);
+    bench.agent.interrupted();
+    bench.agent.permit(Permission::Everything);
+    let answers = bench.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Forget(Nothing {})]);
+    assert!(answers[0].contains("halted: true"), "{answers:?}");
+    assert_eq!(bench.events.len(), 1, "where it stands is told to who says hello");
+    bench.events.clear();
     let code: Vec<u8> = LOOP.iter().flat_map(|half| half.to_le_bytes()).collect();
     assert_eq!(bench.target.code, code);
     assert!(bench.agent.is_halted() && bench.agent.is_moving_it());
-    bench.agent.permit(Permission::Everything);
-    let answers = bench.ask(&[Operation::Hello(Hello { version: 1 })]);
-    assert!(answers[0].contains("halted: true"), "{answers:?}");
     bench.ask(&[probe(CODE + 0x0A)]);
     assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0A));
 }

@@ -28,8 +28,7 @@ fn main() -> Result<()> {
     device.count_instructions();
     fleet.power_on(&mut device)?;
     let bench = fleet.push("bench-c", "bench", "1")?;
-    fleet.order(&device, &bench)?;
-    fleet.wait_running(&device, &bench)?;
+    fleet.deploy(&device, &bench)?;
     let line = log_line(&fleet, &device, "bench calls")?;
     let number = |name: &str| -> Result<u64> {
         let mut words = line.split_whitespace().skip_while(|word| *word != name);

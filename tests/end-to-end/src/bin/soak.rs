@@ -138,12 +138,9 @@ struct Soak {
 
 impl Soak {
     fn start(seed: u64) -> Result<Self> {
-        let mut fleet = Fleet::start()?;
-        let mut device = fleet.new_device("soak")?;
-        fleet.power_on(&mut device)?;
+        let (mut fleet, device) = Fleet::start_with_device("soak")?;
         let previous = fleet.push("hello-c-v1", "hello", "1.0")?;
-        fleet.order(&device, &previous)?;
-        fleet.wait_running(&device, &previous)?;
+        fleet.deploy(&device, &previous)?;
         let image = |name: &str| Image::read(&fleet.programs.app(name)?);
         let images = [image("hello-c-v1")?, image("hello-c-v2")?];
         let [first, second] = &images;

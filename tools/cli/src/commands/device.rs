@@ -198,8 +198,11 @@ pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand)
 
 /// What the flash went through, in one line.
 pub(crate) fn worn(wear: &FlashWear) -> String {
+    let more = [("crash dumps", wear.crashes), ("configuration", wear.configuration)];
+    let more =
+        more.map(|(name, count)| count.map_or(String::new(), |count| format!(", {name} {count}"))).concat();
     format!(
-        "erases: application {} (a page at most {}), journal {} (a page about {}), manifests {}, staging {}, own areas {}",
+        "erases: application {} (a page at most {}), journal {} (a page about {}), manifests {}, staging {}, own areas {}{more}",
         wear.application,
         wear.application_page_max,
         wear.journal,

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use bulkhead_bundle_builder::{
-    KeyError, Signer, generate_debug_key_sealed, generate_key_sealed, load_debug_key, load_debug_key_sealed,
-    load_key, load_key_sealed, parse_public_debug_key, parse_public_key, write_public_debug_key,
-    write_public_key,
+    KeyError, OpenKey, Signer, generate_debug_key_sealed, generate_key_sealed, load_debug_key,
+    load_debug_key_sealed, load_key, load_key_sealed, parse_public_debug_key, parse_public_key,
+    write_public_debug_key, write_public_key,
 };
 use bulkhead_device_identity::public_key;
 use serde_json::json;
@@ -29,6 +29,11 @@ pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
             show(session, &path, &load(Some(&path))?);
             Ok(())
         }
+        Key::Passphrase { key, debug, remove } => {
+            let key = key.as_deref();
+            let path = if debug { debug_path_or_default(key)? } else { path_or_default(key)? };
+            change_passphrase(session, &path, remove)
+        }
         Key::Set(command) => super::key_set::run(session, command),
         Key::Permit(permit) => super::permit::make(session, &permit),
     }
@@ -39,6 +44,7 @@ fn generate(session: &Session<'_>, output: Option<PathBuf>, sealed: bool) -> Res
     if output.is_none() {
         make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
     }
+    must_be_free(&path)?;
     let passphrase = sealed.then(|| passphrase::choose(&path)).transpose()?;
     let signer = generate_key_sealed(&path, passphrase.as_deref()).map_err(failed)?;
     session.output.note(&format!(
@@ -47,6 +53,24 @@ fn generate(session: &Session<'_>, output: Option<PathBuf>, sealed: bool) -> Res
     ));
     show(session, &path, &signer);
     Ok(())
+}
+
+fn change_passphrase(session: &Session<'_>, path: &Path, remove: bool) -> Result<(), Failure> {
+    let key = match OpenKey::open(path, None) {
+        Err(KeyError::Sealed(_)) => OpenKey::open(path, Some(&passphrase::ask(path)?)),
+        other => other,
+    };
+    let key = key.map_err(failed)?;
+    let new = if remove { None } else { Some(passphrase::choose_another(path)?) };
+    key.replace(path, new.as_deref()).map_err(failed)?;
+    let now = if remove { "under no pass phrase" } else { "under the new pass phrase" };
+    session.output.note(&format!("{} is {now}; copies of it are as they were", path.display()));
+    Ok(())
+}
+
+/// Refuses a path where a key is already, before a pass phrase is asked for in vain.
+fn must_be_free(path: &Path) -> Result<(), Failure> {
+    if path.exists() { Err(failed(KeyError::Exists(path.to_path_buf()))) } else { Ok(()) }
 }
 
 fn show(session: &Session<'_>, path: &Path, signer: &Signer) {
@@ -108,6 +132,7 @@ fn generate_debug(session: &Session<'_>, output: Option<PathBuf>, sealed: bool) 
     if output.is_none() {
         make_private_folder(path.parent().unwrap_or(Path::new(".")))?;
     }
+    must_be_free(&path)?;
     let passphrase = sealed.then(|| passphrase::choose(&path)).transpose()?;
     let key = generate_debug_key_sealed(&path, passphrase.as_deref()).map_err(failed)?;
     let text = "whoever has it can debug every device whose running bundle names it";
@@ -152,7 +177,7 @@ fn debug_path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-fn failed(error: KeyError) -> Failure {
+pub(super) fn failed(error: KeyError) -> Failure {
     let next = match &error {
         KeyError::Exists(_) => "choose another file with --output, or use the key that is there",
         KeyError::Readable(_) => "let nobody else read it, then try again",

@@ -27,7 +27,10 @@ pub(crate) fn logs(session: &Session<'_>, logs: Logs) -> Result<(), Failure> {
 }
 
 pub(crate) fn events(session: &Session<'_>, events: Events) -> Result<(), Failure> {
-    for event in session.client()?.follow_events(events.device.as_deref()) {
+    let mut following = session.client()?.follow_events(events.device.as_deref());
+    following.open()?;
+    session.output.began("listening", "listening for events");
+    for event in following {
         let event = event?;
         session.output.item(&event, || event_line(&event));
     }

@@ -26,7 +26,11 @@ pub(crate) fn run(session: &Session<'_>, command: Message) -> Result<(), Failure
             Ok(())
         }
         Message::Listen { device } => {
-            for message in session.client()?.follow_messages(device.as_deref()) {
+            let mut messages = session.client()?.follow_messages(device.as_deref());
+            messages.open()?;
+            let from = device.as_deref().map_or_else(|| "all devices".into(), harmless);
+            session.output.began("listening", &format!("listening for messages of {from}"));
+            for message in messages {
                 let message = message?;
                 session.output.item(&message, || {
                     let (at, id) = (message.created_at, message.device_id);

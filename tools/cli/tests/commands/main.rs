@@ -10,3 +10,5 @@ mod tool;
 
 #[cfg(test)]
 mod claims;
+#[cfg(test)]
+mod passphrases;

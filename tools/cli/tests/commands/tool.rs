@@ -61,7 +61,19 @@ impl Tool {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output().expect("runs");
+        Self::ended(&mut self.command(arguments))
+    }
+
+    /// Runs it apart from any terminal, with `variables` in its environment.
+    pub(crate) fn run_alone(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+        let mut command = Command::new("setsid");
+        command.args(["--wait", env!("CARGO_BIN_EXE_bulkhead")]).args(arguments).stdin(Stdio::null());
+        command.env_clear().env("BULKHEAD_HOME", &self.home).envs(variables.iter().copied());
+        Self::ended(&mut command)
+    }
+
+    fn ended(command: &mut Command) -> Ended {
+        let output = command.output().expect("runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
     }

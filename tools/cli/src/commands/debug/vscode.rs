@@ -14,6 +14,10 @@ const FOLDER: &str = ".vscode";
 
 /// Writes `launch.json` and `tasks.json`. A file that is there already is somebody's: it is not touched.
 pub(super) fn write(session: &Session<'_>, debug: &Debug) -> Result<(), Failure> {
+    if debug.port == 0 {
+        let what = "the editor has to know the port before the server begins";
+        return Err(Failure::new(ExitCode::Machine, what, "leave --port away, or give one that is not 0"));
+    }
     let folder = Path::new(FOLDER);
     let files = [("launch.json", launch(debug)), ("tasks.json", tasks(debug))];
     let paths: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).collect();
@@ -94,7 +98,8 @@ fn tasks(debug: &Debug) -> Value {
             "args": arguments,
             "isBackground": true,
             "problemMatcher": {
-                "pattern": { "regexp": "^(error): (.*)$", "severity": 1, "message": 2 },
+                // The editor wants a file for every problem, and this one has none.
+                "pattern": { "kind": "file", "regexp": "^(error): (.*)$", "file": 1, "severity": 1, "message": 2 },
                 "background": {
                     "activeOnStart": true,
                     "beginsPattern": "^begins$",
