@@ -10,14 +10,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bulkhead_debug_protocol::{
-    Event, Faults, MessageType, RefusalReason, RegisterFile, Resume, Run, StopReason, Stopped, WRITE_LEN_MAX,
-    Watch, message_type, parse_event,
+    Event, Faults, MessageType, Pairs, RefusalReason, Region, RegionKind, RegisterFile, Resume, Run,
+    StopReason, Stopped, WRITE_LEN_MAX, Watch, message_type, parse_events,
 };
 
 use crate::ahead::{Ahead, Pushed};
 use crate::breakpoints::{Breakpoints, expressions};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
+use crate::habits::Habits;
+use crate::lines::Lines;
 use crate::load::{Loader, Part};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
@@ -33,6 +35,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How long GDB waits for a lost link to come back before it is told. It gives up by itself after six seconds.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// Most instructions of one step inside a line: with Ctrl-C it ends earlier, and without it GDB would order the same again.
+pub(crate) const RANGE_STEPS_MAX: u32 = 1 << 24;
 /// Questions that one read of memory may take.
 const QUESTIONS_MAX: usize = 64;
 /// Writes that wait for the next request at most.
@@ -87,6 +91,9 @@ pub struct Session {
     /// What GDB is to print.
     console: Vec<u8>,
     pub(crate) ahead: Ahead,
+    pub(crate) habits: Habits,
+    /// Of the program that was proved to be what the device runs.
+    pub(crate) lines: Lines,
     /// The application's kernel, if its file names one.
     pub(crate) kernel: Option<Kernel>,
     /// Its threads, while it stands still.
@@ -128,6 +135,8 @@ impl Session {
             pending: Vec::new(),
             console: Vec::new(),
             ahead: Ahead::default(),
+            habits: Habits::default(),
+            lines: Lines::default(),
             kernel: None,
             threads: None,
             selected: 0,
@@ -286,15 +295,17 @@ impl Session {
         if message_type(message) != Some(MessageType::Event) {
             return Ok(());
         }
-        match parse_event(message).map_err(|_| DeviceError::Unreadable)? {
+        let mut events = parse_events(message).map_err(|_| DeviceError::Unreadable)?;
+        let first = events.next_pair::<Event<'_>>().map_err(|_| DeviceError::Unreadable)?.flatten();
+        match first {
             Some(Event::Stopped(stopped)) => {
                 self.heard = self.heard.wrapping_add(1);
-                if let Some(pushed) = self.ahead.keep(pushed(&stopped)) {
+                if let Some(pushed) = self.ahead.keep(pushed(&stopped, events)) {
                     self.show(pushed);
                 }
             }
             Some(Event::Passed(stopped)) => {
-                self.show(pushed(&stopped));
+                self.show(pushed(&stopped, events));
                 self.ahead.passes();
             }
             Some(Event::ApplicationReset(reset)) => {
@@ -302,6 +313,8 @@ impl Session {
                     self.memory.ran();
                 } else {
                     self.memory.restarted();
+                    self.habits.forget();
+                    self.lines = Lines::default();
                 }
                 self.watchpoints.forgotten();
                 self.ahead.forget();
@@ -309,8 +322,8 @@ impl Session {
             }
             Some(Event::Log(log)) => self.take_log(&log),
             Some(Event::Console(console)) => self.console.extend_from_slice(console.text),
-            // No probe that takes pictures is set.
-            Some(Event::Snapshot(_)) | None => {}
+            // No probe that takes pictures is set; what was seen comes behind a stop.
+            Some(Event::Snapshot(_) | Event::Seen(_)) | None => {}
         }
         Ok(())
     }
@@ -318,7 +331,13 @@ impl Session {
     /// The application stands still, as far as GDB is concerned.
     pub(crate) fn show(&mut self, pushed: Pushed) {
         self.memory.ran();
-        self.memory.learn(pushed.stack_address, &pushed.stack);
+        for (address, bytes) in &pushed.memory {
+            self.memory.learn(*address, bytes);
+        }
+        if let Some((address, bytes)) = pushed.memory.first() {
+            let len = u32::try_from(bytes.len()).unwrap_or_default();
+            self.habits.stopped(Range { address: *address, len });
+        }
         self.threads = None;
         self.stop = Some(pushed.stop);
     }
@@ -335,8 +354,9 @@ impl Session {
             thread => thread?,
         };
         let Some(stop) = self.stop.as_ref() else { return Ok(None) };
-        let interrupted = std::mem::take(&mut self.interrupted);
-        let signal = signal(stop, interrupted);
+        let signal = signal(stop, self.interrupted);
+        // Another stop than one that Ctrl-C may have led to can be GDB's own affair: then it is told with the next.
+        self.interrupted &= signal != SIGNAL_INTERRUPT;
         self.ahead.told();
         self.selected = 0;
         let mut out = format!("T{signal:02x}thread:{thread:x};");
@@ -480,7 +500,7 @@ impl Session {
             return answer(piece(&description::memory_map(self.memory.regions(), loads), span));
         }
         if let Some(span) = packet.strip_prefix(b"qXfer:threads:read::") {
-            self.ahead.shown();
+            self.shows();
             return answer(piece(&document(&self.threads()?), span));
         }
         if let Some(span) = packet.strip_prefix(b"qCRC:") {
@@ -497,7 +517,7 @@ impl Session {
                 return answer(Some(format!("QC{thread:x}").into_bytes()));
             }
             b"qfThreadInfo" => {
-                self.ahead.shown();
+                self.shows();
                 let ids: Vec<_> = self.threads()?.iter().map(|thread| format!("{:x}", thread.id)).collect();
                 return answer(Some(format!("m{}", ids.join(",")).into_bytes()));
             }
@@ -537,9 +557,33 @@ impl Session {
         }
     }
 
+    /// GDB asks which threads there are: it shows the stop to a person.
+    fn shows(&mut self) {
+        self.ahead.shown();
+        self.interrupted = false;
+    }
+
+    /// Whether a run ends where it begins.
+    ///
+    /// Ctrl-C came when the application had just stopped for a reason of GDB's own; or GDB lets it run from an instruction
+    /// with a breakpoint, which it takes away where it wants to go past it.
+    fn stops_at_once(&mut self) -> bool {
+        let Some(stop) = &mut self.stop else { return false };
+        let pc = stop.registers.pc();
+        if self.interrupted && !self.ahead.is_ahead() {
+            stop.reason = StopReason::Halted;
+        } else if self.breakpoints.stops_at(pc) && !self.catches.contains_key(&pc) {
+            stop.reason = StopReason::Breakpoint;
+        } else {
+            return false;
+        }
+        (stop.faults, stop.watch) = (None, None);
+        true
+    }
+
     /// Lets the application run; breakpoints that changed travel in the same request.
     fn resume(&mut self, action: &[u8]) -> Result<Reaction, DeviceError> {
-        if self.is_stepped_already(action) {
+        if self.is_stepped_already(action) || self.stops_at_once() {
             return Ok(Reaction::Runs);
         }
         let interrupts = self.step_interrupts.then_some(true);
@@ -548,7 +592,11 @@ impl Session {
             [b'c' | b'C', ..] => plain(Run::Continue),
             [b's' | b'S', ..] => plain(Run::Step),
             [b'r', span @ ..] => match pair(span, b',') {
-                Some((low, high)) => Resume { low: Some(low), high: Some(high), ..plain(Run::Range) },
+                Some((low, high)) => {
+                    let (low, high) = self.lines.around(low, high);
+                    let steps_max = Some(RANGE_STEPS_MAX);
+                    Resume { low: Some(low), high: Some(high), steps_max, ..plain(Run::Range) }
+                }
                 None => return Ok(Reaction::Answer(b"E01".into())),
             },
             _ => return Ok(Reaction::Answer(b"E01".into())),
@@ -563,6 +611,8 @@ impl Session {
         let (_, new) = self.breakpoints.difference();
         let through = self.through(action, &new);
         let mut orders = self.placing();
+        let along = self.habits.orders();
+        orders.extend(along.iter().cloned());
         if let Some(through) = through {
             orders.retain(|order| !matches!(order, Order::Set { .. }));
             orders.push(Order::Through(through));
@@ -573,6 +623,15 @@ impl Session {
         self.ahead.ordered(order.low.zip(order.high), through.map(|through| (through.low, through.high)));
         self.threads = None;
         match self.ask(&orders) {
+            Err(DeviceError::Refused(RefusalReason::Unknown)) if !along.is_empty() => {
+                // An older device: nothing was done that cannot be done twice.
+                self.stop = before;
+                self.breakpoints.forgotten();
+                self.watchpoints.forgotten();
+                self.habits.unknown();
+                self.ahead.forget();
+                return self.resume(action);
+            }
             Err(DeviceError::Refused(reason)) if through.is_some() => {
                 // An older device, or a place that it has other plans with; GDB's own order is as good.
                 self.stop = before;
@@ -585,7 +644,8 @@ impl Session {
                 self.breakpoints.forgotten();
                 self.watchpoints.forgotten();
                 self.ahead.forget();
-                let orders = orders.into_iter().filter(|order| !matches!(order, Order::Through(_)));
+                let orders =
+                    orders.into_iter().filter(|order| !matches!(order, Order::Through(_) | Order::Along(_)));
                 self.unsure = orders.collect();
                 if through.is_some() {
                     self.unsure = self.placing();
@@ -658,6 +718,10 @@ impl Session {
         if self.unstoppable {
             self.memory.ran();
         }
+        let is_ram = |region: &Region| region.kind == RegionKind::Ram;
+        if self.stop.is_some() && self.memory.region(address, len).is_some_and(is_ram) {
+            self.habits.looked(Range { address, len });
+        }
         for _ in 0..QUESTIONS_MAX {
             if let Some(bytes) = self.memory.known(address, len) {
                 return Ok(Reaction::Answer(hex(&bytes).into_bytes()));
@@ -694,9 +758,7 @@ impl Session {
         if let Some(reaction) = self.write_device(address, &bytes) {
             return reaction;
         }
-        let is_ram = |region: &bulkhead_debug_protocol::Region| {
-            region.kind != bulkhead_debug_protocol::RegionKind::Code
-        };
+        let is_ram = |region: &Region| region.kind != RegionKind::Code;
         if !self.memory.region(address, len).is_some_and(is_ram) {
             return refused(b"E0e");
         }
@@ -718,14 +780,21 @@ impl Session {
     }
 }
 
-fn pushed(stopped: &Stopped<'_>) -> Pushed {
+fn pushed(stopped: &Stopped<'_>, mut events: Pairs<'_>) -> Pushed {
     let registers = RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
+    let mut memory = vec![(stopped.stack_address, stopped.stack.to_vec())];
+    while let Ok(Some(event)) = events.next_pair::<Event<'_>>() {
+        if let Some(Event::Seen(seen)) = event {
+            memory.push((seen.address, seen.bytes.to_vec()));
+        }
+    }
     Pushed {
         stop: Stop { reason: stopped.reason, registers, faults: stopped.faults, watch: stopped.watch },
-        stack_address: stopped.stack_address,
-        stack: stopped.stack.to_vec(),
+        memory,
     }
 }
+
+const SIGNAL_INTERRUPT: u8 = 2;
 
 fn signal(stop: &Stop, interrupted: bool) -> u8 {
     const UNDEFINED: u32 = 1 << 16;
@@ -736,7 +805,7 @@ fn signal(stop: &Stop, interrupted: bool) -> u8 {
         (StopReason::Fault, Some(faults)) if faults.cfsr & UNDEFINED != 0 => 4,
         (StopReason::Fault, Some(faults)) if faults.cfsr & BUS != 0 => 10,
         (StopReason::Fault, _) => 11,
-        (StopReason::Halted, _) if interrupted => 2,
+        (StopReason::Halted | StopReason::Stepped, _) if interrupted => SIGNAL_INTERRUPT,
         _ => 5,
     }
 }
