@@ -8,7 +8,7 @@ mod printing;
 mod simulated;
 mod watching;
 
-use bulkhead_debug_agent::{Agent, StopCause};
+use bulkhead_debug_agent::{Agent, Interrupts, StopCause};
 use bulkhead_debug_protocol::*;
 use simulated::{CODE, RAM, Simulated, Stood};
 
@@ -258,6 +258,26 @@ fn a_return_of_another_call_and_a_place_outside_the_range_are_not_passed() {
     assert_eq!(bench.ask(&[probe(CODE + 0x0A), through(CODE + 0x06, CODE + 0x0A)]).len(), 2);
     assert_eq!(bench.wait(), (StopReason::Breakpoint, CODE + 0x0A));
     assert_eq!(bench.target.trace.iter().filter(|pc| **pc == CODE + 0x06).count(), 3);
+}
+
+#[test]
+fn in_a_long_range_interrupts_are_let_in_now_and_then() {
+    let mut bench = Bench::at_start(&[0x3001, 0xE7FD]);
+    let order = Resume {
+        run: Run::Range,
+        low: Some(CODE),
+        high: Some(CODE + 4),
+        steps_max: Some(1000),
+        interrupts: None,
+    };
+    bench.ask(&[Operation::Resume(order)]);
+    let (mut steps, mut let_in) = (0, 0);
+    while let Some(interrupts) = bench.target.running {
+        steps += 1;
+        let_in += usize::from(interrupts == Interrupts::Allowed);
+        bench.run_on();
+    }
+    assert_eq!((steps, let_in), (1000, 4));
 }
 
 /// What the last message told along with its stop.
@@ -514,7 +534,7 @@ fn a_restart_keeps_probes_and_can_stop_at_the_entry() {
     assert_eq!(bench.target.code, code, "an update finds whole code");
     bench.target.registers = Simulated::new(LOOP).registers;
     bench.agent.started([8; 32], CODE, &mut bench.target);
-    bench.target.running = Some(bulkhead_debug_agent::Interrupts::Allowed);
+    bench.target.running = Some(Interrupts::Allowed);
     assert_eq!(bench.wait(), (StopReason::Reset, CODE));
     assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
 }
