@@ -12,7 +12,8 @@ use bulkhead_debug_protocol::{RefusalReason, StopReason, Through};
 
 use crate::breakpoints::Expressions;
 use crate::device::{DeviceError, Order};
-use crate::session::{RANGE_STEPS_MAX, Reaction, Session, Stop};
+use crate::session::running::RANGE_STEPS_MAX;
+use crate::session::{Reaction, Session, Stop};
 use crate::transfer::pair;
 
 /// A stop with the memory that came along, the window of the stack first.
