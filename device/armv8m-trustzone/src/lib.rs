@@ -24,6 +24,7 @@ mod arm {
     pub mod float;
     pub mod gateways;
     pub mod guards;
+    mod held_frame;
     pub mod interrupts;
     pub mod memory_check;
     pub mod partition;

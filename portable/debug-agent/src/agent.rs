@@ -7,6 +7,7 @@ use bulkhead_debug_protocol::{
     WriteMemory, Writer, encode_event, parse_request,
 };
 
+use crate::along::Along;
 use crate::crc::crc;
 use crate::motion::{Motion, Stop, refusal};
 use crate::pictures::Picture;
@@ -71,6 +72,7 @@ impl Permission {
             | Operation::ClearProbe(_)
             | Operation::ClearWatch(_)
             | Operation::Forget(_)
+            | Operation::Along(_)
             | Operation::Detach(_)
             | Operation::Alive(_) => true,
         }
@@ -97,6 +99,7 @@ struct Core {
     /// Stops since the session began, and the last of them.
     stops: u32,
     last: Option<Stop>,
+    along: Along,
     /// The link was lost and the session goes on; the developer has not asked yet.
     kept: bool,
 }
@@ -150,6 +153,7 @@ impl Agent {
             manifest: [0; 32],
             stops: 0,
             last: None,
+            along: Along::new(),
             kept: false,
         };
         Self { inbox, core }
@@ -186,7 +190,7 @@ impl Agent {
         }
         if self.core.motion.is_passing() {
             let stop = Stop::because(StopReason::Breakpoint);
-            let len = encode_event(out, &Event::Passed(Picture::take(target).event(stop)));
+            let len = self.core.tell(out, stop, target);
             let stop = self.core.motion.go_on(target);
             self.core.note(stop);
             return len;
@@ -203,7 +207,9 @@ impl Agent {
             return len;
         }
         let stop = self.core.news.stop.take().filter(|_| self.core.motion.is_halted())?;
-        encode_event(out, &Event::Stopped(Picture::take(target).event(stop)))
+        let len = self.core.tell(out, stop, target);
+        self.core.along.clear();
+        len
     }
 
     /// Whether [`Self::poll`] has something to do.
@@ -343,6 +349,19 @@ impl Core {
         !self.kept && (told || self.motion.is_passing())
     }
 
+    /// Writes where the application stands, and what is to be told along.
+    fn tell(&self, out: &mut [u8], stop: Stop, target: &mut impl DebugTarget) -> Option<usize> {
+        let mut writer = Writer::events(out)?;
+        let picture = Picture::take(target);
+        let stopped = picture.event(stop);
+        let is_passing = self.motion.is_passing();
+        if !writer.push(&if is_passing { Event::Passed(stopped) } else { Event::Stopped(stopped) }) {
+            return None;
+        }
+        self.along.tell(&mut writer, &self.motion.probes, target);
+        Some(writer.finish(MoreFollows::No))
+    }
+
     /// The developer has to hear of a stop, if there is one.
     fn note(&mut self, stop: Option<Stop>) {
         if stop.is_some() {
@@ -357,6 +376,7 @@ impl Core {
         self.open = false;
         self.kept = false;
         self.halt_at_entry = false;
+        self.along.clear();
         self.news = News::default();
     }
 
@@ -399,7 +419,11 @@ impl Core {
                 let stop = self.motion.resume(order, target)?;
                 self.note(stop);
             }
-            Operation::Forget(Nothing {}) => self.motion.forget_orders(target),
+            Operation::Forget(Nothing {}) => {
+                self.motion.forget_orders(target);
+                self.along.clear();
+            }
+            Operation::Along(range) => self.along.add(*range)?,
             Operation::Through(order) => {
                 self.news.stop = None;
                 let stop = self.motion.resume_through(order, target)?;

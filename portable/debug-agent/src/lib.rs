@@ -10,6 +10,7 @@
 
 mod accesses;
 mod agent;
+mod along;
 mod conditions;
 mod crc;
 mod expression;

@@ -17,6 +17,9 @@ use crate::watches::Watches;
 /// Most instructions of a range, if the developer does not say.
 const RANGE_STEPS_MAX: u32 = 4096;
 
+/// Instructions of a range during which interrupts are held back; behind them they are let in for one.
+const RANGE_STEPS_HELD: u32 = 256;
+
 /// What the developer asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Goal {
@@ -336,7 +339,7 @@ impl Motion {
         if self.state != State::Stepping || !self.places.contains(&Some(here)) {
             return None;
         }
-        self.watches.after(&mut Unpatched { target, probes: &self.probes })
+        self.watches.after(&registers, &mut Unpatched { target, probes: &self.probes })
     }
 
     fn stay(&mut self, target: &mut impl DebugTarget) {
@@ -534,9 +537,12 @@ impl Motion {
         Some(registers.pc())
     }
 
-    /// Whether this is one of the steps of an application that a watch has stepped all the way: held back for so long, its
-    /// interrupts would never come.
+    /// Whether this is one of the steps of an application that a watch has stepped all the way, or one of many inside a
+    /// range: held back for so long, its interrupts would never come, and what waits for them would wait for ever.
     fn is_slow(&self, pc: u32) -> bool {
+        if let Goal::Range { left, .. } = self.goal {
+            return left % RANGE_STEPS_HELD == 1;
+        }
         let on_its_way = self.goal == Goal::Continue && self.detour.is_none();
         on_its_way && self.watches.want_steps() && !self.probes.has(pc)
     }

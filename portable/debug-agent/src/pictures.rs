@@ -1,7 +1,7 @@
 //! Registers and stack at one moment, as they are sent.
 
 use bulkhead_debug_protocol::{
-    Float, REGIONS_MAX, Region, RegisterFile, STACK_ABOVE, STACK_BELOW, STACK_LEN_MAX, StopReason, Stopped,
+    Float, REGIONS_MAX, Region, RegisterFile, STACK_LEN_MAX, STACK_LINE, StopReason, Stopped,
 };
 
 use crate::motion::Stop;
@@ -54,7 +54,7 @@ fn stack_window(sp: u32, target: &impl DebugTarget) -> (u32, usize) {
     let holds = |region: &Region| sp.wrapping_sub(region.address) <= region.len;
     let region = (0..REGIONS_MAX).filter_map(|index| target.region(index)).find(holds);
     let Some(region) = region else { return (sp, 0) };
-    let low = sp.saturating_sub(STACK_BELOW).max(region.address);
-    let end = region.address.saturating_add(region.len).min(sp.saturating_add(STACK_ABOVE));
+    let low = (sp / STACK_LINE * STACK_LINE).max(region.address);
+    let end = region.address.saturating_add(region.len);
     (low, usize::try_from(end.saturating_sub(low)).unwrap_or_default().min(STACK_LEN_MAX))
 }

@@ -17,6 +17,8 @@ pub const WATCHES_MAX: usize = 4;
 
 const VALUE_LEN: usize = WATCH_LEN_MAX as usize;
 
+/// What the processor pushes below a stack pointer when the application comes to a stand, with room for its alignment.
+const FRAME_BELOW: u32 = 112;
 /// What the processor pushes at most below a stack pointer, with room for the calls that follow.
 const STACK_BELOW: u32 = 256;
 /// How far above its pointer a stack is taken to reach whose end nobody tells.
@@ -175,11 +177,17 @@ impl Watches {
         in_the_way
     }
 
-    /// The watch that the step hit, if it did.
-    pub(crate) fn after(&mut self, memory: &mut impl Memory) -> Option<Watch> {
+    /// The watch that the step hit, if it did. What lies below the stack pointer is nobody's: the processor writes there
+    /// whenever the application comes to a stand.
+    pub(crate) fn after(&mut self, registers: &RegisterFile, memory: &mut impl Memory) -> Option<Watch> {
         let mut found = None;
         for entry in self.entries.iter_mut().flatten() {
-            let changed = entry.watch.kind == WatchKind::Write && value(&entry.watch, memory) != entry.before;
+            let now = value(&entry.watch, memory);
+            let bytes = (entry.watch.address..).zip(now.iter().zip(&entry.before));
+            let mut others = bytes.filter(|(at, (now, before))| {
+                now != before && !(1..=FRAME_BELOW).contains(&registers.sp().wrapping_sub(*at))
+            });
+            let changed = entry.watch.kind == WatchKind::Write && others.next().is_some();
             if core::mem::take(&mut entry.hit) || changed {
                 found = found.or(Some(entry.watch));
             }

@@ -8,7 +8,7 @@ mod printing;
 mod simulated;
 mod watching;
 
-use bulkhead_debug_agent::{Agent, StopCause};
+use bulkhead_debug_agent::{Agent, Interrupts, StopCause};
 use bulkhead_debug_protocol::*;
 use simulated::{CODE, LOOP, RAM, Simulated, Stood};
 
@@ -246,6 +246,62 @@ fn a_return_of_another_call_and_a_place_outside_the_range_are_not_passed() {
 }
 
 #[test]
+fn in_a_long_range_interrupts_are_let_in_now_and_then() {
+    let mut bench = Bench::at_start(&[0x3001, 0xE7FD]);
+    let order = Resume {
+        run: Run::Range,
+        low: Some(CODE),
+        high: Some(CODE + 4),
+        steps_max: Some(1000),
+        interrupts: None,
+    };
+    bench.ask(&[Operation::Resume(order)]);
+    let (mut steps, mut let_in) = (0, 0);
+    while let Some(interrupts) = bench.target.running {
+        steps += 1;
+        let_in += usize::from(interrupts == Interrupts::Allowed);
+        bench.run_on();
+    }
+    assert_eq!((steps, let_in), (1000, 4));
+}
+
+/// What the last message told along with its stop.
+fn seen(message: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut events = parse_events(message).unwrap();
+    let mut out = Vec::new();
+    while let Some(event) = events.next_pair::<Event<'_>>().unwrap() {
+        if let Some(Event::Seen(memory)) = event {
+            out.push((memory.address, memory.bytes.to_vec()));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_stop_brings_along_what_was_ordered_once_and_as_it_is_then() {
+    let mut bench = Bench::at_start(LOOP);
+    let along = |address, len| Operation::Along(Along { address, len });
+    let malformed =
+        vec![format!("{:?}", Answer::Refused(Refused { index: 0, reason: RefusalReason::Malformed }))];
+    assert_eq!(bench.ask(&[along(RAM, 0)]), malformed);
+    assert_eq!(bench.ask(&[along(RAM, 257)]), malformed);
+    bench.target.ram[0x300] = 7;
+    // The oldest of five makes room; what is not the application's, and what has no room, is left out; probes are not seen.
+    let place = CODE + 0x0C;
+    let ordered =
+        [along(RAM, 4), along(RAM + 0x300, 2), along(0x1000_0000, 4), along(place, 2), along(RAM, 256)];
+    assert_eq!(bench.ask(&ordered).len(), 5);
+    bench.ask(&[probe(place)]);
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, place));
+    let code = LOOP[6].to_le_bytes().to_vec();
+    let last = bench.heard.last().unwrap();
+    assert_eq!(seen(last)[..2], [(RAM + 0x300, vec![7, 0]), (place, code)]);
+    assert!(last.len() <= MESSAGE_LEN_MAX);
+    assert_eq!(bench.resume(Run::Step).0, StopReason::Stepped);
+    assert_eq!(seen(bench.heard.last().unwrap()), []);
+}
+
+#[test]
 fn a_lost_link_loses_neither_probes_nor_the_stop_that_was_not_heard_of() {
     let mut bench = Bench::at_start(LOOP);
     let resume = Resume { run: Run::Continue, low: None, high: None, steps_max: None, interrupts: None };
@@ -463,7 +519,7 @@ fn a_restart_keeps_probes_and_can_stop_at_the_entry() {
     assert_eq!(bench.target.code, code, "an update finds whole code");
     bench.target.registers = Simulated::new(LOOP).registers;
     bench.agent.started([8; 32], CODE, &mut bench.target);
-    bench.target.running = Some(bulkhead_debug_agent::Interrupts::Allowed);
+    bench.target.running = Some(Interrupts::Allowed);
     assert_eq!(bench.wait(), (StopReason::Reset, CODE));
     assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
 }

@@ -76,6 +76,18 @@ pub struct Through {
     pub steps_max: Option<u32>,
 }
 
+/// Memory that is told along with the next stop.
+#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
+#[cbor(map)]
+pub struct Along {
+    /// First address.
+    #[n(0)]
+    pub address: u32,
+    /// Length in bytes, 1 to `ALONG_LEN_MAX`.
+    #[n(1)]
+    pub len: u32,
+}
+
 /// The session goes on where a lost link left it: what was set is still in place.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
 #[cbor(map)]

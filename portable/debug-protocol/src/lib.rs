@@ -16,6 +16,6 @@ pub use bodies::*;
 pub use limits::*;
 pub use message::{
     Answer, Event, MessageType, MoreFollows, Operation, Pairs, Reply, Request, Unreadable, Wire, Writer,
-    encode_event, fuzz_message, message_type, parse_event, parse_reply, parse_request,
+    encode_event, fuzz_message, message_type, parse_event, parse_events, parse_reply, parse_request,
 };
 pub use registers::{Core, Float, Register, RegisterFile, System, Words};

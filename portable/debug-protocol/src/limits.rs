@@ -21,14 +21,17 @@ pub const WRITE_LEN_MAX: usize = 880;
 /// Longest agent expression, in bytes.
 pub const EXPRESSION_LEN_MAX: usize = 512;
 
-/// Bytes of stack below the stack pointer that an event of a stop carries.
-pub const STACK_BELOW: u32 = 64;
+/// What the address of the stack window is a multiple of, in bytes: GDB reads stacks in lines of this length.
+pub const STACK_LINE: u32 = 64;
 
-/// Bytes of stack from the stack pointer upwards that an event of a stop carries.
-pub const STACK_ABOVE: u32 = 256;
-
-/// All bytes of the stack window.
+/// Longest stack window in bytes: the line that the stack pointer is in, and four above it.
 pub const STACK_LEN_MAX: usize = 320;
+
+/// Longest range that is told along with a stop, in bytes.
+pub const ALONG_LEN_MAX: usize = 256;
+
+/// Most ranges that are told along with a stop.
+pub const ALONG_MAX: usize = 4;
 
 /// Longest text of a log record, in bytes.
 pub const LOG_LEN_MAX: usize = 256;

@@ -86,6 +86,7 @@ wire! {
         Detach(Nothing) = 14, "Ends the session: everything is taken away and the application runs.";
         Alive(Nothing) = 15, "Does nothing: who debugs is there, and a halted application stays halted.";
         Through(Through) = 20, "Runs to a return, tells of it, and goes on inside a range.";
+        Along(Along) = 22, "Has memory told along with the next stop.";
         Forget(Nothing) = 21, "Takes probes and watches away, and leaves the application where it is.";
     }
 }
@@ -118,6 +119,7 @@ wire! {
         ApplicationReset(ApplicationReset<'b>) = 4, "It was restarted.";
         Snapshot(Stopped<'b>) = 5, "A probe took a picture; the application runs on.";
         Passed(Stopped<'b>) = 6, "The place of `Through` was reached; the application runs on.";
+        Seen(Memory<'b>) = 7, "Memory, as it was at the event before it in the same message.";
     }
 }
 
@@ -215,13 +217,21 @@ pub fn parse_reply(bytes: &[u8]) -> Result<Reply<'_>, Unreadable> {
     Ok(Reply { more, sequence, answers: Pairs { decoder } })
 }
 
-/// Reads an event; `None` for one of a later version.
+/// Reads the first event of a message; `None` for one of a later version.
 ///
 /// # Errors
 /// It is not one.
 pub fn parse_event(bytes: &[u8]) -> Result<Option<Event<'_>>, Unreadable> {
+    parse_events(bytes)?.next_pair().map(Option::flatten)
+}
+
+/// Reads a message of events.
+///
+/// # Errors
+/// It is not one.
+pub fn parse_events(bytes: &[u8]) -> Result<Pairs<'_>, Unreadable> {
     let decoder = open(bytes, MessageType::Event)?;
-    Pairs { decoder }.next_pair().map(Option::flatten)
+    Ok(Pairs { decoder })
 }
 
 /// Writes one message, pair by pair.
@@ -251,6 +261,12 @@ impl<'o> Writer<'o> {
     #[must_use]
     pub fn reply(out: &'o mut [u8], sequence: u32) -> Option<Self> {
         Self::begin(out, |e| e.u8(MessageType::Reply as u8)?.bool(false)?.u32(sequence).map(drop))
+    }
+
+    /// Begins a message of events.
+    #[must_use]
+    pub fn events(out: &'o mut [u8]) -> Option<Self> {
+        Self::begin(out, |e| e.u8(MessageType::Event as u8).map(drop))
     }
 
     /// Bytes written so far.
@@ -303,7 +319,7 @@ pub enum MoreFollows {
 /// Writes an event; `None` where it does not fit.
 #[must_use]
 pub fn encode_event(out: &mut [u8], event: &Event<'_>) -> Option<usize> {
-    let mut writer = Writer::begin(out, |e| e.u8(MessageType::Event as u8).map(drop))?;
+    let mut writer = Writer::events(out)?;
     writer.push(event).then(|| writer.finish(MoreFollows::No))
 }
 
@@ -318,5 +334,7 @@ pub fn fuzz_message(bytes: &[u8]) {
     if let Ok(reply) = parse_reply(bytes) {
         drain::<Answer<'_>>(reply.answers);
     }
-    let _ = parse_event(bytes);
+    if let Ok(events) = parse_events(bytes) {
+        drain::<Event<'_>>(events);
+    }
 }

@@ -150,6 +150,14 @@ fn a_run_through_a_function_has_its_golden_bytes() {
 }
 
 #[test]
+fn memory_along_with_a_stop_has_its_golden_bytes() {
+    let order = request(Operation::Along(Along { address: 0x2000_0400, len: 64 }));
+    let told = event(Event::Seen(Memory { address: 0x2000_0400, bytes: b"abcd" }));
+    let now = format!("along: {order}\nseen: {told}\n");
+    assert_eq!(now, include_str!("golden/messages-4.txt"), "\n{now}");
+}
+
+#[test]
 fn every_message_has_its_golden_bytes() {
     for (messages, golden) in [(messages(), GOLDEN), (messages_2(), GOLDEN_2)] {
         let now = messages.iter().fold(String::new(), |mut text, (name, bytes)| {

@@ -12,21 +12,21 @@ use bulkhead_debug_protocol::{RefusalReason, StopReason, Through};
 
 use crate::breakpoints::Expressions;
 use crate::device::{DeviceError, Order};
+use crate::session::running::RANGE_STEPS_MAX;
 use crate::session::{Reaction, Session, Stop};
 use crate::transfer::pair;
 
-/// A stop with the stack that came along.
+/// A stop with the memory that came along, the window of the stack first.
 #[derive(Clone, Debug)]
 pub(crate) struct Pushed {
     pub(crate) stop: Stop,
-    pub(crate) stack_address: u32,
-    pub(crate) stack: Vec<u8>,
+    pub(crate) memory: Vec<(u32, Vec<u8>)>,
 }
 
 /// What the device does beyond what GDB was told.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// The range that GDB stepped in last.
+    /// The range that the device stepped in last: all of the line that GDB's range was a part of.
     range: Option<(u32, u32)>,
     /// The device was told to run through a return.
     ordered: Option<(u32, u32)>,
@@ -78,6 +78,11 @@ impl Ahead {
         None
     }
 
+    /// Whether the device went on from the stop that GDB was told of.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.passed.is_some()
+    }
+
     /// Nothing of it holds any more.
     pub(crate) fn forget(&mut self) {
         *self = Self { unknown: self.unknown, ..Self::default() };
@@ -102,7 +107,7 @@ impl Session {
             stack_pointer,
             low,
             high,
-            steps_max: None,
+            steps_max: Some(RANGE_STEPS_MAX),
         })
     }
 
@@ -114,7 +119,9 @@ impl Session {
         let Some(range) = self.ahead.passed.take() else { return Ok(None) };
         self.stop = None;
         self.memory.ran();
-        let foreseen = matches!(action, [b'r', span @ ..] if pair(span, b',') == Some(range));
+        // GDB may step in another part of the line now.
+        let is_inside = |(low, high)| range.0 <= low && low < high && high <= range.1;
+        let foreseen = matches!(action, [b'r', span @ ..] if pair(span, b',').is_some_and(is_inside));
         match self.ahead.behind.take() {
             Some(pushed) => self.show(pushed),
             None if foreseen => {}

@@ -34,6 +34,11 @@ impl Breakpoints {
         self.wanted.remove(&address);
     }
 
+    /// Whether GDB wants a breakpoint here, without conditions.
+    pub(crate) fn stops_at(&self, address: u32) -> bool {
+        self.wanted.get(&address).is_some_and(|expressions| *expressions == Expressions::default())
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.wanted.len()
     }

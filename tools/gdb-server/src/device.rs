@@ -1,7 +1,7 @@
 //! Requests to the device, several operations at a time, and what it answers.
 
 use bulkhead_debug_protocol::{
-    Action, Answer, At, Crc, Hello, Keeping, MESSAGE_LEN_MAX, MoreFollows, Nothing, Operation,
+    Action, Along, Answer, At, Crc, Hello, Keeping, MESSAGE_LEN_MAX, MoreFollows, Nothing, Operation,
     PROTOCOL_VERSION, ReadMemory, RefusalReason, Region, RegisterFile, Reset, Resume, SetProbe, Through,
     Watch, WriteMemory, WriteRegister, Writer, parse_reply,
 };
@@ -50,6 +50,7 @@ pub(crate) enum Order {
     Halt,
     Resume(Resume),
     Through(Through),
+    Along(Range),
     Read(Range),
     ReadExact { range: Range, width: u8 },
     ReadRegisters,
@@ -74,6 +75,7 @@ impl Order {
             Self::Halt => Operation::Halt(Nothing {}),
             Self::Resume(resume) => Operation::Resume(*resume),
             Self::Through(through) => Operation::Through(*through),
+            Self::Along(Range { address, len }) => Operation::Along(Along { address: *address, len: *len }),
             Self::Read(Range { address, len }) => {
                 Operation::ReadMemory(ReadMemory { address: *address, len: *len, width: None })
             }

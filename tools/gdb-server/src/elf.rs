@@ -4,7 +4,9 @@ use object::elf::PT_LOAD;
 use std::collections::HashMap;
 
 use object::read::elf::{ElfFile32, ProgramHeader as _};
-use object::{LittleEndian, Object as _, ObjectSymbol as _};
+use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+use crate::lines::Lines;
 
 /// Why a file is no program for the device.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -30,6 +32,8 @@ pub struct Elf {
     pub(crate) spans: Vec<Span>,
     /// Variables by name: address and length.
     pub(crate) variables: HashMap<String, (u32, u32)>,
+    /// Addresses by line of the source.
+    pub(crate) lines: Lines,
 }
 
 impl Elf {
@@ -53,13 +57,21 @@ impl Elf {
             }
         }
         let mut variables = HashMap::new();
-        for symbol in file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Data) {
+        for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Data) {
             let place = u32::try_from(symbol.address()).ok().zip(u32::try_from(symbol.size()).ok());
             if let (Ok(name), Some(place)) = (symbol.name(), place) {
                 variables.insert(name.to_owned(), place);
             }
         }
-        Ok(Self { spans, variables })
+        let code = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+        let mut functions: Vec<u32> =
+            code.filter_map(|symbol| u32::try_from(symbol.address() & !1).ok()).collect();
+        functions.sort_unstable();
+        let section = |name: &str| {
+            file.section_by_name(name).and_then(|section| section.data().ok()).unwrap_or_default()
+        };
+        let lines = Lines::read(section, &functions);
+        Ok(Self { spans, variables, lines })
     }
 }
 

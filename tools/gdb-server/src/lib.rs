@@ -15,6 +15,8 @@ mod breakpoints;
 mod description;
 mod device;
 mod elf;
+mod habits;
+mod lines;
 mod load;
 mod look;
 mod memory;

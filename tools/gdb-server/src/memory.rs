@@ -24,6 +24,15 @@ pub(crate) struct Range {
     pub(crate) len: u32,
 }
 
+impl Range {
+    /// The range and what is around it, so that all of it is learnt.
+    pub(crate) fn in_grains(self) -> Self {
+        let address = self.address / GRAIN * GRAIN;
+        let len = self.len.saturating_add(self.address - address);
+        Self { address, len: len.checked_next_multiple_of(GRAIN).unwrap_or(len) }
+    }
+}
+
 /// What is known of each address, and until when.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {

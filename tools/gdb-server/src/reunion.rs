@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bulkhead_debug_protocol::Region;
 
 use crate::device::{Answered, DeviceError, Order};
+use crate::lines::Lines;
 use crate::memory::Memory;
 use crate::serve::Arrived;
 use crate::session::Session;
@@ -78,6 +79,8 @@ impl Session {
         (self.stop, self.threads) = (None, None);
         let hello = self.hello(&[Order::Reset { halt: true }])?;
         self.memory = Memory::new(hello.regions);
+        self.lines = Lines::default();
+        self.habits.forget();
         self.await_stop()
     }
 

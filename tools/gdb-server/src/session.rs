@@ -2,6 +2,7 @@
 
 mod attaching;
 mod registers;
+pub(crate) mod running;
 mod unstoppable;
 mod watching;
 
@@ -10,14 +11,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bulkhead_debug_protocol::{
-    Event, Faults, MessageType, RefusalReason, RegisterFile, Resume, Run, StopReason, Stopped, WRITE_LEN_MAX,
-    Watch, message_type, parse_event,
+    Event, Faults, MessageType, Pairs, RefusalReason, Region, RegionKind, RegisterFile, StopReason, Stopped,
+    WRITE_LEN_MAX, Watch, message_type, parse_events,
 };
 
 use crate::ahead::{Ahead, Pushed};
 use crate::breakpoints::{Breakpoints, expressions};
 use crate::description;
 use crate::device::{Answered, Device, DeviceError, Order, read_reply};
+use crate::habits::Habits;
+use crate::lines::Lines;
 use crate::load::{Loader, Part};
 use crate::memory::{Memory, Range};
 use crate::packet::PACKET_LEN_MAX;
@@ -89,6 +92,9 @@ pub struct Session {
     /// What GDB is to print.
     console: Vec<u8>,
     pub(crate) ahead: Ahead,
+    pub(crate) habits: Habits,
+    /// Of the program that was proved to be what the device runs.
+    pub(crate) lines: Lines,
     /// The application's kernel, if its file names one.
     pub(crate) kernel: Option<Kernel>,
     /// Its threads, while it stands still.
@@ -130,6 +136,8 @@ impl Session {
             pending: Vec::new(),
             console: Vec::new(),
             ahead: Ahead::default(),
+            habits: Habits::default(),
+            lines: Lines::default(),
             kernel: None,
             threads: None,
             selected: 0,
@@ -288,15 +296,17 @@ impl Session {
         if message_type(message) != Some(MessageType::Event) {
             return Ok(());
         }
-        match parse_event(message).map_err(|_| DeviceError::Unreadable)? {
+        let mut events = parse_events(message).map_err(|_| DeviceError::Unreadable)?;
+        let first = events.next_pair::<Event<'_>>().map_err(|_| DeviceError::Unreadable)?.flatten();
+        match first {
             Some(Event::Stopped(stopped)) => {
                 self.heard = self.heard.wrapping_add(1);
-                if let Some(pushed) = self.ahead.keep(pushed(&stopped)) {
+                if let Some(pushed) = self.ahead.keep(pushed(&stopped, events)) {
                     self.show(pushed);
                 }
             }
             Some(Event::Passed(stopped)) => {
-                self.show(pushed(&stopped));
+                self.show(pushed(&stopped, events));
                 self.ahead.passes();
             }
             Some(Event::ApplicationReset(reset)) => {
@@ -304,6 +314,8 @@ impl Session {
                     self.memory.ran();
                 } else {
                     self.memory.restarted();
+                    self.habits.forget();
+                    self.lines = Lines::default();
                 }
                 self.watchpoints.forgotten();
                 self.ahead.forget();
@@ -311,8 +323,8 @@ impl Session {
             }
             Some(Event::Log(log)) => self.take_log(&log),
             Some(Event::Console(console)) => self.console.extend_from_slice(console.text),
-            // No probe that takes pictures is set.
-            Some(Event::Snapshot(_)) | None => {}
+            // No probe that takes pictures is set; what was seen comes behind a stop.
+            Some(Event::Snapshot(_) | Event::Seen(_)) | None => {}
         }
         Ok(())
     }
@@ -320,7 +332,13 @@ impl Session {
     /// The application stands still, as far as GDB is concerned.
     pub(crate) fn show(&mut self, pushed: Pushed) {
         self.memory.ran();
-        self.memory.learn(pushed.stack_address, &pushed.stack);
+        for (address, bytes) in &pushed.memory {
+            self.memory.learn(*address, bytes);
+        }
+        if let Some((address, bytes)) = pushed.memory.first() {
+            let len = u32::try_from(bytes.len()).unwrap_or_default();
+            self.habits.stopped(Range { address: *address, len });
+        }
         self.threads = None;
         self.stop = Some(pushed.stop);
     }
@@ -337,8 +355,9 @@ impl Session {
             thread => thread?,
         };
         let Some(stop) = self.stop.as_ref() else { return Ok(None) };
-        let interrupted = std::mem::take(&mut self.interrupted);
-        let signal = signal(stop, interrupted);
+        let signal = signal(stop, self.interrupted);
+        // Another stop than one that Ctrl-C may have led to can be GDB's own affair: then it is told with the next.
+        self.interrupted &= signal != SIGNAL_INTERRUPT;
         self.ahead.told();
         self.selected = 0;
         let mut out = format!("T{signal:02x}thread:{thread:x};");
@@ -482,7 +501,7 @@ impl Session {
             return answer(piece(&description::memory_map(self.memory.regions(), loads), span));
         }
         if let Some(span) = packet.strip_prefix(b"qXfer:threads:read::") {
-            self.ahead.shown();
+            self.shows();
             return answer(piece(&document(&self.threads()?), span));
         }
         if let Some(span) = packet.strip_prefix(b"qCRC:") {
@@ -499,7 +518,7 @@ impl Session {
                 return answer(Some(format!("QC{thread:x}").into_bytes()));
             }
             b"qfThreadInfo" => {
-                self.ahead.shown();
+                self.shows();
                 let ids: Vec<_> = self.threads()?.iter().map(|thread| format!("{:x}", thread.id)).collect();
                 return answer(Some(format!("m{}", ids.join(",")).into_bytes()));
             }
@@ -539,76 +558,10 @@ impl Session {
         }
     }
 
-    /// Lets the application run; breakpoints that changed travel in the same request.
-    fn resume(&mut self, action: &[u8]) -> Result<Reaction, DeviceError> {
-        if self.is_stepped_already(action) {
-            return Ok(Reaction::Runs);
-        }
-        let interrupts = self.step_interrupts.then_some(true);
-        let plain = |run| Resume { run, low: None, high: None, steps_max: None, interrupts };
-        let order = match action {
-            [b'c' | b'C', ..] => plain(Run::Continue),
-            [b's' | b'S', ..] => plain(Run::Step),
-            [b'r', span @ ..] => match pair(span, b',') {
-                Some((low, high)) => Resume { low: Some(low), high: Some(high), ..plain(Run::Range) },
-                None => return Ok(Reaction::Answer(b"E01".into())),
-            },
-            _ => return Ok(Reaction::Answer(b"E01".into())),
-        };
-        if let Some(reaction) = self.catch_up(action)? {
-            return Ok(reaction);
-        }
-        if self.unstoppable {
-            let orders = self.placing();
-            return self.go_on_running(action, &orders);
-        }
-        let (_, new) = self.breakpoints.difference();
-        let through = self.through(action, &new);
-        let mut orders = self.placing();
-        if let Some(through) = through {
-            orders.retain(|order| !matches!(order, Order::Set { .. }));
-            orders.push(Order::Through(through));
-        } else {
-            orders.push(Order::Resume(order));
-        }
-        let before = self.stop.take();
-        self.ahead.ordered(order.low.zip(order.high), through.map(|through| (through.low, through.high)));
-        self.threads = None;
-        match self.ask(&orders) {
-            Err(DeviceError::Refused(reason)) if through.is_some() => {
-                // An older device, or a place that it has other plans with; GDB's own order is as good.
-                self.stop = before;
-                self.breakpoints.forgotten();
-                self.ahead.is_refused(reason);
-                return self.resume(action);
-            }
-            Err(DeviceError::Away) => {
-                // Whether it runs is seen when the link is back.
-                self.breakpoints.forgotten();
-                self.watchpoints.forgotten();
-                self.ahead.forget();
-                let orders = orders.into_iter().filter(|order| !matches!(order, Order::Through(_)));
-                self.unsure = orders.collect();
-                if through.is_some() {
-                    self.unsure = self.placing();
-                    self.unsure.push(Order::Resume(plain(Run::Continue)));
-                }
-            }
-            // What the device refuses leaves the application where it was.
-            Err(error) => {
-                self.stop = before;
-                self.breakpoints.forgotten();
-                self.watchpoints.forgotten();
-                return Err(error);
-            }
-            Ok(answers) => {
-                self.note_watches(&answers);
-                self.breakpoints.agreed(through.map(|through| through.place));
-                self.watchpoints.agreed();
-            }
-        }
-        self.memory.ran();
-        Ok(Reaction::Runs)
+    /// GDB asks which threads there are: it shows the stop to a person.
+    fn shows(&mut self) {
+        self.ahead.shown();
+        self.interrupted = false;
     }
 
     fn breakpoint(&mut self, set: bool, rest: &[u8]) -> Result<Reaction, DeviceError> {
@@ -664,6 +617,10 @@ impl Session {
         if self.unstoppable {
             self.memory.ran();
         }
+        let is_ram = |region: &Region| region.kind == RegionKind::Ram;
+        if self.stop.is_some() && self.memory.region(address, len).is_some_and(is_ram) {
+            self.habits.looked(Range { address, len });
+        }
         for _ in 0..QUESTIONS_MAX {
             if let Some(bytes) = self.memory.known(address, len) {
                 return Ok(Reaction::Answer(hex(&bytes).into_bytes()));
@@ -700,9 +657,7 @@ impl Session {
         if let Some(reaction) = self.write_device(address, &bytes) {
             return reaction;
         }
-        let is_ram = |region: &bulkhead_debug_protocol::Region| {
-            region.kind != bulkhead_debug_protocol::RegionKind::Code
-        };
+        let is_ram = |region: &Region| region.kind != RegionKind::Code;
         if !self.memory.region(address, len).is_some_and(is_ram) {
             return refused(b"E0e");
         }
@@ -724,14 +679,21 @@ impl Session {
     }
 }
 
-fn pushed(stopped: &Stopped<'_>) -> Pushed {
+fn pushed(stopped: &Stopped<'_>, mut events: Pairs<'_>) -> Pushed {
     let registers = RegisterFile { core: stopped.core, system: stopped.system, float: stopped.float };
+    let mut memory = vec![(stopped.stack_address, stopped.stack.to_vec())];
+    while let Ok(Some(event)) = events.next_pair::<Event<'_>>() {
+        if let Some(Event::Seen(seen)) = event {
+            memory.push((seen.address, seen.bytes.to_vec()));
+        }
+    }
     Pushed {
         stop: Stop { reason: stopped.reason, registers, faults: stopped.faults, watch: stopped.watch },
-        stack_address: stopped.stack_address,
-        stack: stopped.stack.to_vec(),
+        memory,
     }
 }
+
+const SIGNAL_INTERRUPT: u8 = 2;
 
 fn signal(stop: &Stop, interrupted: bool) -> u8 {
     const UNDEFINED: u32 = 1 << 16;
@@ -742,7 +704,7 @@ fn signal(stop: &Stop, interrupted: bool) -> u8 {
         (StopReason::Fault, Some(faults)) if faults.cfsr & UNDEFINED != 0 => 4,
         (StopReason::Fault, Some(faults)) if faults.cfsr & BUS != 0 => 10,
         (StopReason::Fault, _) => 11,
-        (StopReason::Halted, _) if interrupted => 2,
+        (StopReason::Halted | StopReason::Stepped, _) if interrupted => SIGNAL_INTERRUPT,
         _ => 5,
     }
 }

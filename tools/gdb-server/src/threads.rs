@@ -128,7 +128,9 @@ impl Session {
     /// [`DeviceError`].
     pub(crate) fn current_thread(&mut self) -> Result<u32, DeviceError> {
         let Some(kernel) = self.kernel.clone().filter(|_| self.stop.is_some()) else { return Ok(ONLY) };
-        self.fetch(&[Range { address: kernel.current, len: 4 }])?;
+        let current = Range { address: kernel.current, len: 4 };
+        self.habits.looked(current);
+        self.fetch(&[current])?;
         let task = self.words(kernel.current, 4).map_or(0, |bytes| word(&bytes, 0));
         Ok(if self.memory.region(task, TASK_LEN).is_some() { task } else { ONLY })
     }

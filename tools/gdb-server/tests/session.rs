@@ -114,7 +114,7 @@ fn a_stop_costs_one_round_trip_with_all_that_gdb_asks_for_then() {
 #[test]
 fn a_step_costs_one_round_trip_and_breakpoints_travel_with_it() {
     let mut session = attached();
-    answer(&mut session, "Z0,1002,2");
+    answer(&mut session, "Z0,1006,2");
     answer(&mut session, "Z1,1018,2");
     let before = session.round_trips();
     for _ in 0..3 {
@@ -278,6 +278,74 @@ fn a_next_over_a_call_costs_two_round_trips() {
     assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "the loop calls again: {stop}");
     assert!(stop.contains(&format!("00:{};", word(2))), "{stop}");
     assert_eq!(session.round_trips() - before, 2);
+}
+
+#[test]
+fn what_gdb_read_at_the_last_stop_comes_along_with_the_next() {
+    let mut session = attached();
+    let far = format!("m{:x},40", RAM + 0x380);
+    answer(&mut session, &far);
+    let before = session.round_trips();
+    for _ in 0..5 {
+        resume(&mut session, "vCont;s:1");
+        assert_eq!(answer(&mut session, &far).len(), 0x80);
+    }
+    assert_eq!(session.round_trips() - before, 5, "a step each");
+    // Behind a run through a function as well, at the return and at the end.
+    let mut session = attached();
+    answer(&mut session, &far);
+    let before = session.round_trips();
+    into_the_call(&mut session);
+    answer(&mut session, "Z0,1006,2");
+    for packet in ["vCont;c:1", "vCont;r1000,100a:1"] {
+        resume(&mut session, packet);
+        assert_eq!(answer(&mut session, &far).len(), 0x80, "{packet}");
+    }
+    assert_eq!(session.round_trips() - before, 2);
+}
+
+#[test]
+fn what_came_along_is_what_was_there_at_the_stop() {
+    let mut session = storing();
+    for n in 0..4 {
+        answer(&mut session, "Z0,1008,2");
+        resume(&mut session, "vCont;c:1");
+        let stored = answer(&mut session, "m20000008,4");
+        assert_eq!(stored, word(n), "stop {n}");
+        answer(&mut session, "z0,1008,2");
+        resume(&mut session, "vCont;s:1");
+    }
+}
+
+#[test]
+fn a_breakpoint_where_a_run_begins_is_hit_at_once() {
+    let mut session = attached();
+    answer(&mut session, "Z0,100c,2");
+    answer(&mut session, &format!("Pf={}", word(CODE + 0x0C)));
+    let before = session.round_trips();
+    // GDB takes a breakpoint away where it wants to go past it.
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains("swbreak") && stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "{stop}");
+    assert_eq!(session.round_trips(), before);
+    answer(&mut session, "z0,100c,2");
+    assert!(resume(&mut session, "vCont;s:1").contains(&format!("0f:{};", word(CODE + 0x0E))));
+}
+
+#[test]
+fn a_ctrl_c_that_comes_behind_a_stop_is_told_with_the_next() {
+    let mut session = attached();
+    answer(&mut session, "Z0,100c,2");
+    resume(&mut session, "vCont;c:1");
+    // GDB was told of the breakpoint, which is its own, while Ctrl-C was on its way.
+    session.interrupt().unwrap();
+    answer(&mut session, "z0,100c,2");
+    let stop = resume(&mut session, "vCont;s:1");
+    assert!(stop.starts_with("T02") && stop.contains(&format!("0f:{};", word(CODE + 0x0C))), "{stop}");
+    assert!(resume(&mut session, "vCont;s:1").starts_with("T05"), "once");
+    // A stop that was shown to a person is one already.
+    session.interrupt().unwrap();
+    answer(&mut session, "qfThreadInfo");
+    assert!(resume(&mut session, "vCont;s:1").starts_with("T05"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn fetch(folder: &Path) -> Result<PathBuf> {
     let mut unpack = Command::new("tar");
     unpack.arg("-C").arg(&source).args(["--strip-components=1", "-xf"]).arg(&archive).arg(INSIDE);
     process::run(&mut unpack)?;
-    for_our_assembler(&suite.join("gdb.arch"))?;
+    for_our_board(&suite.join("gdb.arch"))?;
     fs::write(&done, RELEASE)?;
     Ok(suite)
 }
@@ -118,8 +118,12 @@ fn apt_get(apt: &Path, list: &Path) -> Command {
     command
 }
 
-/// For Arm `@` begins a comment: types of sections are written with `%`.
-fn for_our_assembler(folder: &Path) -> Result<()> {
+/// For Arm `@` begins a comment: types of sections are written with `%`. And where code lies above 0x80000000, an address that
+/// was made an `int` is a negative number, at which GDB knows of no breakpoint.
+fn for_our_board(folder: &Path) -> Result<()> {
+    let prologue = folder.join("thumb-prologue.exp");
+    let text = fs::read_to_string(&prologue)?;
+    fs::write(prologue, text.replace("(int) &tpcs_frame_1", "(unsigned int) &tpcs_frame_1"))?;
     for entry in fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -43,8 +43,9 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   bench footprint|link|device|update|debug
                                 measure, compare, write target/bench/NAME.json
   bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
-  gdb-testsuite [--keep-stub] [FILE...]
-                                GDB's own testsuite against QEMU's stub and a device, e.g. `break callfuncs`
+  gdb-testsuite [--keep-stub] [--limit=SECONDS] [FILE...]
+                                GDB's own testsuite against QEMU's stub and a device, e.g. `break callfuncs`; --keep-stub
+                                takes the stub's results of earlier runs, a file longer than the limit (300) fails
   power-cut [--states N] [--seed S]
                                 recover a device from every power cut until N states (1000000) were seen;
                                 fewer are a sample. --replay ID [--bug NAME] tells the story of one run

@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::faults::application_stack;
 use super::float::{self, FLOAT_REGISTERS};
-use super::memory_check::{copy_in, copy_out, is_secure as attributed_secure};
+use super::held_frame;
+use super::memory_check::{Intent, allowed, copy_in, is_secure as attributed_secure};
 use super::registers::{self as scs, NON_SECURE_ALIAS, VTOR};
 use super::switch::{application_context, is_running};
 use super::worker;
@@ -27,9 +28,11 @@ const CONTROL_PROCESS_STACK: u32 = 1 << 1;
 const CONTROL_UNPRIVILEGED: u32 = 1 << 0;
 
 const FRAME_BYTES: usize = 32;
-const FRAME_BYTES_U32: u32 = 32;
 /// A frame with floating-point state, or with room for it.
-const FLOAT_FRAME_BYTES: usize = 104;
+const FLOAT_FRAME_BYTES: usize = 4 * held_frame::WORDS_MAX;
+/// Place of the frame's first word of floating-point state, and of its xPSR.
+const FLOAT_IN_FRAME: usize = 8;
+const XPSR_IN_FRAME: usize = 7;
 /// RETPSR bit 9: a word lies between frame and stack, so that the frame is aligned to 8 bytes.
 const XPSR_ALIGNED: u32 = 1 << 9;
 /// What of xPSR the processor wants back as it was: the exception's number, the alignment, and Thumb state.
@@ -77,8 +80,14 @@ pub fn may_hold() -> bool {
 
 /// Keeps the application where it stands.
 pub fn hold() {
-    HELD.store(true, Ordering::Relaxed);
-    worker::reconsider();
+    if !HELD.swap(true, Ordering::Relaxed) {
+        worker::reconsider();
+        if exc_return() & EXC_RETURN_NO_FLOAT == 0 {
+            // A save that is due is made, so that what the frame has room for is in the frame.
+            let _ = float::read();
+        }
+        held_frame::keep(frame_address(), frame_bytes());
+    }
     restore_mask();
 }
 
@@ -91,7 +100,9 @@ fn restore_mask() {
 
 /// Lets it go on when the worker's slice of work ends. `interrupts_held`: its interrupts wait until the next [`hold`].
 pub fn release(interrupts_held: bool) {
+    worker::stand_still();
     HELD.store(false, Ordering::Relaxed);
+    held_frame::put_back(frame_address());
     // It may be let go in the middle of a step: its developer is gone.
     restore_mask();
     if interrupts_held {
@@ -113,6 +124,7 @@ pub(super) fn is_held() -> bool {
 /// The application's context was thrown away.
 pub(super) fn forget() {
     super::guards::forget();
+    held_frame::forget();
     HELD.store(false, Ordering::Relaxed);
     MASK_TO_RESTORE.store(NOTHING, Ordering::Relaxed);
 }
@@ -159,14 +171,12 @@ pub fn write_core(number: usize, value: u32) -> Result<(), RegisterRefused> {
         16 => 7,
         _ => return Err(RegisterRefused::Unknown),
     };
-    let frame_at = frame_address();
     let value = match in_frame {
         6 => value & !1,
-        7 => value & !XPSR_KEPT | frame(frame_at)[7] & XPSR_KEPT,
+        XPSR_IN_FRAME => value & !XPSR_KEPT | frame(frame_address())[XPSR_IN_FRAME] & XPSR_KEPT,
         _ => value,
     };
-    let at = frame_at.wrapping_add(u32::try_from(in_frame * 4).unwrap_or_default());
-    if copy_out(at, &value.to_le_bytes()) { Ok(()) } else { Err(RegisterRefused::OutsideMemory) }
+    if held_frame::set_word(in_frame, value) { Ok(()) } else { Err(RegisterRefused::OutsideMemory) }
 }
 
 /// Writes system register `number`, counted as in [`Registers::system`].
@@ -195,35 +205,21 @@ pub fn write_system(number: usize, value: u32) -> Result<(), RegisterRefused> {
     Ok(())
 }
 
-/// What of the floating-point registers a frame holds: s0 to s15 and fpscr.
-const FLOAT_IN_FRAME: usize = 17;
-
+/// Where a frame that has floating-point state keeps a register of it: s0 to s15 and fpscr.
 fn float_in_frame(number: usize) -> Option<usize> {
     match number {
-        0..=15 => Some(number),
-        32 => Some(16),
+        0..=15 => Some(FLOAT_IN_FRAME + number),
+        32 => Some(FLOAT_IN_FRAME + 16),
         _ => None,
     }
-}
-
-/// Where a frame that has floating-point state keeps it.
-fn float_frame(frame_at: u32) -> Option<u32> {
-    (exc_return() & EXC_RETURN_NO_FLOAT == 0).then(|| frame_at.wrapping_add(FRAME_BYTES_U32))
 }
 
 /// s0 to s31 and fpscr; `None` without the unit, or where they cannot be had.
 pub fn float_registers() -> Option<[u32; FLOAT_REGISTERS]> {
     let mut words = float::read()?;
-    if let Some(at) = float_frame(frame_address()) {
-        let mut bytes = [0; 4 * FLOAT_IN_FRAME];
-        if !copy_in(at, &mut bytes) {
-            return None;
-        }
-        for (number, word) in words.iter_mut().enumerate() {
-            let saved = float_in_frame(number).and_then(|place| bytes.as_chunks::<4>().0.get(place));
-            if let Some(saved) = saved {
-                *word = u32::from_le_bytes(*saved);
-            }
+    for (number, word) in words.iter_mut().enumerate() {
+        if let Some(saved) = float_in_frame(number).and_then(held_frame::word) {
+            *word = saved;
         }
     }
     Some(words)
@@ -234,20 +230,15 @@ pub fn float_registers() -> Option<[u32; FLOAT_REGISTERS]> {
 /// # Errors
 /// [`RegisterRefused`]; nothing was written.
 pub fn write_float(number: usize, value: u32) -> Result<(), RegisterRefused> {
-    // Reading it first makes sure that what the frame has room for is in the frame.
     let mut words = float::read().ok_or(RegisterRefused::Unknown)?;
-    let in_frame = float_frame(frame_address()).zip(float_in_frame(number));
-    let written = match in_frame {
-        Some((at, place)) => {
-            let at = at.wrapping_add(u32::try_from(4 * place).unwrap_or_default());
-            copy_out(at, &value.to_le_bytes())
+    let in_frame = float_in_frame(number).is_some_and(|place| held_frame::set_word(place, value));
+    if !in_frame {
+        *words.get_mut(number).ok_or(RegisterRefused::Unknown)? = value;
+        if !float::write(&words) {
+            return Err(RegisterRefused::OutsideMemory);
         }
-        None => {
-            *words.get_mut(number).ok_or(RegisterRefused::Unknown)? = value;
-            float::write(&words)
-        }
-    };
-    if written { Ok(()) } else { Err(RegisterRefused::OutsideMemory) }
+    }
+    Ok(())
 }
 
 /// Whether a branch to `address` leaves the application's world.
@@ -277,11 +268,15 @@ fn frame_bytes() -> usize {
     if exc_return() & EXC_RETURN_NO_FLOAT == 0 { FLOAT_FRAME_BYTES } else { FRAME_BYTES }
 }
 
-/// r0 to r3, r12, lr, pc, xpsr.
+/// r0 to r3, r12, lr, pc, xpsr, of the frame that is kept or else of the one at `at`.
 fn frame(at: u32) -> [u32; 8] {
     let mut bytes = [0; FRAME_BYTES];
     let mut words = [0; 8];
-    if copy_in(at, &mut bytes) {
+    if held_frame::is_kept() {
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = held_frame::word(index).unwrap_or_default();
+        }
+    } else if copy_in(at, &mut bytes) {
         for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
         }
@@ -299,25 +294,16 @@ fn on_process_stack() -> bool {
     exc_return() & EXC_RETURN_THREAD != 0 && system_registers()[5] & CONTROL_PROCESS_STACK != 0
 }
 
-/// Moves the frame so that the stack pointer behind it becomes `sp`.
+/// Moves the frame's place so that the stack pointer behind it becomes `sp`.
 fn move_frame(sp: u32) -> Result<(), RegisterRefused> {
-    let len = frame_bytes();
+    let len = u32::try_from(frame_bytes()).unwrap_or_default();
     let padding = sp & 4;
-    let to = (sp & !3).wrapping_sub(padding).wrapping_sub(u32::try_from(len).unwrap_or_default());
-    let mut bytes = [0; FLOAT_FRAME_BYTES];
-    let Some(frame) = bytes.get_mut(..len) else { return Err(RegisterRefused::Unknown) };
-    if !copy_in(frame_address(), frame) {
-        return Err(RegisterRefused::OutsideMemory);
-    }
-    // The byte of RETPSR that holds bit 9.
-    if let Some(byte) = frame.get_mut(29) {
-        *byte = *byte & !2 | if padding == 0 { 0 } else { 2 };
-    }
+    let to = (sp & !3).wrapping_sub(padding).wrapping_sub(len);
     let system = system_registers();
     let limit = if on_process_stack() { system[7] } else { system[6] };
-    if to < limit || !copy_out(to, frame) {
-        return Err(RegisterRefused::OutsideMemory);
-    }
+    let xpsr = held_frame::word(XPSR_IN_FRAME).filter(|_| to >= limit && allowed(to, len, Intent::Write));
+    let Some(xpsr) = xpsr else { return Err(RegisterRefused::OutsideMemory) };
+    held_frame::set_word(XPSR_IN_FRAME, xpsr & !XPSR_ALIGNED | if padding == 0 { 0 } else { XPSR_ALIGNED });
     if on_process_stack() {
         write_banked!("psp_ns", to);
     } else {

@@ -441,9 +441,15 @@ fn stands_still() -> bool {
 ///
 /// Its context is what it is from here on. Returns what it has been found doing since the slice began.
 pub fn freeze() -> Interrupted {
-    FROZEN.store(true, Ordering::Relaxed);
-    reconsider();
+    stand_still();
     take_found()
+}
+
+/// As [`freeze`], for what is held until now as well.
+pub(super) fn stand_still() {
+    if !FROZEN.swap(true, Ordering::Relaxed) {
+        reconsider();
+    }
 }
 
 /// The executor looks anew at who may run, before this returns. For the worker alone.

@@ -50,6 +50,22 @@ fn a_write_watch_stops_behind_the_store_that_changes_it_and_at_no_other() {
 }
 
 #[test]
+fn what_changes_below_the_stack_pointer_is_not_told_of() {
+    let mut bench = bench();
+    let sp = RAM + 0x200;
+    bench.target.registers.core.0[4] = sp - 0x10;
+    // Half of it is on the stack.
+    set(&mut bench, watch(sp - 8, 16, WatchKind::Write));
+    bench.ask(&[probe(CODE + 0x0C)]);
+    for _ in 0..3 {
+        assert_eq!(bench.resume(Run::Continue), (StopReason::Breakpoint, CODE + 0x0C));
+    }
+    assert_ne!(bench.target.ram[0x1F8], 0, "it did change");
+    bench.target.registers.core.0[4] = sp - 4;
+    assert_eq!(bench.resume(Run::Continue), (StopReason::Watched, CODE + 0x04));
+}
+
+#[test]
 fn the_bytes_and_the_direction_decide() {
     let cases = [
         (watch(RAM + 4, 4, WatchKind::Read), 0x06, 0),

@@ -15,12 +15,14 @@ use anyhow::{Context, Result, bail};
 use bulkhead_end_to_end::debugger::Debugging;
 use bulkhead_end_to_end::device::Device;
 use bulkhead_end_to_end::fleet::Fleet;
-use bulkhead_end_to_end::gdb_testsuite::{Outcome, Place, Suite, Summary, check_source};
+use bulkhead_end_to_end::gdb_testsuite::{Outcome, Place, Report, Suite, check_source};
 
 const QEMU: &str = "qemu-system-arm";
 /// How long QEMU may take to listen.
 const STUB_WITHIN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long one file may take, unless another time is named.
+const FILE_WITHIN: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     match run() {
@@ -40,19 +42,34 @@ struct Arguments {
     folder: PathBuf,
     /// Our boards.
     boards: PathBuf,
-    /// The stub's results of the last run are good enough.
+    /// The stub's results of earlier runs are good enough.
     keep_stub: bool,
+    /// How long one file may take.
+    at_most: Duration,
     files: Vec<String>,
 }
 
 fn arguments() -> Result<Arguments> {
     let mut words = std::env::args().skip(1);
-    let mut path = || words.next().map(PathBuf::from).context("usage: FOLDER BOARDS [--keep-stub] FILE...");
+    let mut path = || words.next().map(PathBuf::from).context("usage: FOLDER BOARDS [OPTIONS] FILE...");
     let (folder, boards) = (path()?, path()?);
-    let mut files: Vec<String> = words.collect();
-    let before = files.len();
-    files.retain(|file| file != "--keep-stub");
-    Ok(Arguments { folder, boards, keep_stub: files.len() != before, files })
+    let mut arguments =
+        Arguments { folder, boards, keep_stub: false, at_most: FILE_WITHIN, files: Vec::new() };
+    for word in words {
+        match word.split_once('=') {
+            None if word == "--keep-stub" => arguments.keep_stub = true,
+            Some(("--limit", seconds)) => {
+                let seconds = seconds.parse().ok().filter(|seconds| *seconds > 0);
+                arguments.at_most =
+                    Duration::from_secs(seconds.context("`--limit=SECONDS` takes a number of at least 1")?);
+            }
+            _ if word.starts_with("--") => {
+                bail!("no option {word}; there are --keep-stub and --limit=SECONDS")
+            }
+            _ => arguments.files.push(word),
+        }
+    }
+    Ok(arguments)
 }
 
 fn run() -> Result<bool> {
@@ -64,48 +81,72 @@ fn run() -> Result<bool> {
         script: arguments.folder.join(name).with_extension("ld"),
         after: after.into(),
         output: arguments.folder.join(name),
+        at_most: arguments.at_most,
     };
     let (at_stub, at_device) = (suite("stub", ""), suite("device", "monitor reset halt"));
     check_source(&at_stub.source)?;
-    let old = at_stub.output.join("gdb.sum");
-    let stub = if arguments.keep_stub && old.is_file() {
-        Summary::parse(&String::from_utf8_lossy(&fs::read(old)?))
-    } else {
-        timed("QEMU's own stub", || {
-            at_stub
-                .run(&arguments.files, Box::new(Stub { qemu: None }), &mut |file| println!("stub    {file}"))
-        })?
-    };
-    let place = Box::new(OnDevice::start(at_device.output.with_extension("programs"))?);
-    let here = timed("a device behind `bulkhead debug`", || {
-        at_device.run(&arguments.files, place, &mut |file| println!("device  {file}"))
-    })?;
-    let missed = here.missed(&stub);
-    for name in &missed {
-        println!("passes at the stub, not here: {name}");
+    let mut stub = Vec::new();
+    for file in &arguments.files {
+        let kept = arguments.keep_stub.then(|| at_stub.last(file)).flatten();
+        stub.push(match kept {
+            Some(report) => report,
+            None => at_stub
+                .run(std::slice::from_ref(file), Box::new(Stub { qemu: None }), &mut |report| {
+                    tell("stub", report)
+                })?
+                .pop()
+                .context("no report")?,
+        });
     }
-    println!("logs: {}/gdb.log", at_device.output.display());
+    let place = Box::new(OnDevice::start(at_device.output.with_extension("programs"))?);
+    let here = at_device.run(&arguments.files, place, &mut |report| tell("device", report))?;
+    let missed = compare(&here, &stub);
+    println!(
+        "logs: {}/FILE/gdb.log, and the same in {}",
+        at_device.output.display(),
+        at_stub.output.display()
+    );
     println!(
         "gdb-testsuite: pass={} fail={} unsupported={} stub_pass={}",
-        here.count(Outcome::Pass),
-        here.count(Outcome::Fail),
-        here.count(Outcome::Unsupported),
-        stub.count(Outcome::Pass)
+        count(&here, Outcome::Pass),
+        count(&here, Outcome::Fail),
+        count(&here, Outcome::Unsupported),
+        count(&stub, Outcome::Pass)
     );
-    Ok(missed.is_empty())
+    Ok(missed == 0)
 }
 
-fn timed(what: &str, work: impl FnOnce() -> Result<Summary>) -> Result<Summary> {
-    let started = Instant::now();
-    let summary = work()?;
-    println!(
-        "{what}: {} pass, {} fail, {} unsupported, {:.0} s",
-        summary.count(Outcome::Pass),
-        summary.count(Outcome::Fail),
-        summary.count(Outcome::Unsupported),
-        started.elapsed().as_secs_f32()
-    );
-    Ok(summary)
+fn count(reports: &[Report], outcome: Outcome) -> usize {
+    reports.iter().map(|report| report.summary.count(outcome)).sum()
+}
+
+fn tell(place: &str, report: &Report) {
+    let limit = if report.late { ", ENDED BY THE TIME LIMIT" } else { "" };
+    println!("{place:<7} {:<30} {}, {:.0} s{limit}", report.file, counts(report), report.took.as_secs_f32());
+}
+
+fn counts(report: &Report) -> String {
+    let count = |outcome| report.summary.count(outcome);
+    format!(
+        "{:>4} pass {:>3} fail {:>3} unsupported",
+        count(Outcome::Pass),
+        count(Outcome::Fail),
+        count(Outcome::Unsupported)
+    )
+}
+
+/// Prints the table and what is missed; returns how much that is.
+fn compare(here: &[Report], stub: &[Report]) -> usize {
+    println!("\n{:<30} {:<36} | at QEMU's own stub", "file", "on a device");
+    let mut missed = 0;
+    for (here, stub) in here.iter().zip(stub) {
+        println!("{:<30} {:<36} | {}", here.file, counts(here), counts(stub));
+        for name in here.summary.missed(&stub.summary) {
+            println!("    passes at the stub, not here: {name}");
+            missed += 1;
+        }
+    }
+    missed
 }
 
 /// A bare board behind QEMU's own stub, a new one for each load.
@@ -188,11 +229,10 @@ impl OnDevice {
         println!("        program {} deployed in {:.1} s", self.count, started.elapsed().as_secs_f32());
         Ok(())
     }
-}
 
-impl Place for OnDevice {
-    fn load(&mut self, program: &Path) -> Result<u16> {
+    fn serve(&mut self, program: &Path) -> Result<u16> {
         let bytes = fs::read(program).with_context(|| format!("failed to read {}", program.display()))?;
+        self.device.still_runs()?;
         if bytes != self.loaded {
             self.debugging = None;
             self.loaded.clear();
@@ -217,5 +257,22 @@ impl Place for OnDevice {
         let port = debugging.port;
         self.debugging = Some(debugging);
         Ok(port)
+    }
+}
+
+impl Place for OnDevice {
+    fn load(&mut self, program: &Path) -> Result<u16> {
+        let first = match self.serve(program) {
+            Ok(port) => return Ok(port),
+            Err(error) => error,
+        };
+        // That is a defect as well: it is told, and what comes behind it is tested all the same.
+        println!("        the device is given a new start: {first:#}");
+        self.debugging = None;
+        self.loaded.clear();
+        self.fleet.cut_power(&mut self.device)?;
+        self.fleet.power_on(&mut self.device)?;
+        self.serve(program)
+            .with_context(|| format!("a new start of the device did not help; before it: {first:#}"))
     }
 }

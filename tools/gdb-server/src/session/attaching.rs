@@ -6,6 +6,7 @@ use super::Session;
 use crate::breakpoints::Breakpoints;
 use crate::device::{Answered, DeviceError, Order};
 use crate::elf::{Elf, crc};
+use crate::lines::Lines;
 use crate::memory::{Memory, Range};
 use crate::reunion::Hailed;
 use crate::threads::Kernel;
@@ -54,6 +55,8 @@ impl Session {
         }
         (self.attached, self.unstoppable) = (true, false);
         self.memory = Memory::new(hello.regions.clone());
+        self.habits.forget();
+        self.lines = Lines::default();
         self.watchpoints = Watchpoints::new(hello.watches_max);
         self.breakpoints = Breakpoints::default();
         self.kernel = elf.and_then(Kernel::of);
@@ -78,6 +81,9 @@ impl Session {
             } else {
                 all_equal = false;
             }
+        }
+        if all_equal {
+            self.lines = elf.lines.clone();
         }
         Ok(all_equal)
     }
