@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::description;
 use crate::device::DeviceError;
 use crate::memory::Memory;
-use crate::serve::Arrived;
+use crate::serve::{Arrived, begins_packet};
 use crate::session::{Reaction, Session};
 
 /// What a client without control is told when it wants more than to look. GDB prints it behind `warning:` when it attaches, as the
@@ -43,6 +43,15 @@ impl Session {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// Whether client `number` has sent another packet meanwhile; it is kept.
+    pub(crate) fn has_asked_again(&mut self, number: u64) -> bool {
+        self.later.extend(self.arrived.try_iter());
+        self.later.iter().any(|arrived| match arrived {
+            Arrived::Gdb(from, bytes) => *from == number && begins_packet(bytes),
+            _ => false,
+        })
     }
 
     /// Answers a client that only looks: it is shown the application as if it stood still.

@@ -10,8 +10,6 @@ pub enum FromGdb {
     Packet(Vec<u8>),
     /// One whose checksum does not hold, or that is too long.
     Damaged,
-    /// GDB did not understand our last packet.
-    Again,
     /// Ctrl-C.
     Interrupt,
 }
@@ -44,7 +42,8 @@ impl Packets {
                 None
             }
             (State::Between, 3) => Some(FromGdb::Interrupt),
-            (State::Between, b'-') => Some(FromGdb::Again),
+            // `+`, and `-`: nothing is damaged on the way to GDB, so that it has merely grown impatient. To send the
+            // answer twice would put all later ones out of step.
             (State::Between, _) => None,
             // A packet that begins anew: the one before was cut off.
             (State::Data, b'$') => {
@@ -129,7 +128,7 @@ mod tests {
         assert_eq!(all(b"$g#66"), [FromGdb::Damaged]);
         assert_eq!(all(b"$g#zz"), [FromGdb::Damaged]);
         assert_eq!(all(b"$m80$g#67"), [FromGdb::Packet(b"g".to_vec())]);
-        assert_eq!(all(b"+\x03-$#00"), [FromGdb::Interrupt, FromGdb::Again, FromGdb::Packet(vec![])]);
+        assert_eq!(all(b"+\x03-$#00"), [FromGdb::Interrupt, FromGdb::Packet(vec![])]);
         let long = [b"$".as_slice(), &vec![b'0'; PACKET_LEN_MAX + 1], b"#30"].concat();
         assert_eq!(all(&long), [FromGdb::Damaged]);
     }

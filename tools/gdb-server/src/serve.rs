@@ -49,16 +49,14 @@ struct Client {
     control: Control,
     packets: Packets,
     acknowledges: bool,
-    last: Vec<u8>,
     /// The application runs, and its stop is what GDB waits for.
     awaits_stop: bool,
 }
 
 impl Client {
     fn send(&mut self, data: &[u8]) {
-        self.last = frame(data);
         // A GDB that is gone is told by its reader.
-        let _ = self.stream.write_all(&self.last);
+        let _ = self.stream.write_all(&frame(data));
     }
 }
 
@@ -209,7 +207,6 @@ impl Server<'_> {
             control,
             packets: Packets::default(),
             acknowledges: true,
-            last: Vec::new(),
             awaits_stop: false,
         });
         Ok(())
@@ -236,7 +233,7 @@ impl Server<'_> {
     }
 
     fn bytes(&mut self, from: u64, bytes: &[u8]) -> Result<(), DeviceError> {
-        for byte in bytes {
+        for (at, byte) in bytes.iter().enumerate() {
             let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
                 return Ok(());
             };
@@ -249,19 +246,19 @@ impl Server<'_> {
                     Err(DeviceError::Away) => {}
                     Err(error) => return Err(error),
                 },
-                Some(FromGdb::Again) => {
-                    let _ = client.stream.write_all(&client.last);
-                }
                 Some(FromGdb::Damaged) => {
                     let _ = client.stream.write_all(b"-");
                 }
-                Some(FromGdb::Packet(packet)) => self.packet(from, &packet)?,
+                Some(FromGdb::Packet(packet)) => {
+                    self.packet(from, &packet, bytes.get(at + 1..).unwrap_or_default())?;
+                }
             }
         }
         Ok(())
     }
 
-    fn packet(&mut self, from: u64, packet: &[u8]) -> Result<(), DeviceError> {
+    /// `behind`: what came with it.
+    fn packet(&mut self, from: u64, packet: &[u8], behind: &[u8]) -> Result<(), DeviceError> {
         let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
             return Ok(());
         };
@@ -274,7 +271,11 @@ impl Server<'_> {
         let Some(client) = self.clients.iter_mut().find(|client| client.number == from) else {
             return Ok(());
         };
+        // GDB asks one thing after the other. If it has asked the next, it has given up waiting for this answer (after
+        // some seconds, `set remotetimeout`), and would take it for the answer to that.
+        let is_awaited = !begins_packet(behind) && !self.session.has_asked_again(from);
         match reaction {
+            Reaction::Answer(_) | Reaction::Told(..) if !is_awaited => Ok(()),
             Reaction::Answer(answer) => {
                 client.send(&answer);
                 // Whatever made it stop, a command of another client for example, GDB may wait for it.
@@ -315,6 +316,11 @@ impl Server<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a packet begins in `bytes`, which follow one.
+pub(crate) fn begins_packet(bytes: &[u8]) -> bool {
+    bytes.contains(&b'$')
 }
 
 /// Hands what GDB sends to the loop, for as long as it sends.

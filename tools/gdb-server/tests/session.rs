@@ -4,11 +4,16 @@
 #[path = "../../../portable/debug-agent/tests/simulated/mod.rs"]
 mod simulated;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, Sender};
+use std::thread;
 
 use bulkhead_debug_agent::{Agent, Permission, StopCause};
 use bulkhead_debug_protocol::{Faults, MESSAGE_LEN_MAX};
-use bulkhead_gdb_server::{Arrived, Control, Device, Reaction, SendError, Session, ToDevice};
+use bulkhead_gdb_server::{
+    Arrived, Control, Device, Reaction, SendError, Serving, Session, ToDevice, frame, serve,
+};
 use simulated::{CODE, LOOP, RAM, Simulated, Stood};
 
 /// A device in this process: it answers at once, and runs until it has something to say.
@@ -72,6 +77,38 @@ fn attached_with(code: &[u16], permission: Permission) -> Session {
     let mut session = Session::new(Device::new(Box::new(InProcess { agent, target, to_loop })), arrived);
     session.attach(None).unwrap();
     session
+}
+
+/// What a server says to a GDB that sends the first of each pair at once, and then waits for the second.
+fn said_to(steps: &[(&str, &str)]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (to_loop, arrived) = mpsc::channel();
+        let mut target = Simulated::new(LOOP);
+        let mut agent = Agent::new();
+        agent.permit(Permission::Everything);
+        agent.started([1; 32], CODE, &mut target);
+        let device = Device::new(Box::new(InProcess { agent, target, to_loop: to_loop.clone() }));
+        let serving = Serving { device, channel: (to_loop, arrived), elf: None, loader: None };
+        serve(listener, serving, &mut |_| {})
+    });
+    let mut gdb = TcpStream::connect(address).unwrap();
+    let mut said = Vec::new();
+    for (packets, until) in steps {
+        gdb.write_all(packets.as_bytes()).unwrap();
+        while !String::from_utf8_lossy(&said).ends_with(until) {
+            assert!(!server.is_finished(), "the server ended");
+            let mut room = [0; 1024];
+            let len = gdb.read(&mut room).unwrap();
+            said.extend_from_slice(&room[..len]);
+        }
+    }
+    String::from_utf8(said).unwrap()
+}
+
+fn packet(data: &str) -> String {
+    String::from_utf8(frame(data.as_bytes())).unwrap()
 }
 
 fn answer(session: &mut Session, packet: &str) -> String {
@@ -462,4 +499,18 @@ fn an_application_that_nobody_may_stop_runs_on_and_prints() {
     // A breakpoint would stop it.
     assert_eq!(answer(&mut session, "Z0,1002,2"), "OK");
     assert_eq!(answer(&mut session, "vCont;c:1"), "E0d");
+}
+
+#[test]
+fn an_answer_that_gdb_no_longer_waits_for_is_not_taken_for_that_to_its_next_question() {
+    let questions = ["?", "qAttached", "qC"].map(packet).concat();
+    let last = packet("QC1");
+    assert_eq!(said_to(&[(&questions, &last)]), format!("+++{last}"));
+}
+
+#[test]
+fn an_impatient_gdb_is_not_told_twice() {
+    let (first, second) = (packet("QC1"), packet("1"));
+    let said = said_to(&[(&format!("{}---", packet("qC")), &first), (&packet("qAttached"), &second)]);
+    assert_eq!(said, format!("+{first}+{second}"));
 }
