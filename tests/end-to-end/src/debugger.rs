@@ -29,7 +29,17 @@ const PAUSED_WITHIN: Duration = Duration::from_secs(90);
 /// GDB failed, or did not end in time.
 pub fn gdb(program: &str, commands: &[&str]) -> Result<String> {
     let mut gdb = Command::new("timeout");
-    gdb.args([GDB_SECONDS_MAX, GDB, "-nx", "-batch", program, "-ex", "set pagination off"]);
+    gdb.args([
+        GDB_SECONDS_MAX,
+        GDB,
+        "-nx",
+        "-batch",
+        program,
+        "-ex",
+        "set pagination off",
+        "-ex",
+        "set remotetimeout 30",
+    ]);
     for command in commands {
         gdb.args(["-ex", command]);
     }

@@ -7,6 +7,7 @@
 pub mod cable;
 pub mod child;
 pub mod crash;
+pub mod deadline;
 pub mod debugger;
 pub mod developer;
 pub mod device;

@@ -55,7 +55,7 @@ pub(crate) fn run(session: &Session<'_>, debug: Debug) -> Result<(), Failure> {
     });
     let gdb = if debug.gdb {
         let mut command = Command::new(GDB);
-        command.args(&debug.elf).args(["-ex", &format!("target remote :{port}")]);
+        command.args(&debug.elf).args(["-ex", PATIENCE, "-ex", &format!("target remote :{port}")]);
         Some(command)
     } else if debug.log.is_empty() {
         None
@@ -80,6 +80,9 @@ pub(crate) fn run(session: &Session<'_>, debug: Debug) -> Result<(), Failure> {
     }
 }
 
+/// GDB's own two seconds are made for a cable: a device in the field may be further away.
+const PATIENCE: &str = "set remotetimeout 30";
+
 fn read_elf(path: &Path) -> Result<Elf, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
     Elf::parse(&bytes).map_err(|error| {
@@ -100,6 +103,7 @@ fn logging(port: u16, debug: &Debug) -> Result<Command, Failure> {
         command.args(["-ex", text]);
     };
     order("set pagination off");
+    order(PATIENCE);
     order(&format!("target remote :{port}"));
     order("set dprintf-style agent");
     for log in &debug.log {

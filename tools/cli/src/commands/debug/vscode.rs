@@ -66,6 +66,7 @@ fn launch(debug: &Debug) -> Value {
             "executable": program(debug),
             "cwd": "${workspaceFolder}",
             "preLaunchTask": label(debug),
+            "preAttachCommands": [super::PATIENCE],
             // The server of the extension's own choice would reset a probe that is not there.
             "overrideAttachCommands": [],
             "overrideResetCommands": ["monitor reset halt", "maintenance flush register-cache"],

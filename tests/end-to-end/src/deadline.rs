@@ -1,0 +1,310 @@
+//! An application that measures itself: how late its interrupts come, and how much of the processor it is left.
+//!
+//! The application `deadline-c` runs on a device whose time counts instructions. It measures how late its timer's interrupt
+//! comes, and how long the same piece of work takes. What it measures while the hypervisor does nothing, which is the
+//! least of many samples, is its own share; the rest is the hypervisor's.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bulkhead_cloud_api::Timestamp;
+
+use crate::debugger::Debugging;
+use crate::device::Device;
+use crate::fleet::Fleet;
+
+const APP: &str = "deadline-c-v1";
+const APP_NEXT: &str = "deadline-c-v2";
+/// Instructions for each count of the application's timers.
+pub const INSTRUCTIONS_A_COUNT: u64 = 50;
+/// Longest time for one measurement, on a machine that does other things as well.
+const WINDOW_WITHIN: Duration = Duration::from_secs(120);
+/// Windows of half a second for each activity that lasts as long as one likes.
+pub const WINDOWS: usize = 5;
+/// Orders given to a device whose application masks everything and spins.
+pub const CHECK_INS: u64 = 20;
+/// Stages of an update between the offer and its being ready, as the application sees them: checking, staging.
+const STAGES_OF_WORK: [u64; 2] = [1, 3];
+
+/// One measurement of half a second.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window {
+    samples: u64,
+    /// Least time to the interrupt, in counts.
+    pub least: u64,
+    p999: u64,
+    worst: u64,
+    chunks: u64,
+    best: u64,
+    total: u64,
+    stages: (u64, u64),
+}
+
+/// What one activity costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Interrupts that were measured.
+    pub samples: u64,
+    /// Most instructions by which one was late.
+    pub worst: u64,
+    /// The same for 99.9 % of them.
+    pub p999: u64,
+    /// Percent of the processor that was left to the application.
+    pub cpu_left: f64,
+}
+
+fn number(line: &str, name: &str) -> Result<u64> {
+    let mut words = line.split_whitespace().skip_while(|word| *word != name);
+    let text = words.nth(1).with_context(|| format!("no `{name}` in: {line}"))?;
+    Ok(text.parse()?)
+}
+
+fn window(line: &str) -> Result<Window> {
+    let of = |name: &str| number(line, name);
+    Ok(Window {
+        samples: of("n")?,
+        least: of("least")?,
+        p999: of("p999")?,
+        worst: of("worst")?,
+        chunks: of("chunks")?,
+        best: of("best")?,
+        total: of("total")?,
+        stages: (of("before")?, of("after")?),
+    })
+}
+
+/// What the application measures without the hypervisor's work: the best of `idle`, windows in which it had little to do.
+///
+/// # Errors
+/// There is no window.
+pub fn alone(idle: &[Window]) -> Result<Window> {
+    let first = *idle.first().context("nothing was measured")?;
+    Ok(idle.iter().fold(first, |best, window| Window {
+        least: best.least.min(window.least),
+        best: best.best.min(window.best),
+        ..first
+    }))
+}
+
+/// Sums up windows; `alone` is what the application measures without the hypervisor's work.
+pub fn cost(windows: &[Window], alone: Window) -> Cost {
+    let latency = |counts: u64| counts.saturating_sub(alone.least) * INSTRUCTIONS_A_COUNT;
+    let most = |of: fn(&Window) -> u64| windows.iter().map(of).max().unwrap_or_default();
+    let chunks: u64 = windows.iter().map(|window| window.chunks).sum();
+    let total: u64 = windows.iter().map(|window| window.total).sum();
+    Cost {
+        samples: windows.iter().map(|window| window.samples).sum(),
+        worst: latency(most(|window| window.worst)),
+        p999: latency(most(|window| window.p999)),
+        cpu_left: ratio(chunks * alone.best, total) * 100.0,
+    }
+}
+
+/// `part` of `whole`.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
+
+/// The application on a device whose time counts instructions.
+pub struct Bench {
+    fleet: Fleet,
+    device: Device,
+    /// How much of the application's console was read.
+    read: usize,
+}
+
+impl Bench {
+    /// Starts server and device, and gives it the application.
+    ///
+    /// # Errors
+    /// Something did not start.
+    pub fn start() -> Result<Self> {
+        let mut fleet = Fleet::start()?;
+        let mut device = fleet.new_device("deadline")?;
+        device.count_instructions();
+        fleet.power_on(&mut device)?;
+        let bundle = fleet.push(APP, "deadline", "1")?;
+        fleet.deploy(&device, &bundle)?;
+        let mut bench = Self { fleet, device, read: 0 };
+        bench.line("deadline ready")?;
+        Ok(bench)
+    }
+
+    /// The next line of the application's console that begins with `prefix`.
+    fn line(&mut self, prefix: &str) -> Result<String> {
+        let deadline = Instant::now() + WINDOW_WITHIN;
+        loop {
+            let text = self.device.application_console();
+            let rest = text.get(self.read..).unwrap_or_default();
+            let mut at = 0;
+            for line in rest.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+                at += line.len();
+                if line.starts_with(prefix) {
+                    self.read += at;
+                    return Ok(line.trim().to_owned());
+                }
+            }
+            if Instant::now() > deadline {
+                self.device.still_runs()?;
+                bail!("the application did not say `{prefix}`; console:\n{}", self.device.console_tail());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn begin(&self, mode: char, count: usize) -> Result<()> {
+        (0..count).try_for_each(|_| self.device.type_to_application(mode))
+    }
+
+    fn finish(&mut self, mode: char, count: usize) -> Result<Vec<Window>> {
+        let prefix = format!("measured {mode} ");
+        (0..count).map(|_| window(&self.line(&prefix)?)).collect()
+    }
+
+    /// Measures `count` windows of an activity: `i` idle, `l` flooding the log.
+    ///
+    /// # Errors
+    /// The application did not answer.
+    pub fn windows(&mut self, mode: char, count: usize) -> Result<Vec<Window>> {
+        self.begin(mode, count)?;
+        self.finish(mode, count)
+    }
+
+    /// Measures while the link is lost and made anew, twice.
+    ///
+    /// # Errors
+    /// The device did not come back, or the application did not answer.
+    pub fn handshaking(&mut self) -> Result<Vec<Window>> {
+        self.begin('h', WINDOWS)?;
+        for _ in 0..2 {
+            let before = Timestamp::now();
+            self.fleet.restart_server()?;
+            self.fleet.wait_online(&self.device, before)?;
+        }
+        self.finish('h', WINDOWS)
+    }
+
+    /// Measures while an update is staged.
+    ///
+    /// # Errors
+    /// The update did not come, or the application did not answer.
+    pub fn staging(&mut self) -> Result<Vec<Window>> {
+        let next = self.fleet.push(APP_NEXT, "deadline", "2")?;
+        let before = self.read;
+        self.begin('u', 1)?;
+        self.fleet.order(&self.device, &next)?;
+        let mut windows = Vec::new();
+        let mut was_seen = false;
+        loop {
+            let window = self.finish('u', 1)?.into_iter().next().context("no window")?;
+            let works = |stage: u64| STAGES_OF_WORK.contains(&stage);
+            let at_work = works(window.stages.0) || works(window.stages.1);
+            if at_work {
+                windows.push(window);
+            }
+            if was_seen && !at_work {
+                break;
+            }
+            was_seen |= at_work;
+            self.begin('u', 1)?;
+        }
+        self.fleet.wait_running(&self.device, &next)?;
+        // The last window may be one of the new version, which has said that before.
+        let after = std::mem::replace(&mut self.read, before);
+        self.line("deadline ready")?;
+        self.read = self.read.max(after);
+        Ok(windows)
+    }
+
+    /// Measures while a probe is come across some hundred times a second: a breakpoint whose condition never holds, or a
+    /// logpoint. It never stops the application.
+    ///
+    /// # Errors
+    /// GDB could not attach, or the application did not answer.
+    pub fn debugged(&mut self, version: &str, probe: &str) -> Result<Vec<Window>> {
+        let bundle = self.fleet.push_debuggable(APP, "deadline", version)?;
+        self.fleet.deploy(&self.device, &bundle)?;
+        self.line("deadline ready")?;
+        let program = self.fleet.programs.app(APP)?.to_string_lossy().into_owned();
+        let debugging = Debugging::start(&self.fleet.tool, &self.device.id, &["--elf", &program])?;
+        let port = debugging.port;
+        let probe = probe.to_owned();
+        let gdb = thread::spawn(move || {
+            let target = format!("target remote :{port}");
+            let commands = [&target, "set dprintf-style agent", &probe, "continue"];
+            // It never stops, and ends when the tool is gone.
+            crate::debugger::gdb(&program, &commands)
+        });
+        // Let GDB attach and go on.
+        thread::sleep(Duration::from_secs(8));
+        let windows = self.windows('d', WINDOWS);
+        drop(debugging);
+        // How GDB takes the loss of its target says nothing here.
+        let _ = gdb.join();
+        windows
+    }
+
+    /// Of [`CHECK_INS`] orders to a device whose application masks everything and spins, how many were answered.
+    ///
+    /// # Errors
+    /// The link was lost.
+    pub fn check_ins(&mut self) -> Result<u64> {
+        self.begin('s', 1)?;
+        self.line("spins")?;
+        let before = self.fleet.look(&self.device)?;
+        let mut kept = 0;
+        for _ in 0..CHECK_INS {
+            // The restart ends one spin and begins the next; the answer comes from the device.
+            let answered = self.fleet.tool.run(&["device", "restart", &self.device.id]);
+            kept += u64::from(answered.is_ok());
+            self.line("spins")?;
+        }
+        let after = self.fleet.look(&self.device)?;
+        if before.link.map(|link| link.since) != after.link.map(|link| link.since) {
+            bail!("the link was lost while the application span");
+        }
+        Ok(kept)
+    }
+
+    /// Instructions of each system call, the empty function's loop taken off.
+    ///
+    /// # Errors
+    /// The application did not answer.
+    pub fn calls(&mut self) -> Result<Vec<(String, u64)>> {
+        self.begin('c', 1)?;
+        let mut calls = Vec::new();
+        let mut empty = 0;
+        loop {
+            let line = self.line("call")?;
+            if line == "calls end" {
+                return Ok(calls);
+            }
+            let name = line.split_whitespace().nth(1).context("a call without a name")?.to_owned();
+            let cost = number(&line, "counts")? * INSTRUCTIONS_A_COUNT / number(&line, "calls")?;
+            if name == "function" {
+                empty = cost;
+            } else {
+                calls.push((name, cost.saturating_sub(empty)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str =
+        "measured i n 10 least 2 p999 9 worst 42 chunks 100 best 990 total 100000 before 0 after 0";
+
+    #[test]
+    fn what_is_lost_is_what_the_same_work_takes_longer_than_alone() {
+        let alone = window(LINE).unwrap();
+        let cost = cost(&[alone, alone], alone);
+        assert_eq!((cost.samples, cost.worst, cost.p999), (20, 2_000, 350));
+        assert!((cost.cpu_left - 99.0).abs() < 1e-9);
+        assert!(window("measured i n 10").is_err());
+    }
+}
