@@ -283,6 +283,10 @@ impl Outside for Here<'_> {
             pend(line);
         }
     }
+
+    fn run_on(&mut self) {
+        world::worker::thaw();
+    }
 }
 
 /// One slice of work.

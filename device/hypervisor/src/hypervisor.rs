@@ -106,6 +106,8 @@ pub trait Outside {
     fn console(&mut self, line: Arguments<'_>);
     /// Pends a line of the application.
     fn pend(&mut self, line: u8);
+    /// Lets the application go on before the slice ends, if nothing else holds it.
+    fn run_on(&mut self);
 }
 
 /// The hypervisor of one device.
@@ -235,18 +237,21 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     /// One slice.
     pub fn poll<D: NorFlash, X: NorFlash>(
         &mut self,
-        moment: Moments,
+        mut moment: Moments,
         memory: &mut Memory<'_, D, X>,
         mailbox: &impl MailboxAccess,
         entropy: &mut impl Entropy,
         outside: &mut impl Outside,
     ) -> Order {
         let now_ms = moment.now_us / 1000;
-        let judged = self.judge_application(&moment, mailbox, outside);
-        // Who comes across breakpoints without end does not keep the link from its turn.
-        let is_rested = moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US;
-        if judged == debugging::Judged::RunsOn && is_rested {
-            return Order::Continue;
+        if self.judge_application(&moment, mailbox, outside) == debugging::Judged::RunsOn {
+            // Who comes across breakpoints without end does not keep the link from its turn.
+            if moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US {
+                return Order::Continue;
+            }
+            // Nor does it wait for that.
+            moment.holdable = false;
+            outside.run_on();
         }
         self.polled_us = moment.now_us;
         self.poll_link(moment.now_us, mailbox, entropy, outside);

@@ -498,7 +498,8 @@ extern "C" fn work() -> ! {
     }
 }
 
-fn thaw() {
+/// Ends what [`freeze`] began, before the slice of work ends. For the worker alone.
+pub fn thaw() {
     if FROZEN.swap(false, Ordering::Relaxed) {
         reconsider(); // The application may be able to go on.
     }
