@@ -1,5 +1,6 @@
 //! A GDB server on this machine for a device anywhere.
 
+mod interrupt;
 mod load;
 mod vscode;
 mod way;
@@ -11,12 +12,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use bulkhead_gdb_server::{Arrived, Device, DeviceError, Elf, Loader, Serving, serve};
 use serde_json::json;
 
+use self::interrupt::{Company, heed};
 use self::load::ByUpdate;
 use self::way::{AGAIN, Connected, connect};
 use super::Session;
@@ -65,11 +68,15 @@ pub(crate) fn run(session: &Session<'_>, debug: Debug) -> Result<(), Failure> {
     } else {
         Some(logging(port, &debug)?)
     };
+    let company = if gdb.is_some() { Company::WithGdb } else { Company::Alone };
+    let interrupted = heed(company, sender.clone())?;
     let gdb = gdb.map(|command| start_gdb(command, sender.clone())).transpose()?;
     let device = Device::new(Box::new(sealed));
     let serving = Serving { device, channel: (sender, arrived), elf: elf.as_ref(), loader };
     let ended = serve(listener, serving, &mut |text| session.output.note(text));
+    let interrupted = interrupted.load(Ordering::Relaxed);
     match (ended, gdb) {
+        (Ok(_), _) if interrupted => Ok(()),
         (Ok(_), Some(gdb))
             if !debug.log.is_empty() && gdb.try_recv().is_ok_and(|ended| ended.code() == Some(1)) =>
         {
