@@ -28,8 +28,16 @@ impl Running {
     /// # Errors
     /// The program cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start_reading(name, command, Stdio::null())
+    }
+
+    /// As [`Self::start`]; what it reads comes from `input`.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start_reading(name: &str, command: &mut Command, input: Stdio) -> Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -80,6 +88,17 @@ impl Running {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Does what Ctrl-C does on a terminal: interrupts all of the process group that it leads, if it was made to lead one.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn interrupt_group(&self) -> Result<()> {
+        let group = format!("-{}", self.id());
+        let status =
+            Command::new("kill").args(["-INT", "--", &group]).status().context("failed to run kill")?;
+        if status.success() { Ok(()) } else { bail!("{} is no leader of a process group", self.name) }
     }
 
     /// Ends it at once.

@@ -1,5 +1,6 @@
 //! The command-line tool, used as a person or a script uses it.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -100,6 +101,16 @@ impl Tool {
     /// It cannot be started.
     pub fn follow(&self, arguments: &[&str]) -> Result<Running> {
         Running::start(&format!("bulkhead {}", arguments.join(" ")), &mut self.command(arguments))
+    }
+
+    /// As [`Self::follow`], as a job of its own, as a shell starts it; it reads from `input`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn follow_as_job(&self, arguments: &[&str], input: Stdio) -> Result<Running> {
+        let mut command = self.command(arguments);
+        command.process_group(0);
+        Running::start_reading(&format!("bulkhead {}", arguments.join(" ")), &mut command, input)
     }
 
     fn outcome(&self, arguments: &[&str]) -> Result<Result<String, Refusal>> {

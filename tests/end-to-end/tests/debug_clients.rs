@@ -193,6 +193,45 @@ fn what_is_written_for_vs_code_starts_the_server_and_attaches() {
 }
 
 #[test]
+fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
+    let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let (tool, id) = (&bench.fleet.tool, bench.device.id.as_str());
+    let script = bench.fleet.folder.path().join("script");
+    std::fs::write(&script, "continue\nprint 40 + 2\nbacktrace\ndetach\nquit\n").unwrap();
+    let input = std::fs::File::open(&script).unwrap();
+    let debug = ["debug", id, "--port", "0", "--elf", &bench.program];
+    let mut with_gdb = tool.follow_as_job(&[&debug[..], &["--gdb"]].concat(), input.into()).unwrap();
+    let soon = Duration::from_secs(60);
+    with_gdb.wait_for("GDB", soon, |line| line.contains("Continuing").then_some(())).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    with_gdb.interrupt_group().unwrap();
+    with_gdb.wait_for("the script to go on", soon, |line| line.contains("$1 = 42").then_some(())).unwrap();
+    with_gdb.wait_for("the stop", soon, |line| line.contains("SIGINT").then_some(())).unwrap();
+    with_gdb.wait_for("the end", soon, |line| line.contains("the debugger left").then_some(())).unwrap();
+
+    // Without GDB of its own, and with one attached: the application is let go before the tool ends.
+    let mut alone = tool.follow_as_job(&debug, std::process::Stdio::null()).unwrap();
+    let port: u16 = alone
+        .wait_for("the port", soon, |line| {
+            line.split_once("target remote :")?.1.trim_matches('`').parse().ok()
+        })
+        .unwrap();
+    let pause = Pause::new(bench.fleet.folder.path(), "held");
+    let wait = pause.command();
+    let attach = format!("target remote :{port}");
+    thread::scope(|scope| {
+        let gdb = scope.spawn(|| bulkhead_end_to_end::debugger::gdb(&bench.program, &[&attach, &wait]));
+        pause.when_reached(|| alone.interrupt_group()).unwrap();
+        // It finds nobody there any more.
+        drop(gdb.join().unwrap());
+    });
+    log_line(&bench.fleet, &bench.device, "the debugger is gone").unwrap();
+    let ends = |_: &str| None::<()>;
+    let ended = alone.wait_for("nothing more", soon, ends).unwrap_err().to_string();
+    assert!(ended.contains("ended with exit status: 0"), "{ended}");
+}
+
+#[test]
 fn monitor_commands_do_what_they_say_and_help_lists_them() {
     let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
     let debugging =

@@ -12,6 +12,8 @@ use bulkhead_end_to_end::fleet::Fleet;
 use bulkhead_end_to_end::scenes::log_line;
 
 const PROGRAM: &str = "debugged-c";
+/// Exit code of the tool for what was typed and cannot be.
+const FILE: i32 = 9;
 
 /// A device that runs the program, whose developer is the fleet's own tool; `more` are further options of its bundle.
 fn debugged(more: &[&str]) -> (Fleet, Device, String) {
@@ -259,6 +261,18 @@ fn a_policy_of_logpoints_only_is_kept_by_the_device_and_a_fault_stays_the_applic
     let printed =
         debugging.running().wait_for("a turn to be printed", Duration::from_secs(30), turn).unwrap();
     assert_eq!(printed % 64, 3);
+    drop(debugging);
+
+    // What GDB does not take ends it at once, instead of printing nothing for ever.
+    for wrong in ["nowhere.c:1,\"x\"", "turn", "turn,\"%u\\n\",nothing_of_that_name"] {
+        let more = ["debug", &device.id, "--port", "0", "--takeover", "--elf", &program, "--log", wrong];
+        let refused = fleet.tool.refused(&more).unwrap();
+        assert!(
+            refused.code == FILE && refused.text.contains("--log 'main.c:42"),
+            "{wrong}: {}",
+            refused.text
+        );
+    }
 }
 
 #[test]

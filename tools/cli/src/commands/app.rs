@@ -24,8 +24,15 @@ pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
         App::Bundle(make) => bundle(session, *make),
         App::Ls => list(session),
         App::Show { bundle } => {
-            let bundle = session.client()?.bundle(&bundle)?;
-            session.output.data(&bundle, || super::bundle::lines(&bundle));
+            let known = session.client()?.bundle(&bundle).map_err(|error| {
+                let failure = Failure::from(error);
+                if failure.code == ExitCode::NotFound && Path::new(&bundle).is_file() {
+                    let next = format!("push the file first: `bulkhead app push {bundle}`");
+                    return Failure::new(ExitCode::NotFound, failure.what, next);
+                }
+                failure
+            })?;
+            session.output.data(&known, || super::bundle::lines(&known));
             Ok(())
         }
         App::Push { file } => {

@@ -40,6 +40,11 @@ pub(crate) fn run(session: &Session<'_>, deploy: Deploy) -> Result<(), Failure> 
         session.output.data(&update, || vec![super::update::summary(&update)]);
         return Ok(());
     }
+    if client.device(device).is_ok_and(|known| !known.online) {
+        session.output.note(
+            "the device is not connected: it begins when it is; Ctrl-C ends the waiting, not the update",
+        );
+    }
     wait(session, &client, device, update, Duration::from_secs(deploy.timeout))
 }
 

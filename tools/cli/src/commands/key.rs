@@ -19,14 +19,14 @@ pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
     match command {
         Key::Generate { output, debug: true, passphrase } => generate_debug(session, output, passphrase),
         Key::Show { key, debug: true } => {
-            let path = debug_path_or_default(key.as_deref())?;
-            show_debug(session, &path, &load_debug(Some(&path))?);
+            let opened = load_debug(key.as_deref())?;
+            show_debug(session, &debug_path_or_default(key.as_deref())?, &opened);
             Ok(())
         }
         Key::Generate { output, debug: false, passphrase } => generate(session, output, passphrase),
         Key::Show { key, debug: false } => {
-            let path = path_or_default(key.as_deref())?;
-            show(session, &path, &load(Some(&path))?);
+            let signer = load(key.as_deref())?;
+            show(session, &path_or_default(key.as_deref())?, &signer);
             Ok(())
         }
         Key::Passphrase { key, debug, remove } => {
@@ -116,7 +116,17 @@ pub(crate) fn public(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_key(&held)) {
         return Ok(key);
     }
+    torn(text)?;
     load_opened(path).map(|signer| signer.public_key())
+}
+
+/// A public key is two words, and a shell hands over one of them where they are not quoted.
+fn torn(text: &str) -> Result<(), Failure> {
+    if !text.starts_with("bulkhead-") || text.contains(' ') || Path::new(text).exists() {
+        return Ok(());
+    }
+    let what = format!("`{text}` is the first word of a public key, and no file");
+    Err(Failure::new(ExitCode::File, what, "quote the key: its two words are one argument"))
 }
 
 /// Where the signing key is: `path`, or its usual place.
@@ -167,6 +177,7 @@ pub(crate) fn public_debug(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_debug_key(&held)) {
         return Ok(key);
     }
+    torn(text)?;
     load_debug_opened(path).map(|key| public_key(&key))
 }
 

@@ -1,19 +1,25 @@
 //! A GDB server on this machine for a device anywhere.
 
+mod interrupt;
 mod load;
 mod vscode;
 mod way;
 
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use bulkhead_gdb_server::{Arrived, Device, DeviceError, Elf, Loader, Serving, serve};
 use serde_json::json;
 
+use self::interrupt::{Company, heed};
 use self::load::ByUpdate;
 use self::way::{AGAIN, Connected, connect};
 use super::Session;
@@ -62,12 +68,24 @@ pub(crate) fn run(session: &Session<'_>, debug: Debug) -> Result<(), Failure> {
     } else {
         Some(logging(port, &debug)?)
     };
+    let company = if gdb.is_some() { Company::WithGdb } else { Company::Alone };
+    let interrupted = heed(company, sender.clone())?;
     let gdb = gdb.map(|command| start_gdb(command, sender.clone())).transpose()?;
     let device = Device::new(Box::new(sealed));
     let serving = Serving { device, channel: (sender, arrived), elf: elf.as_ref(), loader };
     let ended = serve(listener, serving, &mut |text| session.output.note(text));
+    let interrupted = interrupted.load(Ordering::Relaxed);
     match (ended, gdb) {
-        (Ok(_), Some(())) => Ok(()),
+        (Ok(_), _) if interrupted => Ok(()),
+        (Ok(_), Some(gdb))
+            if !debug.log.is_empty() && gdb.try_recv().is_ok_and(|ended| ended.code() == Some(1)) =>
+        {
+            let what = "GDB did not take what is to be printed; it said why";
+            let next =
+                "name a place, a format and values as `dprintf` takes them: --log 'main.c:42,\"n=%d\\n\",n'";
+            Err(Failure::new(ExitCode::File, what, next))
+        }
+        (Ok(_), Some(_)) => Ok(()),
         (Ok(why), None) => Err(Failure::new(ExitCode::Device, why, AGAIN)),
         (Err(error), _) => {
             let next = match &error {
@@ -98,34 +116,45 @@ fn logging(port: u16, debug: &Debug) -> Result<Command, Failure> {
         Failure::new(ExitCode::Machine, error.to_string(), "give the tool a standard output")
     })?;
     let mut command = Command::new(GDB);
-    command.args(["-nx", "-q", "-batch"]).args(&debug.elf);
-    let mut order = |text: &str| {
-        command.args(["-ex", text]);
-    };
-    order("set pagination off");
-    order(PATIENCE);
-    order(&format!("target remote :{port}"));
-    order("set dprintf-style agent");
+    command.args(["-nx", "-q", "-batch"]).args(&debug.elf).args(["-x", "/dev/stdin"]);
+    // A script, for it ends at the first thing that GDB does not take: the application is not to run on with nothing to print.
+    let mut script = format!(
+        "set pagination off\n{PATIENCE}\nset breakpoint pending off\ntarget remote :{port}\nset dprintf-style agent\n"
+    );
     for log in &debug.log {
-        order(&format!("dprintf {log}"));
+        script.push_str(&format!("dprintf {log}\n"));
         if let Some(condition) = &debug.log_if {
-            order(&format!("condition $bpnum {condition}"));
+            script.push_str(&format!("condition $bpnum {condition}\n"));
         }
     }
-    order("continue");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(output));
+    script.push_str("continue\n");
+    let script = nameless(&script).map_err(|error| Failure::file("write", &std::env::temp_dir(), &error))?;
+    command.stdin(Stdio::from(script)).stdout(Stdio::null()).stderr(Stdio::from(output));
     Ok(command)
 }
 
-/// Starts GDB; when it ends, so does the session.
-fn start_gdb(mut command: Command, to_loop: Sender<Arrived>) -> Result<(), Failure> {
+/// A file that holds `text` and is gone with who has it open: GDB does not take a script from a pipe.
+fn nameless(text: &str) -> std::io::Result<File> {
+    let path = std::env::temp_dir().join(format!("bulkhead-debug-{}", std::process::id()));
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Starts GDB; when it ends, so does the session. What comes back says how it ended.
+fn start_gdb(mut command: Command, to_loop: Sender<Arrived>) -> Result<Receiver<ExitStatus>, Failure> {
     let mut child = command.spawn().map_err(|error| {
         let what = format!("cannot start {GDB}: {error}");
         Failure::new(ExitCode::Machine, what, "install it, or attach your own GDB without --gdb")
     })?;
+    let (sender, ended) = mpsc::channel();
     thread::spawn(move || {
-        let _ = child.wait();
+        if let Ok(status) = child.wait() {
+            let _ = sender.send(status);
+        }
         let _ = to_loop.send(Arrived::Enough);
     });
-    Ok(())
+    Ok(ended)
 }
