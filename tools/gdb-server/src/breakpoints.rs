@@ -11,6 +11,8 @@ pub(crate) struct Expressions {
     pub(crate) condition: Vec<u8>,
     /// What to print instead of stopping.
     pub(crate) command: Vec<u8>,
+    /// Pictures to take at most instead of stopping; 0 for none.
+    pub(crate) pictures: u32,
 }
 
 /// By address.
@@ -37,6 +39,21 @@ impl Breakpoints {
     /// Whether GDB wants a breakpoint here, without conditions.
     pub(crate) fn stops_at(&self, address: u32) -> bool {
         self.wanted.get(&address).is_some_and(|expressions| *expressions == Expressions::default())
+    }
+
+    pub(crate) fn has(&self, address: u32) -> bool {
+        self.wanted.get(&address).is_some_and(|expressions| expressions.pictures == 0)
+    }
+
+    /// Places where pictures are taken, and how many at most.
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = (u32, u32)> {
+        let places = self.wanted.iter().map(|(at, expressions)| (*at, expressions.pictures));
+        places.filter(|(_, pictures)| *pictures > 0)
+    }
+
+    /// No pictures are wanted any more.
+    pub(crate) fn clear_pictures(&mut self) {
+        self.wanted.retain(|_, expressions| expressions.pictures == 0);
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -84,7 +101,7 @@ pub(crate) fn expressions(text: &[u8]) -> Option<Expressions> {
         Some(commands) => condition(split_once(commands, b',')?.1).filter(|command| !command.is_empty())?,
         None => Vec::new(),
     };
-    Some(Expressions { condition: condition(conditions)?, command })
+    Some(Expressions { condition: condition(conditions)?, command, pictures: 0 })
 }
 
 /// The condition in the rest of a `Z` packet: `;X` length `,` digits. Several of them stop where any holds, which the

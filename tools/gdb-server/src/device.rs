@@ -93,13 +93,17 @@ impl Order {
                 Operation::WriteRegister(WriteRegister { register: *register, value: *value })
             }
             Self::Crc(Range { address, len }) => Operation::Crc(Crc { address: *address, len: *len }),
-            Self::Set { address, expressions: Expressions { condition, command } } => {
+            Self::Set { address, expressions: Expressions { condition, command, pictures } } => {
                 Operation::SetProbe(SetProbe {
                     address: *address,
-                    action: if command.is_empty() { Action::Stop } else { Action::Log },
+                    action: match (command.is_empty(), *pictures) {
+                        (true, 0) => Action::Stop,
+                        (true, _) => Action::Snapshot,
+                        (false, _) => Action::Log,
+                    },
                     condition: (!condition.is_empty()).then(|| condition.as_slice().into()),
                     command: (!command.is_empty()).then(|| command.as_slice().into()),
-                    actions_max: None,
+                    actions_max: (*pictures > 0).then_some(*pictures),
                 })
             }
             Self::Clear(address) => Operation::ClearProbe(At { address: *address }),

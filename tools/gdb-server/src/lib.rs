@@ -25,6 +25,7 @@ mod packet;
 mod reunion;
 mod serve;
 mod session;
+mod snapshots;
 mod threads;
 mod transfer;
 mod watchpoints;

@@ -27,6 +27,8 @@ struct Entry {
     address: u32,
     /// File and line; `None` behind the last entry of a sequence.
     place: Option<(u64, u64)>,
+    /// A debugger may stop here. GDB goes on stepping where it may not.
+    is_statement: bool,
 }
 
 impl Lines {
@@ -47,7 +49,7 @@ impl Lines {
                 let Ok(address) = u32::try_from(row.address()) else { break };
                 let line = row.line().map_or(0, std::num::NonZero::get);
                 let place = (!row.end_sequence()).then_some((row.file_index(), line));
-                entries.push(Entry { address, place });
+                add(&mut entries, Entry { address, place, is_statement: row.is_stmt() });
                 if row.end_sequence() {
                     gather(&entries, functions, &mut runs);
                     entries.clear();
@@ -66,6 +68,15 @@ impl Lines {
     }
 }
 
+/// Adds an entry. Of several at one address GDB means the last that is a statement.
+fn add(entries: &mut Vec<Entry>, entry: Entry) {
+    match entries.last_mut().filter(|last| last.address == entry.address && last.place.is_some()) {
+        Some(last) if entry.place.is_some() && last.is_statement && !entry.is_statement => {}
+        Some(last) => *last = entry,
+        None => entries.push(entry),
+    }
+}
+
 /// Adds the lines of one sequence that have more than one entry. The entry that a function begins with stays alone: a call of
 /// the function has to leave the line that it stands in.
 fn gather(entries: &[Entry], functions: &[u32], runs: &mut Vec<Run>) {
@@ -74,15 +85,10 @@ fn gather(entries: &[Entry], functions: &[u32], runs: &mut Vec<Run>) {
         let [entry, next] = pair else { continue };
         let Some(place) = entry.place else { continue };
         let piece = Run { low: entry.address, high: next.address };
-        if piece.low >= piece.high {
-            // Two entries of one address: the later one is meant.
-            continue;
-        }
         let begins_function = functions.binary_search(&piece.low).is_ok();
+        let goes_on = |its| (its == place || !entry.is_statement) && !begins_function;
         open = match open {
-            Some((run, its, n)) if its == place && run.high == piece.low && !begins_function => {
-                Some((Run { low: run.low, high: piece.high }, its, n + 1))
-            }
+            Some((run, its, n)) if goes_on(its) => Some((Run { low: run.low, high: piece.high }, its, n + 1)),
             before => {
                 close(before, runs);
                 (!begins_function).then_some((piece, place, 1))
@@ -102,12 +108,13 @@ fn close(open: Option<(Run, (u64, u64), usize)>, runs: &mut Vec<Run>) {
 mod tests {
     use super::*;
 
-    fn lines(entries: &[(u32, u64)], functions: &[u32]) -> Lines {
-        let entry = |(address, line): &(u32, u64)| Entry {
-            address: *address,
-            place: (*line != 0).then_some((1, *line)),
-        };
-        let entries: Vec<Entry> = entries.iter().map(entry).collect();
+    /// A negative line is no statement, line 0 the end.
+    fn lines(of: &[(u32, i64)], functions: &[u32]) -> Lines {
+        let mut entries = Vec::new();
+        for (address, line) in of {
+            let place = (*line != 0).then_some((1, line.unsigned_abs()));
+            add(&mut entries, Entry { address: *address, place, is_statement: *line > 0 });
+        }
         let mut runs = Vec::new();
         gather(&entries, functions, &mut runs);
         Lines { runs }
@@ -125,6 +132,24 @@ mod tests {
         {
             assert_eq!(lines.around(alone.0, alone.1), alone);
         }
+    }
+
+    #[test]
+    fn where_gdb_would_not_stop_the_line_goes_on() {
+        let of = [
+            (0x100, 73),
+            (0x100, -73),
+            (0x104, -74),
+            (0x106, -73),
+            (0x108, 74),
+            (0x108, -75),
+            (0x10C, 75),
+            (0x110, 0),
+        ];
+        let lines = lines(&of, &[]);
+        assert_eq!(lines.around(0x100, 0x104), (0x100, 0x108));
+        assert_eq!(lines.around(0x104, 0x106), (0x100, 0x108));
+        assert_eq!(lines.around(0x108, 0x10C), (0x108, 0x10C));
     }
 
     #[test]

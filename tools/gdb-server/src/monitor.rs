@@ -19,6 +19,8 @@ monitor fault             what the last fault was, in words
 monitor vcatch [NAME on|off]
                           stop where an exception's handler begins: nmi hard mem bus usage secure
 monitor step-irq [on|off] let the application's interrupts in during steps
+monitor snapshot [ADDRESS [COUNT]|off]
+                          print registers and stack at a place in the code, without a stop
 monitor status            what this session took so far
 monitor help              this list
 ";
@@ -84,6 +86,7 @@ impl Session {
                     .into()
             }
             ["vcatch", rest @ ..] => self.catch(rest)?,
+            ["snapshot", rest @ ..] => self.snapshot_words(rest),
             ["step-irq"] => self.step_words(),
             ["step-irq", "on"] => {
                 self.step_interrupts = true;

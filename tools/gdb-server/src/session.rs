@@ -323,8 +323,11 @@ impl Session {
             }
             Some(Event::Log(log)) => self.take_log(&log),
             Some(Event::Console(console)) => self.console.extend_from_slice(console.text),
-            // No probe that takes pictures is set; what was seen comes behind a stop.
-            Some(Event::Snapshot(_) | Event::Seen(_)) | None => {}
+            Some(Event::Snapshot(picture)) => {
+                self.console.extend_from_slice(crate::snapshots::picture_words(&picture).as_bytes());
+            }
+            // What was seen comes behind a stop.
+            Some(Event::Seen(_)) | None => {}
         }
         Ok(())
     }

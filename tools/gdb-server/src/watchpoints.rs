@@ -29,6 +29,12 @@ impl Watchpoints {
     }
 
     pub(crate) fn set(&mut self, watch: Watch, memory: &Memory) -> Result<(), Refusal> {
+        let ends = [watch.address, watch.address.saturating_add(watch.len.saturating_sub(1))];
+        if watch.len != 0 && ends.iter().all(|end| memory.region(*end, 1).is_none()) {
+            // The application has nothing there: an access is a fault, which stops it without our doing. GDB watches where a
+            // pointer points to, and one that is null is to be watched all the same.
+            return Ok(());
+        }
         let region = memory.region(watch.address, watch.len);
         let is_ram = region.is_some_and(|region| region.kind == RegionKind::Ram);
         if !is_ram || watch.len == 0 || watch.len > WATCH_LEN_MAX {

@@ -173,6 +173,24 @@ fn a_condition_that_does_not_hold_costs_nothing() {
 }
 
 #[test]
+fn a_snapshot_is_printed_and_the_application_does_not_stop() {
+    let mut session = attached();
+    for nonsense in ["snapshot here", "snapshot 0x100c 0", "snapshot 0x100c 1 2", "snapshot 0x10000000"] {
+        let said = monitor(&mut session, nonsense);
+        assert!(said.contains("say where") || said.contains("none of the application's"), "{said}");
+    }
+    assert!(monitor(&mut session, "snapshot 0x100d 2").contains("0x100c, at most 2"));
+    answer(&mut session, "Z0,100a,2");
+    let stop = resume(&mut session, "vCont;c:1");
+    assert!(stop.contains(&format!("0f:{};", word(CODE + 0x0A))), "behind three calls: {stop}");
+    let printed = String::from_utf8(session.take_console()).unwrap();
+    assert_eq!(printed.matches("[snapshot at 0x100c").count(), 2, "{printed}");
+    assert!(printed.contains("r0   0x00000003") && printed.contains("r0   0x00000002"), "{printed}");
+    assert!(printed.contains("  0x20000200: 0x"), "the stack: {printed}");
+    assert!(monitor(&mut session, "snapshot off").contains("no snapshots"));
+}
+
+#[test]
 fn code_is_asked_for_once_and_registers_are_written_with_the_next_order() {
     let mut session = attached();
     answer(&mut session, "m1000,2");
@@ -270,8 +288,12 @@ fn a_watchpoint_stops_with_its_address_and_the_step_that_gdb_adds_costs_nothing(
 fn what_cannot_be_watched_is_refused_before_the_application_runs() {
     let mut session = storing();
     let before = session.round_trips();
-    for place in ["Z2,1000,4", "Z2,10000000,4", "Z2,20000000,80", "Z2,20000000,0"] {
+    for place in ["Z2,1000,4", "Z2,20000000,80", "Z2,20000000,0"] {
         assert_eq!(answer(&mut session, place), "E0e", "{place}");
+    }
+    // Where a pointer points that is null, the application can neither read nor write.
+    for place in ["Z2,0,4", "Z2,10000000,4"] {
+        assert_eq!(answer(&mut session, place), "OK", "{place}");
     }
     for n in 0..4 {
         assert_eq!(answer(&mut session, &format!("Z2,200000{n}0,4")), "OK");
