@@ -320,20 +320,24 @@ fn health(interrupted: Interrupted) -> (Health, u32) {
 fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
     let (mut health, mut program_counter) = health(interrupted);
     // What is to be looked at, or held, stands still from here on.
-    if world::faults::is_waiting() || machine.hypervisor.wants_halt(health, world::tick::now_us()) {
+    let wants_halt = machine.hypervisor.wants_halt(health, world::tick::now_us());
+    if world::faults::is_waiting() || wants_halt {
         let now = world::worker::freeze();
         if matches!(health, Health::InHandler | Health::Masked) {
             (health, program_counter) = self::health(now); // It may have come to itself meanwhile.
         }
     }
     // A fault that came since is left for the next slice: nothing but an application that stands still can be held.
-    let stands_still = world::worker::is_frozen();
+    let fault = world::worker::is_frozen().then(world::faults::take).flatten();
+    if fault.is_none() && !wants_halt {
+        world::worker::thaw(); // An interrupt took it away from its breakpoint in the last moment.
+    }
     let moment = Moments {
         now_us: world::tick::now_us(),
         health,
         program_counter,
-        fault: stands_still.then(world::faults::take).flatten().map(offence),
-        holdable: stands_still && world::debug::may_hold(),
+        fault: fault.map(offence),
+        holdable: world::worker::is_frozen() && world::debug::may_hold(),
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };

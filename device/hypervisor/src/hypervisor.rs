@@ -245,8 +245,10 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     ) -> Order {
         let now_ms = moment.now_us / 1000;
         if self.judge_application(&moment, mailbox, outside) == debugging::Judged::RunsOn {
-            // Who comes across breakpoints without end does not keep the link from its turn.
-            if moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US {
+            // Who comes across breakpoints without end does not keep the link from its turn; who is in the middle of a step,
+            // its interrupts held back, is at the next breakpoint in no time.
+            let is_rested = moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US;
+            if is_rested || self.debug.is_moving_it() {
                 return Order::Continue;
             }
             // Nor does it wait for that.

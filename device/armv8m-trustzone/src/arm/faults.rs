@@ -61,6 +61,8 @@ pub struct SecureFault {
 }
 
 static PENDING: Shared<Option<ApplicationFault>> = Shared::new(None);
+/// A breakpoint that waits for the worker while the application's interrupts are served.
+static PUT_OFF: Shared<Option<ApplicationFault>> = Shared::new(None);
 static MEMORY: Shared<(u32, u32)> = Shared::new((0, 0));
 
 unsafe extern "Rust" {
@@ -75,12 +77,34 @@ pub fn set_application_memory(first: u32, end: u32) {
 
 /// Whether a fault waits for [`take`].
 pub fn is_waiting() -> bool {
-    PENDING.with(|p| p.is_some())
+    PENDING.with(|p| p.is_some()) || PUT_OFF.with(|p| p.is_some())
 }
 
 /// Takes the fault that waits, if any. The first one wins; later ones are its consequences.
 pub fn take() -> Option<ApplicationFault> {
-    PENDING.with(Option::take)
+    PENDING.with(Option::take).or_else(|| PUT_OFF.with(Option::take))
+}
+
+/// Puts the fault that waits off, if it is a breakpoint: its thread stands before the instruction and comes across it
+/// again. Whether nothing else waits.
+pub(super) fn put_off_breakpoint() -> bool {
+    let waits = PENDING.with(|p| match p {
+        Some(fault) if fault.offence == Offence::Breakpoint => p.take(),
+        other => *other,
+    });
+    match waits {
+        None => true,
+        Some(fault) if fault.offence == Offence::Breakpoint => {
+            PUT_OFF.with(|p| *p = Some(fault));
+            true
+        }
+        Some(_) => false,
+    }
+}
+
+/// The application went on, or is no more: what it came across may not be where it is now.
+pub(super) fn forget_put_off() {
+    PUT_OFF.with(|p| *p = None);
 }
 
 /// Number of the exception. One that was escalated is another: it hit the hypervisor with interrupts masked.

@@ -385,6 +385,7 @@ pub(super) fn application_registers() -> *const [u32; 8] {
 /// none is needed.
 fn abandon(running: bool) -> u32 {
     debug::forget();
+    faults::forget_put_off();
     RUNNING.store(false, Ordering::Relaxed);
     let n_active = silence();
     if !running {

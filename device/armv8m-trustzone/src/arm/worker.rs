@@ -363,7 +363,11 @@ pub(super) fn account(was_worker: bool) {
     // SAFETY: executor only.
     let door = unsafe { &mut *bulkhead_door.get() };
     let elapsed = tick::cycles().wrapping_sub(account.since);
-    let used = match (was_worker, core::mem::replace(&mut door.used_at, UNUSED)) {
+    let used_at = core::mem::replace(&mut door.used_at, UNUSED);
+    if used_at != UNUSED {
+        faults::forget_put_off();
+    }
+    let used = match (was_worker, used_at) {
         (true, _) => elapsed,
         (false, UNUSED) => 0,
         // The counter runs down, and no tick passes without the executor while the worker runs.
@@ -401,20 +405,28 @@ pub(super) fn is_next() -> bool {
 }
 
 fn choose(exc_return: u32, found: Interrupted) -> Slice {
-    if stands_still() {
+    if debug::is_held() || FROZEN.load(Ordering::Relaxed) {
         return Slice::Alone;
     }
-    if !wants_to_run() {
-        return Slice::Nothing;
-    }
-    // A gateway ends soon, and is not pre-empted; a handler and what is masked is the application's hurry.
     let in_thread = exc_return & EXC_RETURN_THREAD != 0 && exc_return & EXC_RETURN_SECURE_STACK == 0;
-    let in_no_hurry = in_thread && (found == Interrupted::Thread || debug::holds_interrupts());
-    let is_asleep = in_no_hurry && faults::was_asleep(exc_return);
-    let moment = match (in_no_hurry, is_asleep) {
-        (_, true) => Moment::Asleep,
-        (true, false) => Moment::Computing,
-        (false, false) => Moment::Hurrying,
+    let moment = if faults::is_waiting() {
+        // Its interrupts need not wait for what the worker is in the middle of, if its thread is at a breakpoint.
+        if !(in_thread && found == Interrupted::Thread && faults::put_off_breakpoint()) {
+            return Slice::Alone;
+        }
+        Moment::Asleep
+    } else if !wants_to_run() {
+        return Slice::Nothing;
+    } else {
+        // A gateway ends soon, and is not pre-empted; a handler and what is masked is the application's hurry, and so is the
+        // one instruction of a step, for which its interrupts are held back.
+        let steps = debug::holds_interrupts();
+        let in_thread = in_thread && (found == Interrupted::Thread || steps);
+        match (in_thread, in_thread && faults::was_asleep(exc_return)) {
+            (_, true) => Moment::Asleep,
+            (true, false) if !steps => Moment::Computing,
+            (_, false) => Moment::Hurrying,
+        }
     };
     // SAFETY: executor only.
     let account = unsafe { &mut *ACCOUNT.get() };
@@ -431,10 +443,6 @@ pub(super) fn mask() -> u32 {
         Slice::Alone | Slice::Nothing => false,
     };
     if is_open { 0 } else { u32::from(NON_SECURE_PRIORITY) }
-}
-
-fn stands_still() -> bool {
-    debug::is_held() || FROZEN.load(Ordering::Relaxed) || faults::is_waiting()
 }
 
 /// Makes the application stand still until the end of the worker's slice of work. For the worker alone.
