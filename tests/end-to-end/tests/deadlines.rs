@@ -1,8 +1,6 @@
 //! The application keeps its deadlines while the hypervisor works. Time counts instructions here: the figures are those of the
 //! device, whatever else this machine does.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
-
 use bulkhead_end_to_end::deadline::{Bench, alone, cost};
 
 /// What the product before promised for a few chosen interrupts, 20 us, is 3,200 instructions.

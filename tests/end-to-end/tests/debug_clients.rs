@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use bulkhead_end_to_end::child::Running;
 use bulkhead_end_to_end::debugger::{Debugging, Pause, debuggable};
 use bulkhead_end_to_end::scenes::log_line;
 
@@ -192,6 +193,13 @@ fn what_is_written_for_vs_code_starts_the_server_and_attaches() {
     assert!(any.text.contains("has to know the port"), "{}", any.text);
 }
 
+/// Waits until a program ends, which has to be without an error.
+fn ends_well(running: &mut Running) {
+    let ended = running.wait_for("nothing more", Duration::from_secs(60), |_| None::<()>);
+    let ended = ended.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(ended.contains("ended with exit status: 0"), "{ended}");
+}
+
 #[test]
 fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
     let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
@@ -208,6 +216,7 @@ fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
     with_gdb.wait_for("the script to go on", soon, |line| line.contains("$1 = 42").then_some(())).unwrap();
     with_gdb.wait_for("the stop", soon, |line| line.contains("SIGINT").then_some(())).unwrap();
     with_gdb.wait_for("the end", soon, |line| line.contains("the debugger left").then_some(())).unwrap();
+    ends_well(&mut with_gdb);
 
     // Without GDB of its own, and with one attached: the application is let go before the tool ends.
     let mut alone = tool.follow_as_job(&debug, std::process::Stdio::null()).unwrap();
@@ -226,9 +235,7 @@ fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
         drop(gdb.join().unwrap());
     });
     log_line(&bench.fleet, &bench.device, "the debugger is gone").unwrap();
-    let ends = |_: &str| None::<()>;
-    let ended = alone.wait_for("nothing more", soon, ends).unwrap_err().to_string();
-    assert!(ended.contains("ended with exit status: 0"), "{ended}");
+    ends_well(&mut alone);
 }
 
 #[test]

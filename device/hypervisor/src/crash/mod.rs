@@ -65,6 +65,7 @@ pub struct CrashStorage {
 /// The dump that is being made, if there is one. `Option` would say `None` by a value that is not zero, for which a board has
 /// to keep the whole storage in flash as well.
 #[repr(u8)]
+#[expect(clippy::large_enum_variant, reason = "there is one, in memory that a board sets aside for it")]
 enum Work {
     Rest = 0,
     Dump(Job),

@@ -275,11 +275,20 @@ pub struct World {
 impl World {
     /// A device that has its address.
     pub fn new(resolver: Resolver) -> Self {
+        let memory = (Box::leak(Box::new(Buffers::new())), Box::leak(Box::new(Sockets::new())));
+        Self::new_in(memory, resolver)
+    }
+
+    /// As [`Self::new`], in memory that somebody sets aside, as a board does.
+    pub fn new_in(
+        (buffers, sockets): (&'static mut Buffers, &'static mut Sockets),
+        resolver: Resolver,
+    ) -> Self {
         let wire = Rc::default();
         let stack = NetworkStack::new(
             Ethernet(Rc::clone(&wire)),
-            Box::leak(Box::new(Buffers::new())),
-            Box::leak(Box::new(Sockets::new())),
+            buffers,
+            sockets,
             [0x1234_5678_9ABC_DEF0, 0x0FED_CBA9_8765_4321],
             0,
         );
