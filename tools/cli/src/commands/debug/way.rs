@@ -73,6 +73,12 @@ fn may_pass(error: &ClientError) -> bool {
     }
 }
 
+/// Whether somebody holds the device: it may be we, if the answer that said so was lost. What nobody reads the server soon
+/// gives up.
+fn is_held(error: &ClientError) -> bool {
+    matches!(error, ClientError::Problem(problem) if problem.code == ProblemCode::DebugHeld)
+}
+
 /// A way that is open, and what has to be known of it.
 pub(super) struct Connected {
     pub(super) sealed: Sealed,
@@ -241,7 +247,7 @@ impl Way {
             self.client.open_debug(&self.device, &OpenDebug { takeover: false, continues: *continues });
         let granted = asked.map_err(|error| {
             let text = error.to_string();
-            if may_pass(&error) { Lost::ForNow(text) } else { Lost::ForGood(text) }
+            if may_pass(&error) || is_held(&error) { Lost::ForNow(text) } else { Lost::ForGood(text) }
         })?;
         *continues = Some(granted.session);
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
