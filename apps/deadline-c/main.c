@@ -177,7 +177,8 @@ static uint32_t least_late(void)
     return i;
 }
 
-static void measure(int mode)
+/* Returns the stage of the update at its end. */
+static uint32_t measure(int mode)
 {
     static const char text[100] = {'f', 'l', 'o', 'o', 'd'};
     uint32_t stage_before = stage();
@@ -211,11 +212,13 @@ static void measure(int mode)
     to = number(to, " best ", best);
     to = number(to, " total ", total);
     to = number(to, " before ", stage_before);
-    to = number(to, " after ", stage());
+    uint32_t stage_after = stage();
+    to = number(to, " after ", stage_after);
     *to++ = '\n';
     *to = 0;
     bh_console_write(line);
     timer_start(SLEEP);
+    return stage_after;
 }
 
 __attribute__((noinline)) static bh_status nothing(void)
@@ -323,6 +326,10 @@ int main(void)
             calls();
         } else if (mode == 's') {
             spin();
+        } else if (mode == 'u') {
+            /* Until the update is ready: from then on this application may be replaced at any time. */
+            while (measure(mode) != BH_UPDATE_STAGE_READY) {
+            }
         } else if (mode > ' ') {
             measure(mode);
         } else {

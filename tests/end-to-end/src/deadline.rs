@@ -26,8 +26,10 @@ pub const WINDOWS: usize = 5;
 pub const CHECK_INS: u64 = 20;
 /// Stages of an update between the offer and its being ready, as the application sees them: checking, staging.
 const STAGES_OF_WORK: [u64; 2] = [1, 3];
-/// Ready, and being applied.
-const STAGES_OF_THE_END: [u64; 2] = [4, 5];
+/// Ready to be applied: the application measures until then.
+const STAGE_READY: u64 = 4;
+/// Windows after which an update is taken to be stuck.
+const WINDOWS_OF_STAGING_MAX: usize = 200;
 
 /// One measurement of half a second.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -197,16 +199,14 @@ impl Bench {
         self.begin('u', 1)?;
         self.fleet.order(&self.device, &next)?;
         let mut windows = Vec::new();
-        loop {
+        for _ in 0..WINDOWS_OF_STAGING_MAX {
             let window = self.finish('u', 1)?.into_iter().next().context("no window")?;
             if STAGES_OF_WORK.contains(&window.stages.0) || STAGES_OF_WORK.contains(&window.stages.1) {
                 windows.push(window);
             }
-            // From here on the application may be replaced at any time, and would not hear of another window.
-            if STAGES_OF_THE_END.contains(&window.stages.1) {
+            if window.stages.1 == STAGE_READY {
                 break;
             }
-            self.begin('u', 1)?;
         }
         self.fleet.wait_running(&self.device, &next)?;
         self.line("deadline ready")?;
