@@ -55,6 +55,17 @@ pub enum Medium {
     External = 1,
 }
 
+impl Medium {
+    /// As it is told to people, and as they name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Die => "die",
+            Self::External => "external",
+        }
+    }
+}
+
 /// What an area is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]

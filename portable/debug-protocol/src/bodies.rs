@@ -1,27 +1,29 @@
 //! The bodies of operations, answers and events: maps with small integer keys.
 
+use bulkhead_keyed_cbor::{choice, record};
 use minicbor::bytes::ByteSlice;
-use minicbor::{Decode, Encode};
 
 use crate::registers::{Core, Float, System};
 
+record! { Map
 /// Opens a session; the first operation of every one.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hello {
     /// The version that the developer's side speaks.
     #[n(0)]
     pub version: u32,
 }
+}
 
+record! { Map
 /// An operation or answer that carries nothing.
-#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Nothing {}
+}
 
+choice! {
 /// How far to run.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Run {
     /// Until something stops it.
     #[n(0)]
@@ -33,10 +35,11 @@ pub enum Run {
     #[n(2)]
     Range,
 }
+}
 
+record! { Map
 /// Lets the application run.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Resume {
     /// How far.
     #[n(0)]
@@ -54,10 +57,11 @@ pub struct Resume {
     #[n(4)]
     pub interrupts: Option<bool>,
 }
+}
 
+record! { Map
 /// Lets a called function run to its end, and goes on inside a range: two resumes of which the first stop is certain.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Through {
     /// Where the function returns to; it lies in the range.
     #[n(0)]
@@ -75,10 +79,11 @@ pub struct Through {
     #[n(4)]
     pub steps_max: Option<u32>,
 }
+}
 
+record! { Map
 /// Memory that is told along with the next stop.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Along {
     /// First address.
     #[n(0)]
@@ -87,19 +92,21 @@ pub struct Along {
     #[n(1)]
     pub len: u32,
 }
+}
 
+record! { Map
 /// The session goes on where a lost link left it: what was set is still in place.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Kept {
     /// Stops since the session began: who heard of fewer missed the last.
     #[n(0)]
     pub stops: u32,
 }
+}
 
+record! { Map
 /// Reads memory.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReadMemory {
     /// First address.
     #[n(0)]
@@ -111,25 +118,27 @@ pub struct ReadMemory {
     #[n(2)]
     pub width: Option<u8>,
 }
+}
 
+record! { Map
 /// Writes memory.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WriteMemory<'b> {
     /// First address.
     #[n(0)]
     pub address: u32,
     /// What to write, at most `WRITE_LEN_MAX` bytes.
-    #[cbor(b(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub bytes: &'b [u8],
     /// Exact width of each access in bytes, 1, 2 or 4; absent: any.
     #[n(2)]
     pub width: Option<u8>,
 }
+}
 
+record! { Map
 /// Writes one register.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WriteRegister {
     /// Number of the register.
     #[n(0)]
@@ -138,10 +147,11 @@ pub struct WriteRegister {
     #[n(1)]
     pub value: u32,
 }
+}
 
+record! { Map
 /// Asks for the checksum of memory: polynomial 0x04C11DB7, from 0xFFFFFFFF, most significant bit first.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Crc {
     /// First address.
     #[n(0)]
@@ -150,10 +160,11 @@ pub struct Crc {
     #[n(1)]
     pub len: u32,
 }
+}
 
+choice! {
 /// What a probe does when it is hit and its condition holds.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
     /// Stops the application: a breakpoint.
     #[n(0)]
@@ -165,10 +176,11 @@ pub enum Action {
     #[n(2)]
     Snapshot,
 }
+}
 
+record! { Map
 /// Puts a probe at an address, in place of one that is there.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SetProbe<'b> {
     /// Address of the instruction; bit 0 is clear.
     #[n(0)]
@@ -177,28 +189,30 @@ pub struct SetProbe<'b> {
     #[n(1)]
     pub action: Action,
     /// Agent expression; the probe acts where it yields something else than 0. Absent: always.
-    #[b(2)]
+    #[n(2)]
     pub condition: Option<&'b ByteSlice>,
     /// Agent expression that prints, for `Log`.
-    #[b(3)]
+    #[n(3)]
     pub command: Option<&'b ByteSlice>,
     /// The probe falls silent after this many actions; absent: never.
     #[n(4)]
     pub actions_max: Option<u32>,
 }
+}
 
+record! { Map
 /// Names a place by its address.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct At {
     /// The address.
     #[n(0)]
     pub address: u32,
 }
+}
 
+choice! {
 /// What kind of access a watch looks for.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WatchKind {
     /// A write that changes the value.
     #[n(0)]
@@ -210,10 +224,11 @@ pub enum WatchKind {
     #[n(2)]
     Access,
 }
+}
 
+record! { Map
 /// A range of memory that is watched.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Watch {
     /// First address.
     #[n(0)]
@@ -225,10 +240,11 @@ pub struct Watch {
     #[n(2)]
     pub kind: WatchKind,
 }
+}
 
+choice! {
 /// How a watch is kept.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Keeping {
     /// The application runs at its own speed, but for accesses nearby.
     #[n(0)]
@@ -237,28 +253,31 @@ pub enum Keeping {
     #[n(1)]
     Stepped,
 }
+}
 
+record! { Map
 /// Answer to `SetWatch`.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Watching {
     /// How.
     #[n(0)]
     pub keeping: Keeping,
 }
+}
 
+record! { Map
 /// Restarts the application.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reset {
     /// Stops before its first instruction.
     #[n(0)]
     pub halt: bool,
 }
+}
 
+choice! {
 /// What a region of memory is for.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RegionKind {
     /// The application's code: it may be patched, not written.
     #[n(0)]
@@ -270,10 +289,11 @@ pub enum RegionKind {
     #[n(2)]
     Device,
 }
+}
 
+record! { Array
 /// A region that the application may reach.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(array)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Region {
     /// First address.
     #[n(0)]
@@ -285,10 +305,11 @@ pub struct Region {
     #[n(2)]
     pub kind: RegionKind,
 }
+}
 
+record! { Map
 /// Answer to `Hello`. Each region is an entry of its own behind it.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Welcome<'b> {
     /// The version that the device speaks.
     #[n(0)]
@@ -303,28 +324,30 @@ pub struct Welcome<'b> {
     #[n(3)]
     pub watches_max: u32,
     /// Digest of the application's manifest.
-    #[cbor(b(4), with = "minicbor::bytes")]
+    #[n(4)]
     pub manifest: &'b [u8],
     /// Name of the hypervisor's build.
-    #[cbor(b(5), with = "minicbor::bytes")]
+    #[n(5)]
     pub build: &'b [u8],
 }
+}
 
+record! { Map
 /// A piece of memory.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Memory<'b> {
     /// First address.
     #[n(0)]
     pub address: u32,
     /// The bytes.
-    #[cbor(b(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub bytes: &'b [u8],
 }
+}
 
+record! { Map
 /// The registers.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Registers {
     /// r0 to xpsr.
     #[n(0)]
@@ -336,19 +359,21 @@ pub struct Registers {
     #[n(2)]
     pub float: Option<Float>,
 }
+}
 
+record! { Map
 /// A checksum.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Checksum {
     /// The checksum.
     #[n(0)]
     pub crc: u32,
 }
+}
 
+choice! {
 /// Why an operation was not carried out.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefusalReason {
     /// The number is of a later version.
     #[n(0)]
@@ -381,10 +406,11 @@ pub enum RefusalReason {
     #[n(9)]
     NotAllowed,
 }
+}
 
+record! { Map
 /// An operation was not carried out, nor those behind it.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Refused {
     /// Place of the operation in its request, from 0.
     #[n(0)]
@@ -393,10 +419,11 @@ pub struct Refused {
     #[n(1)]
     pub reason: RefusalReason,
 }
+}
 
+choice! {
 /// Why the application stands still.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StopReason {
     /// The debugger asked.
     #[n(0)]
@@ -420,10 +447,11 @@ pub enum StopReason {
     #[n(6)]
     Reset,
 }
+}
 
+record! { Map
 /// Fault status of the processor.
-#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Faults {
     /// Configurable fault status.
     #[n(0)]
@@ -441,10 +469,11 @@ pub struct Faults {
     #[n(4)]
     pub bfar: u32,
 }
+}
 
+record! { Map
 /// The application stands still, with all that a debugger asks for next.
-#[derive(Clone, Copy, Debug, Decode, Encode, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stopped<'b> {
     /// Why.
     #[n(0)]
@@ -462,7 +491,7 @@ pub struct Stopped<'b> {
     #[n(4)]
     pub stack_address: u32,
     /// The stack window; shorter or empty where memory ends.
-    #[cbor(b(5), with = "minicbor::bytes")]
+    #[n(5)]
     pub stack: &'b [u8],
     /// The watch that was hit.
     #[n(6)]
@@ -474,36 +503,40 @@ pub struct Stopped<'b> {
     #[n(8)]
     pub time_us: u64,
 }
+}
 
+record! { Map
 /// A record that a probe printed.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Log<'b> {
     /// The probe.
     #[n(0)]
     pub address: u32,
     /// What it printed.
-    #[cbor(b(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub text: &'b [u8],
     /// Records lost before this one, for want of room.
     #[n(2)]
     pub lost: u32,
 }
-
-/// Output of the application itself.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
-pub struct Console<'b> {
-    /// What it wrote.
-    #[cbor(b(0), with = "minicbor::bytes")]
-    pub text: &'b [u8],
 }
 
+record! { Map
+/// Output of the application itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Console<'b> {
+    /// What it wrote.
+    #[n(0)]
+    pub text: &'b [u8],
+}
+}
+
+record! { Map
 /// The application was restarted; its probes are in place again.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ApplicationReset<'b> {
     /// Digest of the manifest that runs now.
-    #[cbor(b(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: &'b [u8],
+}
 }

@@ -1,8 +1,6 @@
 //! Messages: a type, a number, then pairs of a small integer and a map.
 
-use minicbor::encode::write::{Cursor, EndOfSlice};
-use minicbor::encode::{Error as EncodeError, Write};
-use minicbor::{Decoder, Encoder};
+use bulkhead_keyed_cbor::{Decode, Encode, Malformed, Reader, Writer as Items};
 
 use crate::bodies::*;
 use crate::limits::MESSAGE_LEN_MAX;
@@ -32,15 +30,12 @@ pub trait Wire<'b>: Sized {
     /// The number.
     fn number(&self) -> u32;
     /// Writes the body.
-    ///
-    /// # Errors
-    /// The writer is full.
-    fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>>;
+    fn encode_body(&self, items: &mut Items<'_>);
     /// Reads the body of `number`; `None` for one of a later version, whose body is skipped.
     ///
     /// # Errors
     /// The body is malformed.
-    fn decode_body(number: u32, d: &mut Decoder<'b>) -> Result<Option<Self>, minicbor::decode::Error>;
+    fn decode_body(number: u32, reader: &mut Reader<'b>) -> Result<Option<Self>, Malformed>;
 }
 
 macro_rules! wire {
@@ -53,15 +48,16 @@ macro_rules! wire {
             fn number(&self) -> u32 {
                 match self { $(Self::$variant(_) => $number),* }
             }
-            fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>> {
-                match self { $(Self::$variant(body) => { e.encode(body)?; })* }
-                Ok(())
+            fn encode_body(&self, items: &mut Items<'_>) {
+                let body: &dyn Encode = match self { $(Self::$variant(body) => body),* };
+                body.encode(items);
             }
-            fn decode_body(number: u32, d: &mut Decoder<'b>) -> Result<Option<Self>, minicbor::decode::Error> {
-                match number {
-                    $($number => d.decode().map(|body| Some(Self::$variant(body))),)*
-                    _ => d.skip().map(|()| None),
-                }
+            fn decode_body(number: u32, reader: &mut Reader<'b>) -> Result<Option<Self>, Malformed> {
+                let body = match number {
+                    $($number => Decode::decode(reader).map(|body| Some(Self::$variant(body))),)*
+                    _ => reader.skip().map(|()| None),
+                };
+                body.ok_or(Malformed)
             }
         }
     };
@@ -126,7 +122,7 @@ wire! {
 /// The pairs of a message, one after the other.
 #[derive(Clone, Debug)]
 pub struct Pairs<'b> {
-    decoder: Decoder<'b>,
+    reader: Reader<'b>,
 }
 
 impl<'b> Pairs<'b> {
@@ -135,22 +131,22 @@ impl<'b> Pairs<'b> {
     /// # Errors
     /// The rest cannot be read.
     pub fn next_pair<T: Wire<'b>>(&mut self) -> Result<Option<Option<T>>, Unreadable> {
-        if self.decoder.position() >= self.decoder.input().len() {
+        if self.reader.is_at_end() {
             return Ok(None);
         }
-        let number = self.decoder.u32().map_err(|_| Unreadable::Malformed)?;
-        T::decode_body(number, &mut self.decoder).map(Some).map_err(|_| Unreadable::Malformed)
+        let number = u32::decode(&mut self.reader).ok_or(Unreadable::Malformed)?;
+        T::decode_body(number, &mut self.reader).map(Some).map_err(|Malformed| Unreadable::Malformed)
     }
 
     /// Where the next pair begins in the message, in bytes.
     #[must_use]
     pub fn position(&self) -> usize {
-        self.decoder.position()
+        self.reader.position()
     }
 
     /// Goes on at a position that an earlier call returned.
     pub fn set_position(&mut self, position: usize) {
-        self.decoder.set_position(position);
+        self.reader.set_position(position);
     }
 }
 
@@ -185,14 +181,14 @@ pub fn message_type(bytes: &[u8]) -> Option<MessageType> {
     }
 }
 
-fn open(bytes: &[u8], wanted: MessageType) -> Result<Decoder<'_>, Unreadable> {
+fn open(bytes: &[u8], wanted: MessageType) -> Result<Reader<'_>, Unreadable> {
     if bytes.len() > MESSAGE_LEN_MAX {
         return Err(Unreadable::TooLong);
     }
-    let mut decoder = Decoder::new(bytes);
-    match decoder.u8() {
-        Ok(kind) if kind == wanted as u8 => Ok(decoder),
-        Ok(_) | Err(_) => Err(Unreadable::Malformed),
+    let mut reader = Reader::new(bytes);
+    match u8::decode(&mut reader) {
+        Some(kind) if kind == wanted as u8 => Ok(reader),
+        Some(_) | None => Err(Unreadable::Malformed),
     }
 }
 
@@ -201,9 +197,9 @@ fn open(bytes: &[u8], wanted: MessageType) -> Result<Decoder<'_>, Unreadable> {
 /// # Errors
 /// It is not one.
 pub fn parse_request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
-    let mut decoder = open(bytes, MessageType::Request)?;
-    let sequence = decoder.u32().map_err(|_| Unreadable::Malformed)?;
-    Ok(Request { sequence, operations: Pairs { decoder } })
+    let mut reader = open(bytes, MessageType::Request)?;
+    let sequence = u32::decode(&mut reader).ok_or(Unreadable::Malformed)?;
+    Ok(Request { sequence, operations: Pairs { reader } })
 }
 
 /// Reads a reply.
@@ -211,10 +207,10 @@ pub fn parse_request(bytes: &[u8]) -> Result<Request<'_>, Unreadable> {
 /// # Errors
 /// It is not one.
 pub fn parse_reply(bytes: &[u8]) -> Result<Reply<'_>, Unreadable> {
-    let mut decoder = open(bytes, MessageType::Reply)?;
-    let more = decoder.bool().map_err(|_| Unreadable::Malformed)?;
-    let sequence = decoder.u32().map_err(|_| Unreadable::Malformed)?;
-    Ok(Reply { more, sequence, answers: Pairs { decoder } })
+    let mut reader = open(bytes, MessageType::Reply)?;
+    let more = reader.truth().ok_or(Unreadable::Malformed)?;
+    let sequence = u32::decode(&mut reader).ok_or(Unreadable::Malformed)?;
+    Ok(Reply { more, sequence, answers: Pairs { reader } })
 }
 
 /// Reads the first event of a message; `None` for one of a later version.
@@ -230,49 +226,56 @@ pub fn parse_event(bytes: &[u8]) -> Result<Option<Event<'_>>, Unreadable> {
 /// # Errors
 /// It is not one.
 pub fn parse_events(bytes: &[u8]) -> Result<Pairs<'_>, Unreadable> {
-    let decoder = open(bytes, MessageType::Event)?;
-    Ok(Pairs { decoder })
+    let reader = open(bytes, MessageType::Event)?;
+    Ok(Pairs { reader })
 }
 
 /// Writes one message, pair by pair.
 #[derive(Debug)]
 pub struct Writer<'o> {
-    encoder: Encoder<Cursor<&'o mut [u8]>>,
+    items: Items<'o>,
 }
 
 impl<'o> Writer<'o> {
-    fn begin(
-        out: &'o mut [u8],
-        head: impl FnOnce(&mut Encoder<Cursor<&'o mut [u8]>>) -> Result<(), EncodeError<EndOfSlice>>,
-    ) -> Option<Self> {
+    fn begin(out: &'o mut [u8], kind: MessageType) -> Option<Self> {
         let len = out.len().min(MESSAGE_LEN_MAX);
-        let mut encoder = Encoder::new(Cursor::new(out.get_mut(..len)?));
-        head(&mut encoder).ok()?;
-        Some(Self { encoder })
+        let mut items = Items::new(out.get_mut(..len)?);
+        items.number(kind as u64);
+        Self { items }.whole()
+    }
+
+    fn whole(self) -> Option<Self> {
+        self.items.written()?;
+        Some(self)
     }
 
     /// Begins a request; `None` where `out` has no room for its head.
     #[must_use]
     pub fn request(out: &'o mut [u8], sequence: u32) -> Option<Self> {
-        Self::begin(out, |e| e.u8(MessageType::Request as u8)?.u32(sequence).map(drop))
+        let mut writer = Self::begin(out, MessageType::Request)?;
+        writer.items.number(sequence.into());
+        writer.whole()
     }
 
     /// Begins a reply, as its last piece.
     #[must_use]
     pub fn reply(out: &'o mut [u8], sequence: u32) -> Option<Self> {
-        Self::begin(out, |e| e.u8(MessageType::Reply as u8)?.bool(false)?.u32(sequence).map(drop))
+        let mut writer = Self::begin(out, MessageType::Reply)?;
+        writer.items.truth(false);
+        writer.items.number(sequence.into());
+        writer.whole()
     }
 
     /// Begins a message of events.
     #[must_use]
     pub fn events(out: &'o mut [u8]) -> Option<Self> {
-        Self::begin(out, |e| e.u8(MessageType::Event as u8).map(drop))
+        Self::begin(out, MessageType::Event)
     }
 
     /// Bytes written so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.encoder.writer().position()
+        self.items.position()
     }
 
     /// Never: a message has a head.
@@ -285,12 +288,11 @@ impl<'o> Writer<'o> {
     #[must_use]
     pub fn push<'b>(&mut self, pair: &impl Wire<'b>) -> bool {
         let before = self.len();
-        let written = match self.encoder.u32(pair.number()) {
-            Ok(encoder) => pair.encode_body(encoder).is_ok(),
-            Err(_) => false,
-        };
+        self.items.number(pair.number().into());
+        pair.encode_body(&mut self.items);
+        let written = self.items.written().is_some();
         if !written {
-            self.encoder.writer_mut().set_position(before);
+            self.items.rewind(before);
         }
         written
     }
@@ -298,9 +300,8 @@ impl<'o> Writer<'o> {
     /// Ends the message, with the mark that another piece of the reply follows if `more`.
     #[must_use]
     pub fn finish(self, more: MoreFollows) -> usize {
-        let cursor = self.encoder.into_writer();
-        let len = cursor.position();
-        if let (MoreFollows::Yes, Some(flag)) = (more, cursor.into_inner().get_mut(1)) {
+        let len = self.items.position();
+        if let (MoreFollows::Yes, Some(flag)) = (more, self.items.into_inner().get_mut(1)) {
             *flag = 0xF5;
         }
         len

@@ -1,8 +1,6 @@
 //! The register file of a Cortex-M and the numbers of its registers.
 
-use minicbor::decode::Error as DecodeError;
-use minicbor::encode::{Error as EncodeError, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder};
+use bulkhead_keyed_cbor::{Decode, Encode, Reader, Writer};
 
 /// Words that travel as one byte string, each little-endian.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,29 +19,38 @@ impl<const N: usize> Default for Words<N> {
     }
 }
 
-impl<C, const N: usize> Encode<C> for Words<N> {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
-        let mut bytes = [0_u8; 4 * 33];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(self.0) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        e.bytes(bytes.get(..4 * N).unwrap_or_default())?;
-        Ok(())
+impl<const N: usize> Encode for Words<N> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        encode(&self.0, writer);
     }
 }
 
-impl<'b, C, const N: usize> Decode<'b, C> for Words<N> {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-        let bytes = d.bytes()?;
-        if bytes.len() != 4 * N {
-            return Err(DecodeError::message("a register set of another length"));
-        }
-        let mut words = [0; N];
-        for (word, place) in words.iter_mut().zip(bytes.chunks_exact(4)) {
-            *word = place.try_into().map(u32::from_le_bytes).unwrap_or_default();
-        }
-        Ok(Self(words))
+impl<'b, const N: usize> Decode<'b> for Words<N> {
+    fn decode(reader: &mut Reader<'b>) -> Option<Self> {
+        let mut words = Self::default();
+        decode(&mut words.0, reader)?;
+        Some(words)
     }
+}
+
+// One copy of each for all lengths.
+fn encode(words: &[u32], writer: &mut Writer<'_>) {
+    let mut bytes = [0_u8; 4 * 33];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    writer.bytes(bytes.get(..4 * words.len()).unwrap_or_default());
+}
+
+fn decode(words: &mut [u32], reader: &mut Reader<'_>) -> Option<()> {
+    let (bytes, []) = reader.bytes()?.as_chunks() else { return None };
+    if bytes.len() != words.len() {
+        return None;
+    }
+    for (word, place) in words.iter_mut().zip(bytes) {
+        *word = u32::from_le_bytes(*place);
+    }
+    Some(())
 }
 
 /// A register by its number in this protocol, which is also its number for GDB (d0 to d15 apart).

@@ -4,9 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use bulkhead_checksum::crc32;
-use minicbor::decode::{Decoder, Error as DecodeError};
-use minicbor::encode::write::Cursor;
-use minicbor::encode::{Encoder, Error as EncodeError, Write};
+use bulkhead_keyed_cbor::{Decode, Encode, Reader, Shape, Writer};
 
 use crate::device_id::{DeviceId, device_id, public_key};
 use crate::{HOST_LEN_MAX, IDENTITY_LEN_MAX, IDENTITY_MAGIC, IDENTITY_VERSION, SIGNING_KEYS_MAX};
@@ -137,7 +135,7 @@ impl<'a> Identity<'a> {
         if crc32(0, covered) != u32::from_be_bytes(*crc) {
             return Err(IdentityError::Crc);
         }
-        let identity = decode(cbor).map_err(|_| IdentityError::Malformed)?;
+        let identity = decode(cbor).ok_or(IdentityError::Malformed)?;
         identity.check()?;
         Ok(identity)
     }
@@ -153,9 +151,9 @@ impl<'a> Identity<'a> {
         let limit = out.len().min(IDENTITY_LEN_MAX);
         let out = out.get_mut(..limit).ok_or(short)?;
         let (header, body) = out.split_at_mut_checked(HEADER_LEN).ok_or(short)?;
-        let mut cursor = Cursor::new(body);
-        self.encode(&mut Encoder::new(&mut cursor)).map_err(|_| short)?;
-        let len = cursor.position();
+        let mut writer = Writer::new(body);
+        self.encode(&mut writer);
+        let len = writer.written().ok_or(short)?;
         let [v0, v1] = IDENTITY_VERSION.to_be_bytes();
         let [l0, l1] = u16::try_from(len).map_err(|_| short)?.to_be_bytes();
         let [m0, m1, m2, m3] = *IDENTITY_MAGIC;
@@ -191,16 +189,30 @@ impl<'a> Identity<'a> {
         Ok(())
     }
 
-    fn encode<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>> {
-        e.map(MAP_LEN)?.u8(0)?.bytes(&self.device_private_key)?.u8(1)?.bytes(&self.storage_root)?;
-        e.u8(2)?.bytes(&self.entropy_seed)?.u8(3)?.bytes(&self.realm_id)?.u8(4)?;
-        match &self.server_keys {
-            ServerKeys { current, next: None } => e.array(1)?.bytes(current)?,
-            ServerKeys { current, next: Some(next) } => e.array(2)?.bytes(current)?.bytes(next)?,
-        };
-        e.u8(5)?.str(self.server_host)?.u8(6)?.u16(self.server_port)?;
-        e.u8(7)?.bytes(self.signing_keys.as_flattened())?.u8(8)?.bytes(&self.claim_token)?;
-        Ok(())
+    fn encode(&self, writer: &mut Writer<'_>) {
+        let keyed: [(u8, &dyn Encode); 9] = [
+            (0, &self.device_private_key),
+            (1, &self.storage_root),
+            (2, &self.entropy_seed),
+            (3, &self.realm_id),
+            (4, &self.server_keys),
+            (5, &self.server_host),
+            (6, &self.server_port),
+            (7, &self.signing_keys.as_flattened()),
+            (8, &self.claim_token),
+        ];
+        writer.members(Shape::Map, &keyed);
+    }
+}
+
+impl Encode for ServerKeys {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        let Self { current, next } = self;
+        writer.array(if next.is_some() { 2 } else { 1 });
+        writer.bytes(current);
+        if let Some(next) = next {
+            writer.bytes(next);
+        }
     }
 }
 
@@ -220,53 +232,41 @@ pub fn is_host(host: &str) -> bool {
     host.len() <= HOST_LEN_MAX && host.split('.').all(label_ok) && !last_is_number
 }
 
-fn decode(cbor: &[u8]) -> Result<Identity<'_>, DecodeError> {
-    let d = &mut Decoder::new(cbor);
-    if d.map()? != Some(MAP_LEN) {
-        return Err(DecodeError::message("map length"));
+/// Only the one form that is written: every key, in order, and nothing behind them.
+fn decode(cbor: &[u8]) -> Option<Identity<'_>> {
+    let reader = &mut Reader::new(cbor);
+    if reader.map()? != MAP_LEN {
+        return None;
     }
     let identity = Identity {
-        device_private_key: keyed(d, 0)?,
-        storage_root: keyed(d, 1)?,
-        entropy_seed: keyed(d, 2)?,
-        realm_id: keyed(d, 3)?,
-        server_keys: {
-            key(d, 4)?;
-            match d.array()? {
-                Some(1) => ServerKeys { current: array(d)?, next: None },
-                Some(2) => ServerKeys { current: array(d)?, next: Some(array(d)?) },
-                _ => return Err(DecodeError::message("server keys")),
-            }
+        device_private_key: keyed(reader, 0)?,
+        storage_root: keyed(reader, 1)?,
+        entropy_seed: keyed(reader, 2)?,
+        realm_id: keyed(reader, 3)?,
+        server_keys: keyed(reader, 4)?,
+        server_host: keyed(reader, 5)?,
+        server_port: keyed(reader, 6)?,
+        signing_keys: match keyed::<&[u8]>(reader, 7)?.as_chunks() {
+            (keys, []) => keys,
+            _ => return None,
         },
-        server_host: {
-            key(d, 5)?;
-            d.str()?
-        },
-        server_port: {
-            key(d, 6)?;
-            d.u16()?
-        },
-        signing_keys: {
-            key(d, 7)?;
-            match d.bytes()?.as_chunks() {
-                (keys, []) => keys,
-                _ => return Err(DecodeError::message("signing keys")),
-            }
-        },
-        claim_token: keyed(d, 8)?,
+        claim_token: keyed(reader, 8)?,
     };
-    if d.position() == cbor.len() { Ok(identity) } else { Err(DecodeError::message("trailing bytes")) }
+    reader.is_at_end().then_some(identity)
 }
 
-fn key(d: &mut Decoder<'_>, wanted: u8) -> Result<(), DecodeError> {
-    if d.u8()? == wanted { Ok(()) } else { Err(DecodeError::message("key")) }
+impl<'b> Decode<'b> for ServerKeys {
+    fn decode(reader: &mut Reader<'b>) -> Option<Self> {
+        let len = reader.array()?;
+        let current = Decode::decode(reader)?;
+        match len {
+            1 => Some(Self { current, next: None }),
+            2 => Some(Self { current, next: Some(Decode::decode(reader)?) }),
+            _ => None,
+        }
+    }
 }
 
-fn keyed<const N: usize>(d: &mut Decoder<'_>, wanted: u8) -> Result<[u8; N], DecodeError> {
-    key(d, wanted)?;
-    array(d)
-}
-
-fn array<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], DecodeError> {
-    d.bytes()?.try_into().map_err(|_| DecodeError::message("length"))
+fn keyed<'b, T: Decode<'b>>(reader: &mut Reader<'b>, wanted: u8) -> Option<T> {
+    if u8::decode(reader)? == wanted { T::decode(reader) } else { None }
 }

@@ -1,7 +1,7 @@
 //! The application's lane: messages between application and owner, and the application's configuration.
 
+use bulkhead_keyed_cbor::{choice, record};
 use minicbor::bytes::ByteSlice;
-use minicbor::{Decode, Encode};
 
 /// Longest body of a message in bytes.
 pub const MESSAGE_LEN_MAX: usize = 960;
@@ -18,9 +18,9 @@ pub const CONFIG_VALUE_LEN_MAX: usize = 512;
 /// Keys that the configuration of one device can have.
 pub const CONFIG_KEYS_MAX: usize = 24;
 
+record! { Map
 /// A message of the application, until the server acknowledged it; the same run and number again is the same message.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageUp<'b> {
     /// Drawn at random when the hypervisor starts.
     #[n(0)]
@@ -35,13 +35,14 @@ pub struct MessageUp<'b> {
     #[n(3)]
     pub age_s: u32,
     /// 1 to [`MESSAGE_LEN_MAX`] bytes.
-    #[b(4)]
+    #[n(4)]
     pub bytes: &'b ByteSlice,
 }
+}
 
+record! { Map
 /// The server has stored the messages of a run up to a number.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageStored {
     /// As in [`MessageUp`].
     #[n(0)]
@@ -50,10 +51,11 @@ pub struct MessageStored {
     #[n(1)]
     pub number: u32,
 }
+}
 
+record! { Map
 /// What the device has room for; before it, a server sends no message.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageWindow {
     /// Bodies and [`MESSAGE_HEADER_LEN`] each of all messages that are not finished.
     #[n(0)]
@@ -62,10 +64,11 @@ pub struct MessageWindow {
     #[n(1)]
     pub messages: u32,
 }
+}
 
+record! { Map
 /// A message for the application.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageDown<'b> {
     /// Rises from message to message of a device; the same number again is the same message.
     #[n(0)]
@@ -74,13 +77,14 @@ pub struct MessageDown<'b> {
     #[n(1)]
     pub topic: u32,
     /// 1 to [`MESSAGE_LEN_MAX`] bytes.
-    #[b(2)]
+    #[n(2)]
     pub bytes: &'b ByteSlice,
 }
+}
 
+choice! {
 /// What the application did with a message.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MessageEnd {
     /// It took it.
     #[n(0)]
@@ -89,10 +93,11 @@ pub enum MessageEnd {
     #[n(1)]
     Refused,
 }
+}
 
+record! { Map
 /// The application is done with a message.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MessageFinished {
     /// The message's number.
     #[n(0)]
@@ -101,10 +106,11 @@ pub struct MessageFinished {
     #[n(1)]
     pub end: MessageEnd,
 }
+}
 
+record! { Map
 /// The configuration that the device shall have.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConfigOffer {
     /// Revision, another for each set; 0 means that none was ever set.
     #[n(0)]
@@ -113,10 +119,11 @@ pub struct ConfigOffer {
     #[n(1)]
     pub entries: u32,
 }
+}
 
+record! { Map
 /// Asks for an entry of the configuration that was offered.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConfigFetch {
     /// The revision that was offered.
     #[n(0)]
@@ -128,10 +135,11 @@ pub struct ConfigFetch {
     #[n(2)]
     pub have: u32,
 }
+}
 
+record! { Map
 /// An entry of the configuration.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConfigEntry<'b> {
     /// The revision that was asked for.
     #[n(0)]
@@ -140,7 +148,7 @@ pub struct ConfigEntry<'b> {
     #[n(1)]
     pub index: u32,
     /// 1 to [`CONFIG_KEY_LEN_MAX`] bytes of printable ASCII.
-    #[b(2)]
+    #[n(2)]
     pub key: &'b str,
     /// Rises each time the owner sets this key.
     #[n(3)]
@@ -149,13 +157,14 @@ pub struct ConfigEntry<'b> {
     #[n(4)]
     pub secret: bool,
     /// At most [`CONFIG_VALUE_LEN_MAX`] bytes; absent where the device's own is the same.
-    #[b(5)]
+    #[n(5)]
     pub value: Option<&'b ByteSlice>,
 }
+}
 
+choice! {
 /// Why a device does not take a configuration.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ConfigRefused {
     /// It has no room for so many entries.
     #[n(0)]
@@ -167,10 +176,11 @@ pub enum ConfigRefused {
     #[n(2)]
     FlashFailed,
 }
+}
 
+record! { Map
 /// The configuration that the device has; after each `Welcome`, and when it changed.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConfigState {
     /// Its revision; 0 for none.
     #[n(0)]
@@ -184,4 +194,5 @@ pub struct ConfigState {
     /// Why.
     #[n(3)]
     pub reason: Option<ConfigRefused>,
+}
 }

@@ -1,35 +1,37 @@
 //! What carries a debug session between developer and device. Its content is sealed between the two.
 
+use bulkhead_keyed_cbor::{choice, record};
 use minicbor::bytes::ByteSlice;
-use minicbor::{Decode, Encode};
 
 /// Longest piece of a debug session in one frame, in bytes.
 pub const DEBUG_BYTES_MAX: usize = 1008;
 
+record! { Map
 /// A piece of a debug session: a message of its handshake, or one sealed message.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DebugFrame<'b> {
     /// Chosen by the server, another for each session of a device.
     #[n(0)]
     pub session: u32,
     /// At most [`DEBUG_BYTES_MAX`] bytes.
-    #[b(1)]
+    #[n(1)]
     pub bytes: &'b ByteSlice,
 }
+}
 
+record! { Map
 /// The server ends a debug session: its developer left, or another takes over.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DebugClose {
     /// The session.
     #[n(0)]
     pub session: u32,
 }
+}
 
+choice! {
 /// Why a device ended a debug session, or did not begin it.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DebugEnd {
     /// The running bundle names no key of a developer.
     #[n(0)]
@@ -47,10 +49,11 @@ pub enum DebugEnd {
     #[n(4)]
     OtherManifest,
 }
+}
 
+record! { Map
 /// The device ended a debug session.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DebugClosed {
     /// The session.
     #[n(0)]
@@ -58,4 +61,5 @@ pub struct DebugClosed {
     /// Why.
     #[n(1)]
     pub end: DebugEnd,
+}
 }

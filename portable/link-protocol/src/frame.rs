@@ -1,6 +1,6 @@
 //! From message to plaintext and back.
 
-use minicbor::encode::write::Cursor;
+use bulkhead_keyed_cbor::{Malformed, Writer};
 
 use crate::message::{DeviceMessage, ServerMessage};
 use crate::{PLAINTEXT_LEN_MAX, message::Wire};
@@ -93,9 +93,9 @@ pub fn encode<'b, M: Wire<'b>>(message: &M, out: &mut [u8]) -> Result<usize, Fra
     let (header, body) =
         out.get_mut(..limit).and_then(|o| o.split_at_mut_checked(2)).ok_or(FrameError::DoesNotFit)?;
     header.copy_from_slice(&[lane as u8, kind]);
-    let mut cursor = Cursor::new(body);
-    message.encode_body(&mut minicbor::Encoder::new(&mut cursor)).map_err(|_| FrameError::DoesNotFit)?;
-    Ok(2 + cursor.position())
+    let mut writer = Writer::new(body);
+    message.encode_body(&mut writer);
+    Ok(2 + writer.written().ok_or(FrameError::DoesNotFit)?)
 }
 
 /// Reads a plaintext as a message of the peer.
@@ -111,7 +111,7 @@ pub fn decode<'b, M: Wire<'b>>(plaintext: &'b [u8]) -> Result<Frame<M>, FrameErr
     match M::decode_body(lane, kind, body) {
         Ok(Some(message)) => Ok(Frame::Known(message)),
         Ok(None) => Ok(Frame::Unknown { lane, kind }),
-        Err(_) => Err(FrameError::Body { lane, kind }),
+        Err(Malformed) => Err(FrameError::Body { lane, kind }),
     }
 }
 

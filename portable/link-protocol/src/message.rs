@@ -1,9 +1,7 @@
 //! Every message of the link. Numbers are normative (`docs/spec/link.md`), never reused, only added.
 
+use bulkhead_keyed_cbor::{Decode, Encode, Malformed, Reader, Writer, choice, record};
 use minicbor::bytes::ByteSlice;
-use minicbor::decode::Error as DecodeError;
-use minicbor::encode::{Error as EncodeError, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use crate::application::{
     ConfigEntry, ConfigFetch, ConfigOffer, ConfigState, MessageDown, MessageFinished, MessageStored,
@@ -24,15 +22,12 @@ pub trait Wire<'b>: Sized {
     /// Where the message travels and under which number.
     fn lane_and_kind(&self) -> (Lane, u8);
     /// Writes the CBOR body.
-    ///
-    /// # Errors
-    /// The writer is full.
-    fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>>;
+    fn encode_body(&self, writer: &mut Writer<'_>);
     /// Reads the body of `lane`/`kind`; `None` for a number of a newer version.
     ///
     /// # Errors
     /// The body is malformed.
-    fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, DecodeError>;
+    fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, Malformed>;
 }
 
 macro_rules! messages {
@@ -45,14 +40,17 @@ macro_rules! messages {
             fn lane_and_kind(&self) -> (Lane, u8) {
                 match self { $(Self::$variant(_) => (Lane::$lane, $kind)),* }
             }
-            fn encode_body<W: Write>(&self, e: &mut Encoder<W>) -> Result<(), EncodeError<W::Error>> {
-                match self { $(Self::$variant(body) => { e.encode(body)?; })* }
-                Ok(())
+            fn encode_body(&self, writer: &mut Writer<'_>) {
+                let body: &dyn Encode = match self { $(Self::$variant(body) => body),* };
+                body.encode(writer);
             }
-            fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, DecodeError> {
-                let mut d = Decoder::new(body);
+            fn decode_body(lane: u8, kind: u8, body: &'b [u8]) -> Result<Option<Self>, Malformed> {
+                let mut reader = Reader::new(body);
                 $(if lane == Lane::$lane as u8 && kind == $kind {
-                    return d.decode().map(|body| Some(Self::$variant(body)));
+                    return match Decode::decode(&mut reader) {
+                        Some(body) => Ok(Some(Self::$variant(body))),
+                        None => Err(Malformed),
+                    };
                 })*
                 Ok(None)
             }
@@ -111,9 +109,9 @@ messages! {
     }
 }
 
+choice! {
 /// What the application is doing.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ApplicationState {
     /// No startable application.
     #[n(0)]
@@ -131,10 +129,11 @@ pub enum ApplicationState {
     #[n(4)]
     Stopped,
 }
+}
 
+choice! {
 /// Why the hypervisor stopped the application.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FaultKind {
     /// Touched memory or a peripheral of the secure world.
     #[n(0)]
@@ -167,10 +166,11 @@ pub enum FaultKind {
     #[n(9)]
     MemoryProtection,
 }
+}
 
+record! { Map
 /// The last fault of the application.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fault {
     /// What happened.
     #[n(0)]
@@ -188,10 +188,11 @@ pub struct Fault {
     #[n(4)]
     pub restart_in_s: Option<u32>,
 }
+}
 
+choice! {
 /// Why the hypervisor started.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BootReason {
     /// Power came on.
     #[n(0)]
@@ -203,16 +204,17 @@ pub enum BootReason {
     #[n(2)]
     Commanded,
 }
+}
 
+record! { Map
 /// Who and what a device is; sent first on every link.
-#[derive(Clone, Debug, Decode, Encode, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hello<'b> {
     /// Version text of the hypervisor.
-    #[b(0)]
+    #[n(0)]
     pub hypervisor: &'b str,
     /// Device class that manifests name.
-    #[b(1)]
+    #[n(1)]
     pub device_class: &'b str,
     /// Board revision.
     #[n(2)]
@@ -221,7 +223,7 @@ pub struct Hello<'b> {
     #[n(3)]
     pub abi: u32,
     /// Manifest that the journal has committed, if any.
-    #[cbor(n(4), with = "minicbor::bytes")]
+    #[n(4)]
     pub running: Option<Digest>,
     /// Why the hypervisor started.
     #[n(5)]
@@ -236,10 +238,10 @@ pub struct Hello<'b> {
     #[n(8)]
     pub fault: Option<Fault>,
     /// Epitaph of the hypervisor's own last fault.
-    #[b(9)]
+    #[n(9)]
     pub epitaph: Option<&'b str>,
     /// One-time token by which the device is claimed, until the server has acknowledged it.
-    #[cbor(n(10), with = "minicbor::bytes")]
+    #[n(10)]
     pub claim_token: Option<[u8; 16]>,
     /// `running` is on trial: it waits to be confirmed and acknowledged.
     #[n(11)]
@@ -251,10 +253,11 @@ pub struct Hello<'b> {
     #[n(13)]
     pub floors: Option<Floors>,
 }
+}
 
+record! { Map
 /// What only rises: below it a device takes nothing.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Floors {
     /// Highest sequence ever committed; only a permit leads below it.
     #[n(0)]
@@ -266,22 +269,23 @@ pub struct Floors {
     #[n(2)]
     pub permits: u32,
 }
+}
 
+record! { Map
 /// Part of the reported state that changed.
-#[derive(Clone, Debug, Decode, Encode, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct State<'b> {
     /// The application now.
     #[n(0)]
     pub application: ApplicationState,
     /// Manifest that the journal has committed, if any.
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub running: Option<Digest>,
     /// The fault that led here.
     #[n(2)]
     pub fault: Option<Fault>,
     /// Why, in words.
-    #[b(3)]
+    #[n(3)]
     pub reason: Option<&'b str>,
     /// `running` is on trial: it waits to be confirmed and acknowledged.
     #[n(4)]
@@ -290,25 +294,27 @@ pub struct State<'b> {
     #[n(5)]
     pub key_set_version: Option<u32>,
     /// Why the key set that was offered last is not obeyed.
-    #[b(6)]
+    #[n(6)]
     pub key_set_refusal: Option<&'b str>,
     /// What the device has behind it for good.
     #[n(7)]
     pub floors: Option<Floors>,
 }
-
-/// The server saw, over an authenticated link, that the device runs this manifest.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
-pub struct Acknowledge {
-    /// What the device reported as running.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub manifest: Digest,
 }
 
+record! { Map
+/// The server saw, over an authenticated link, that the device runs this manifest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Acknowledge {
+    /// What the device reported as running.
+    #[n(0)]
+    pub manifest: Digest,
+}
+}
+
+record! { Map
 /// A set of the owner's keys, newer than the one the device obeys; fetched as [`FetchFrom::KeySet`].
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeySetOffer {
     /// Version, higher than the device's.
     #[n(0)]
@@ -317,19 +323,21 @@ pub struct KeySetOffer {
     #[n(1)]
     pub len: u32,
 }
+}
 
+record! { Map
 /// Keepalive, either way.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Ping {
     /// Returned unchanged in the answer.
     #[n(0)]
     pub token: u32,
 }
+}
 
+record! { Map
 /// The server's answer to `Hello`.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Welcome {
     /// Microseconds since 1970-01-01 UTC.
     #[n(0)]
@@ -341,19 +349,21 @@ pub struct Welcome {
     #[n(2)]
     pub log_level: u8,
 }
+}
 
+record! { Map
 /// The server closes the link.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct GoAway {
     /// Seconds to stay away.
     #[n(0)]
     pub reconnect_in_s: u32,
 }
+}
 
+choice! {
 /// What a server may ask a device to do now.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CommandKind {
     /// Restart the application.
     #[n(0)]
@@ -377,10 +387,11 @@ pub enum CommandKind {
     #[n(16)]
     TakeCrash,
 }
+}
 
+record! { Map
 /// A command; done at most once for each id on one link.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Command {
     /// Chosen by the server.
     #[n(0)]
@@ -389,10 +400,11 @@ pub struct Command {
     #[n(1)]
     pub kind: CommandKind,
 }
+}
 
+record! { Map
 /// Outcome of a command.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CommandDone {
     /// The command's id.
     #[n(0)]
@@ -401,13 +413,14 @@ pub struct CommandDone {
     #[n(1)]
     pub accepted: bool,
 }
+}
 
+record! { Map
 /// The bundle that the device shall run.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Offer {
     /// SHA-256 of the manifest payload.
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: Digest,
     /// Length of the signed envelope in bytes.
     #[n(1)]
@@ -419,10 +432,11 @@ pub struct Offer {
     #[n(3)]
     pub permit_len: Option<u32>,
 }
+}
 
+choice! {
 /// What a span belongs to.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FetchFrom {
     /// The signed envelope of the manifest.
     #[n(0)]
@@ -440,13 +454,14 @@ pub enum FetchFrom {
     #[n(4)]
     KeySet,
 }
+}
 
+record! { Map
 /// Asks for a span; the server answers with chunks in order, or `Unavailable`.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fetch {
     /// The bundle, by manifest digest.
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: Digest,
     /// Envelope or area.
     #[n(1)]
@@ -461,10 +476,11 @@ pub struct Fetch {
     #[n(4)]
     pub len: u32,
 }
+}
 
+record! { Map
 /// A piece of what was asked for.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Chunk<'b> {
     /// Envelope or area.
     #[n(0)]
@@ -476,22 +492,24 @@ pub struct Chunk<'b> {
     #[n(2)]
     pub offset: u32,
     /// At most [`crate::CHUNK_LEN_MAX`] bytes.
-    #[b(3)]
+    #[n(3)]
     pub bytes: &'b ByteSlice,
 }
-
-/// The server does not have what was asked for; the device gives the update up until the next `Offer`.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
-pub struct Unavailable {
-    /// The bundle that was asked for.
-    #[cbor(n(0), with = "minicbor::bytes")]
-    pub manifest: Digest,
 }
 
+record! { Map
+/// The server does not have what was asked for; the device gives the update up until the next `Offer`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unavailable {
+    /// The bundle that was asked for.
+    #[n(0)]
+    pub manifest: Digest,
+}
+}
+
+choice! {
 /// Stages of an update, in order.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UpdateStage {
     /// Nothing to do: the device runs its target.
     #[n(0)]
@@ -530,13 +548,14 @@ pub enum UpdateStage {
     #[n(11)]
     Cancelled,
 }
+}
 
+record! { Map
 /// Where the update stands.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Progress<'b> {
     /// The bundle, by manifest digest.
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: Digest,
     /// Stage.
     #[n(1)]
@@ -548,7 +567,7 @@ pub struct Progress<'b> {
     #[n(3)]
     pub pages_total: u32,
     /// Why, for `Refused`, `Reverted` and `Failed`.
-    #[b(4)]
+    #[n(4)]
     pub reason: Option<&'b str>,
     /// The same as a number.
     #[n(5)]
@@ -566,7 +585,7 @@ pub struct Progress<'b> {
     #[n(9)]
     pub page_erases: Option<u32>,
     /// What shall be offered instead, because it has to be fetched to go back.
-    #[cbor(n(10), with = "minicbor::bytes")]
+    #[n(10)]
     pub wanted_back: Option<Digest>,
     /// While it is ready: seconds until it is applied unless the application postpones it further.
     #[n(11)]
@@ -575,10 +594,11 @@ pub struct Progress<'b> {
     #[n(12)]
     pub trial: Option<TrialState>,
 }
+}
 
+choice! {
 /// Who wrote a log record.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogSource {
     /// The application.
     #[n(0)]
@@ -587,10 +607,11 @@ pub enum LogSource {
     #[n(1)]
     Hypervisor,
 }
+}
 
+record! { Map
 /// One log record.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Log<'b> {
     /// Who wrote it.
     #[n(0)]
@@ -608,6 +629,7 @@ pub struct Log<'b> {
     #[n(4)]
     pub lost: u32,
     /// The text, UTF-8, at most [`crate::LOG_TEXT_LEN_MAX`] bytes.
-    #[b(5)]
+    #[n(5)]
     pub text: &'b str,
+}
 }

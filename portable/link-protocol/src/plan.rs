@@ -1,24 +1,21 @@
 //! How an update is to be staged: the device says what it has room for, the server what it prepared.
 
-use minicbor::data::Type;
-use minicbor::decode::Error as DecodeError;
-use minicbor::encode::{Error as EncodeError, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder};
+use bulkhead_keyed_cbor::{Decode, Encode, Reader, Writer, choice, record};
 
 use crate::message::Digest;
 
 /// Most patches of one plan: one for each area that a manifest can have.
 pub const PATCHES_MAX: usize = 8;
 
+record! { Map
 /// Asks how to stage `manifest`; sent once its envelope was checked. Answered with a [`Plan`].
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PlanRequest {
     /// The bundle, by manifest digest.
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: Digest,
     /// What is whole in flash now, and may serve as the base of patches.
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub base: Option<Digest>,
     /// Room for staging in bytes.
     #[n(2)]
@@ -30,10 +27,11 @@ pub struct PlanRequest {
     #[n(4)]
     pub patch_version: u32,
 }
+}
 
+choice! {
 /// What is kept in external flash during an update.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(index_only)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StagingMode {
     /// New and old pages: the device can go back by itself.
     #[n(0)]
@@ -47,6 +45,7 @@ pub enum StagingMode {
     /// Nothing fits; the plan's reason says by how much.
     #[n(3)]
     Refused,
+}
 }
 
 /// One patch object that the server has ready.
@@ -85,48 +84,46 @@ impl PatchOffers {
     }
 }
 
-impl<C> Encode<C> for PatchOffers {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
-        let count = u64::try_from(self.count).unwrap_or_default();
-        e.array(count)?;
+impl Encode for PatchOffers {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.array(u64::try_from(self.count).unwrap_or_default());
         for offer in self.as_slice() {
-            e.array(2)?.u32(offer.area)?.u32(offer.len)?;
+            writer.array(2);
+            writer.number(offer.area.into());
+            writer.number(offer.len.into());
         }
-        Ok(())
     }
 }
 
-impl<'b, C> Decode<'b, C> for PatchOffers {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-        let count = d.array()?.ok_or_else(|| DecodeError::type_mismatch(Type::ArrayIndef))?;
+impl<'b> Decode<'b> for PatchOffers {
+    fn decode(reader: &mut Reader<'b>) -> Option<Self> {
+        let count = usize::try_from(reader.array()?).ok()?;
         let mut offers = Self::default();
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let room = offers.items.get_mut(..count).ok_or_else(|| DecodeError::message("too many patches"))?;
-        for offer in room {
-            if d.array()? != Some(2) {
-                return Err(DecodeError::message("a patch offer is a pair"));
+        for offer in offers.items.get_mut(..count)? {
+            if reader.array()? != 2 {
+                return None;
             }
-            *offer = PatchOffer { area: d.u32()?, len: d.u32()? };
+            *offer = PatchOffer { area: u32::decode(reader)?, len: u32::decode(reader)? };
             if offer.len == 0 {
-                return Err(DecodeError::message("an empty patch"));
+                return None;
             }
         }
         offers.count = count;
-        Ok(offers)
+        Some(offers)
     }
 }
 
+record! { Map
 /// The server's answer to a [`PlanRequest`].
 ///
 /// Areas that differ and have no patch are fetched as they are, page by page.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Plan {
     /// The bundle, by manifest digest.
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[n(0)]
     pub manifest: Digest,
     /// The base of the patches, as it was asked for.
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[n(1)]
     pub base: Option<Digest>,
     /// What is kept in external flash. The device checks that it fits.
     #[n(2)]
@@ -137,4 +134,5 @@ pub struct Plan {
     /// Room that the mode takes in bytes; if nothing fits, what the most frugal one would take.
     #[n(4)]
     pub needed_len: u32,
+}
 }

@@ -1,8 +1,6 @@
 //! Why an update ended as it did, as a number that programs can act upon; the text beside it is for people.
 
-use minicbor::decode::Error as DecodeError;
-use minicbor::encode::{Error as EncodeError, Write};
-use minicbor::{Decode, Decoder, Encode, Encoder};
+use bulkhead_keyed_cbor::{Decode, Encode, Reader, Writer};
 
 macro_rules! reason_codes {
     ($($number:literal $name:ident $text:literal $doc:literal;)*) => {
@@ -50,14 +48,14 @@ reason_codes! {
     19 KeySetRefused "key-set-refused" "The owner: a key set that is not signed as the present one demands.";
 }
 
-impl<C> Encode<C> for ReasonCode {
-    fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
-        e.u16(*self as u16)?.ok()
+impl Encode for ReasonCode {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.number(*self as u64);
     }
 }
 
-impl<'b, C> Decode<'b, C> for ReasonCode {
-    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-        d.u16().map(Self::of_number)
+impl<'b> Decode<'b> for ReasonCode {
+    fn decode(reader: &mut Reader<'b>) -> Option<Self> {
+        u16::decode(reader).map(Self::of_number)
     }
 }

@@ -1,10 +1,10 @@
 //! What the device's flash went through, and how a trial stands.
 
-use minicbor::{Decode, Encode};
+use bulkhead_keyed_cbor::record;
 
+record! { Map
 /// Erases of flash since the device was made. A power cut may lose the count of what came before it in its session.
-#[derive(Clone, Copy, Debug, Decode, Default, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Wear {
     /// Pages of the application, in both memories.
     #[n(0)]
@@ -34,10 +34,11 @@ pub struct Wear {
     #[n(8)]
     pub configuration: Option<u32>,
 }
+}
 
+record! { Map
 /// A new version that is not kept yet.
-#[derive(Clone, Copy, Debug, Decode, Encode, Eq, PartialEq)]
-#[cbor(map)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TrialState {
     /// Power sessions in which it was to be started, this one included.
     #[n(0)]
@@ -48,4 +49,5 @@ pub struct TrialState {
     /// Whether the device found it healthy: it waits for the server alone.
     #[n(2)]
     pub healthy: bool,
+}
 }
