@@ -9,6 +9,7 @@ use bulkhead_debug_protocol::{
 
 use crate::along::Along;
 use crate::crc::crc;
+use crate::glance::Glance;
 use crate::motion::{Motion, Stop, refusal};
 use crate::pictures::Picture;
 use crate::probes::{Behaviour, COMMAND, PROBES_MAX, Unpatched};
@@ -267,6 +268,11 @@ impl Agent {
         core::mem::take(&mut self.core.restart)
     }
 
+    /// Looks at an application whose thread stands at a breakpoint while its interrupts are served.
+    pub fn glance(&mut self, target: &mut impl DebugTarget) -> Glance {
+        if self.core.open { self.core.motion.glance(target) } else { Glance::Hold }
+    }
+
     /// The application came to a stand. The agent holds it there, or lets it go on.
     pub fn stopped(&mut self, cause: StopCause, target: &mut impl DebugTarget) {
         let stop = self.core.motion.stopped(cause, target);
@@ -304,6 +310,7 @@ impl Agent {
         let Self { inbox, core } = self;
         let len_max = out.len().min(MESSAGE_LEN_MAX);
         let mut writer = Writer::reply(out, inbox.sequence)?;
+        let head_len = writer.len();
         let mut scratch = [0; MEMORY_PIECE_LEN_MAX];
         // Every pass ends an operation, fills the message, or returns.
         loop {
@@ -331,6 +338,10 @@ impl Agent {
                     // The room was looked at: it fits.
                     let _ = writer.push(&Answer::Refused(Refused { index: inbox.index, reason }));
                     break;
+                }
+                // What was answered before it goes now: nothing keeps it for the next slice.
+                Ok(Outcome::Later) if writer.len() > head_len => {
+                    return Some(writer.finish(MoreFollows::Yes));
                 }
                 Ok(Outcome::Later) => return None,
                 Ok(Outcome::NoRoom | Outcome::Done(_) | Outcome::Part(_)) | Err(_) => {

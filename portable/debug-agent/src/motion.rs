@@ -6,6 +6,7 @@ use bulkhead_debug_protocol::{
 
 use crate::conditions::Conditions;
 use crate::expression::{command, evaluate};
+use crate::glance::Judged;
 use crate::next::{Masks, Next, PLACES_MAX, Place, next};
 use crate::pictures::Picture;
 use crate::printing::Text;
@@ -84,6 +85,7 @@ pub(crate) struct Motion {
     pub(crate) watches: Watches,
     pub(crate) records: Records,
     pub(crate) picture: Option<Picture>,
+    pub(crate) judged: Judged,
     state: State,
     goal: Goal,
     interrupts: Interrupts,
@@ -105,6 +107,7 @@ impl Motion {
             watches: Watches::new(),
             records: Records::new(),
             picture: None,
+            judged: Judged::new(),
             guards_down: false,
             state: State::Absent,
             goal: Goal::Continue,
@@ -123,6 +126,11 @@ impl Motion {
     /// Whether the application runs as it would without a debugger.
     pub(crate) fn is_free(&self) -> bool {
         matches!(self.state, State::Running | State::Absent)
+    }
+
+    /// Whether it runs and nothing more is wanted of it than what its probes do.
+    pub(crate) fn runs_free(&self) -> bool {
+        self.state == State::Running && !self.halt_wanted && self.through.is_none()
     }
 
     pub(crate) fn is_absent(&self) -> bool {
@@ -154,6 +162,7 @@ impl Motion {
         // Its stacks may lie elsewhere the next time: who watches looks again.
         self.watches.lift(target);
         self.watches.clear();
+        self.judged.clear();
         self.state = State::Absent;
         self.detour = None;
         self.through = None;
@@ -177,6 +186,7 @@ impl Motion {
         self.conditions.clear();
         self.records.clear();
         self.picture = None;
+        self.judged.clear();
         self.watches.lift(target);
         self.watches.clear();
     }
@@ -438,7 +448,11 @@ impl Motion {
     }
 
     /// Whether the probe at the program counter stops the application; what else it does is done.
-    fn is_stopped_by_probe(&mut self, registers: &RegisterFile, target: &mut impl DebugTarget) -> bool {
+    pub(crate) fn is_stopped_by_probe(
+        &mut self,
+        registers: &RegisterFile,
+        target: &mut impl DebugTarget,
+    ) -> bool {
         let pc = registers.pc();
         match self.probes.action(pc).filter(|_| self.holds(registers, target)) {
             Some(Action::Stop) => return true,

@@ -25,7 +25,7 @@ pub(crate) struct Behaviour {
 }
 
 /// `BKPT 0xBB`: what is put in place. The number means nothing; the agent knows its places.
-const BREAKPOINT: u16 = 0xBEBB;
+pub(crate) const BREAKPOINT: u16 = 0xBEBB;
 
 /// One place in code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,6 +78,11 @@ impl Probes {
 
     pub(crate) fn has(&self, address: u32) -> bool {
         self.probes.iter().flatten().any(|patch| patch.address == address)
+    }
+
+    /// What the code holds at an address, while the processor finds a breakpoint there.
+    pub(crate) fn original(&self, address: u32) -> Option<u16> {
+        self.probes.iter().flatten().find(|patch| patch.address == address)?.original
     }
 
     /// What the probe at an address does.

@@ -2,6 +2,8 @@
 
 use bulkhead_debug_protocol::{Faults, Float, Region, Register, RegisterFile};
 
+use crate::next::PLACES_MAX;
+
 /// Why memory or a register was not reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccessRefused {
@@ -47,6 +49,19 @@ pub enum StopCause {
     HaltRequested,
     /// It faulted; the program counter is where the processor says.
     Fault(Faults),
+}
+
+/// One instruction that the application is to run although a probe stands in its place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hop {
+    /// Address of the probe.
+    pub at: u32,
+    /// The half-word of code that stands aside for it.
+    pub original: u16,
+    /// Where the instruction leads.
+    pub places: [Option<u32>; PLACES_MAX],
+    /// What stands in the place of code that is not to be run.
+    pub breakpoint: u16,
 }
 
 /// The application's memory, read as the application would.
@@ -102,6 +117,9 @@ pub trait Memory {
 /// 9. While a guard is up, an access of the application to it comes to a stand before it has any effect there, with a
 ///    cause of `Fault` whose SFSR is not 0. The hypervisor's own accesses, system calls among them, are not hindered.
 ///    Guards do not outlive the application's context.
+/// 10. While [`crate::Agent::glance`] looks, the application's interrupts are served, and its thread may be somewhere else by
+///     the end. `registers` is what it stood with at the breakpoint, all the while. Nothing of the application's is changed
+///     but by `hop`.
 pub trait DebugTarget: Memory {
     /// Keeps the application where it stands.
     fn hold(&mut self);
@@ -154,6 +172,25 @@ pub trait DebugTarget: Memory {
     /// How many guards this machine has.
     fn guards_max(&self) -> usize {
         0
+    }
+
+    /// Makes ready for [`Self::hop`]; `false`: this machine cannot do it, or not there.
+    fn prepare_hop(&mut self, hop: &Hop) -> bool {
+        let _ = hop;
+        false
+    }
+
+    /// Takes back what [`Self::prepare_hop`] did.
+    fn cancel_hop(&mut self, hop: &Hop) {
+        let _ = hop;
+    }
+
+    /// Lets the application go on behind the probe at which it was seen: it runs the one instruction that stands aside, with
+    /// its interrupts held for no longer than that takes, and the probe is in its place again before anything else can come
+    /// there. `false`: it stands somewhere else by now, and nothing was changed. Ends what [`Self::prepare_hop`] began.
+    fn hop(&mut self, hop: &Hop) -> bool {
+        let _ = hop;
+        false
     }
 
     /// Puts guard `index` up, from the first to the last address of a range of whole [`GUARD_GRAIN`]s, or takes it down.

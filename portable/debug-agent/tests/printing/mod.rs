@@ -8,7 +8,7 @@ use crate::simulated::{CODE, RAM, Simulated};
 use crate::{Bench, LOOP, probe, r0_is};
 
 /// What GDB makes of `printf format,arguments`: the last argument first, then channel and function, then the format.
-fn printf(format: &str, arguments: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn printf(format: &str, arguments: &[&[u8]]) -> Vec<u8> {
     let mut code: Vec<u8> = arguments.iter().rev().flat_map(|argument| argument.iter().copied()).collect();
     let len = u16::try_from(format.len() + 1).unwrap().to_be_bytes();
     code.extend([0x22, 0, 0x22, 0, 0x34, u8::try_from(arguments.len()).unwrap(), len[0], len[1]]);
@@ -85,7 +85,7 @@ fn what_cannot_be_printed_is_an_error_and_everything_ends() {
     }
 }
 
-fn set<'a>(
+pub(crate) fn set<'a>(
     address: u32,
     action: Action,
     condition: Option<&'a [u8]>,
@@ -98,7 +98,7 @@ fn set<'a>(
 }
 
 /// Texts of all records, and how many were lost.
-fn records(bench: &mut Bench) -> (Vec<String>, u32) {
+pub(crate) fn records(bench: &mut Bench) -> (Vec<String>, u32) {
     let mut lost = 0;
     let mut texts = Vec::new();
     for message in &bench.heard {

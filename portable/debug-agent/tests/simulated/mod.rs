@@ -1,6 +1,6 @@
 //! A processor of a few Thumb instructions, which knows nothing of the agent's way to compute where they lead.
 
-use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
+use bulkhead_debug_agent::{AccessRefused, DebugTarget, Hop, Interrupts, Memory, Width};
 use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile, Words};
 
 pub(crate) const CODE: u32 = 0x1000;
@@ -48,6 +48,10 @@ pub(crate) struct Simulated {
     pub(crate) now_us: u64,
     /// Each word holds its number at first.
     pub(crate) float: Option<Float>,
+    /// How often the thread hopped over a probe; `None` for a machine that cannot.
+    pub(crate) hops: Option<usize>,
+    /// How often the thread is somewhere else when it is to hop.
+    pub(crate) away: usize,
 }
 
 impl Simulated {
@@ -68,6 +72,8 @@ impl Simulated {
             guards_are_broken: false,
             now_us: 2_000_000,
             float: Some(Words(std::array::from_fn(|n| u32::try_from(n).unwrap()))),
+            hops: None,
+            away: 0,
         }
     }
 
@@ -295,6 +301,29 @@ impl DebugTarget for Simulated {
         let stood = u16::from_le_bytes([bytes[0], bytes[1]]);
         bytes.copy_from_slice(&half.to_le_bytes());
         Ok(stood)
+    }
+
+    fn prepare_hop(&mut self, _: &Hop) -> bool {
+        self.hops.is_some()
+    }
+
+    fn hop(&mut self, hop: &Hop) -> bool {
+        assert_eq!(self.registers.pc(), hop.at);
+        if self.away > 0 {
+            self.away -= 1;
+            return false;
+        }
+        self.patch(hop.at, hop.original).unwrap();
+        let stood = self.execute();
+        let stood_at = self.patch(hop.at, hop.breakpoint);
+        assert_eq!((stood, stood_at), (None, Ok(hop.original)));
+        assert!(
+            hop.places.contains(&Some(self.registers.pc())),
+            "{hop:x?} led to {:#x}",
+            self.registers.pc()
+        );
+        self.hops = self.hops.map(|hops| hops + 1);
+        true
     }
 
     fn now_us(&self) -> u64 {
