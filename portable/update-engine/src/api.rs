@@ -46,6 +46,17 @@ pub enum StartCause {
     Resumed,
 }
 
+/// What came of an order to give the update up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cancelled {
+    /// It is given up, or a new version on trial is taken back.
+    Done,
+    /// There is no update.
+    Nothing,
+    /// An apply that was begun goes to its end.
+    TooLate,
+}
+
 /// A new version that is not kept yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Trial {

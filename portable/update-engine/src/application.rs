@@ -19,13 +19,7 @@ impl<R: Rules> Engine<'_, R> {
     /// Areas that the running application owns; none without an application.
     pub fn owned_areas(&self) -> impl Iterator<Item = OwnedArea> {
         let manifest = self.committed.as_ref().filter(|_| self.startable);
-        let area = |area: &Area| OwnedArea {
-            id: area.id,
-            medium: area.medium,
-            base: area.base,
-            length: area.length,
-        };
-        manifest.into_iter().flat_map(|manifest| manifest.owned()).map(area)
+        manifest.into_iter().flat_map(|manifest| manifest.owned()).map(outlined)
     }
 
     /// Counts the pages in which `target` and the running manifest differ: from their digests alone, no page is read.
@@ -54,6 +48,10 @@ impl<R: Rules> Engine<'_, R> {
     }
 }
 
+const fn outlined(area: &Area) -> OwnedArea {
+    OwnedArea { id: area.id, medium: area.medium, base: area.base, length: area.length }
+}
+
 /// Refuses a manifest that takes from the running application what is its own, unless its owner signed just that.
 pub(crate) fn judge_owned(running: &Manifest, signed: &Signed<'_>) -> Result<(), Refusal> {
     if signed.policy.gives_up_owned {
@@ -65,7 +63,7 @@ pub(crate) fn judge_owned(running: &Manifest, signed: &Signed<'_>) -> Result<(),
         })
     };
     match running.owned().find(|owned| !stays(owned)) {
-        Some(lost) => Err(Refusal::OwnedAreaLost { area: lost.id }),
+        Some(lost) => Err(Refusal::OwnedAreaLost(outlined(lost))),
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use bulkhead_delta::Decoder;
 use bulkhead_link_protocol::{Digest, FETCH_LEN_MAX, Fetch, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
 
-use crate::api::{Boot, Changes, Entry, StartCause, Status, Step, Trial};
+use crate::api::{Boot, Cancelled, Changes, Entry, StartCause, Status, Step, Trial};
 use crate::journal::{Journal, Mark, NO_MANIFEST, State};
 use crate::keys::Keys;
 use crate::layout::{DeviceFacts, Layout, LayoutError, Memory, OWNER_KEYS_MAX, PAGE_LEN_MAX, SECTOR_LEN_MAX};
@@ -551,26 +551,46 @@ impl<'w, R: Rules> Engine<'w, R> {
         }
     }
 
-    /// Gives the offered update up. Returns whether it could: an apply that was begun goes to its end.
-    pub fn cancel(&mut self) -> bool {
-        self.queued = None;
+    /// Gives the offered update up.
+    pub fn cancel(&mut self) -> Cancelled {
+        let queued = self.queued.take().is_some();
         match self.phase {
             Phase::Scan { application: While::Stopped, .. } | Phase::Begin => {
                 self.give_up(UpdateStage::Cancelled, Reason::NONE);
                 self.phase = Self::check(StartCause::Resumed);
-                true
+                Cancelled::Done
             }
             Phase::Idle if self.trial().is_some() => {
                 self.fail_trial("cancelled");
-                true
+                Cancelled::Done
             }
-            Phase::Idle | Phase::KeySet | Phase::Signatures { .. } => true,
+            Phase::Idle | Phase::KeySet | Phase::Signatures { .. } if queued => Cancelled::Done,
+            Phase::Idle | Phase::KeySet | Phase::Signatures { .. } => Cancelled::Nothing,
             _ if self.may_be_dropped() => {
                 self.give_up(UpdateStage::Cancelled, Reason::NONE);
-                true
+                Cancelled::Done
             }
-            _ => false,
+            _ => Cancelled::TooLate,
         }
+    }
+
+    /// Whether there is an update that does not run yet: offered, looked at, fetched, staged, or being applied.
+    pub fn is_update_ahead(&self) -> bool {
+        let waits = self.queued.is_some_and(|offered| self.running() != Some(offered.manifest));
+        waits
+            || self.status().is_some_and(|status| match status.stage {
+                UpdateStage::Checking | UpdateStage::Staging | UpdateStage::Ready | UpdateStage::Applying => {
+                    true
+                }
+                UpdateStage::Idle
+                | UpdateStage::Refused
+                | UpdateStage::Committed
+                | UpdateStage::Reverting
+                | UpdateStage::Reverted
+                | UpdateStage::Failed
+                | UpdateStage::Trial
+                | UpdateStage::Cancelled => false,
+            })
     }
 
     /// Where the last offered or interrupted update stands; `None` if there is none since power came on.

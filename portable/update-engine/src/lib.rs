@@ -39,7 +39,8 @@ mod staging;
 mod trial;
 
 pub use api::{
-    Boot, Changes, Entry, Floors, KeySetStatus, OwnedArea, PageCount, StartCause, Status, Step, Trial,
+    Boot, Cancelled, Changes, Entry, Floors, KeySetStatus, OwnedArea, PageCount, StartCause, Status, Step,
+    Trial,
 };
 pub use bulkhead_checksum::crc32;
 pub use engine::{Engine, Workspace};

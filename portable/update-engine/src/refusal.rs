@@ -5,6 +5,8 @@ use core::fmt;
 use bulkhead_bundle_format::{Mismatch, PermitRefused, Refused};
 use bulkhead_link_protocol::ReasonCode;
 
+use crate::api::OwnedArea;
+
 /// The variant says whose fault it was; the text says what to do about it where that is not plain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
@@ -35,7 +37,7 @@ pub(crate) enum Refusal {
     /// The owner: an area ends beyond its memory.
     AreaDoesNotFit { area: u32, end: u64, room: u32 },
     /// The owner: an area that the running application owns is not the new one's.
-    OwnedAreaLost { area: u32 },
+    OwnedAreaLost(OwnedArea),
     /// The owner: more pages than can be counted.
     TooManyPages,
     /// The owner: nothing to start.
@@ -57,7 +59,7 @@ impl Refusal {
             Self::EnvelopeLen { .. }
             | Self::PageSize { .. }
             | Self::AreaDoesNotFit { .. }
-            | Self::OwnedAreaLost { .. }
+            | Self::OwnedAreaLost(_)
             | Self::TooManyPages
             | Self::NoCode => ReasonCode::DoesNotFit,
             Self::StagingTooSmall { .. } => ReasonCode::NoRoom,
@@ -106,12 +108,10 @@ impl fmt::Display for Refusal {
             Self::AreaDoesNotFit { area, end, room } => {
                 write!(f, "area {area} ends at byte {end}, its memory has {room}")
             }
-            Self::OwnedAreaLost { area } => {
-                write!(
-                    f,
-                    "area {area} belongs to the running application and would be moved, cut or dropped; "
-                )?;
-                write!(f, "declare it again, or bundle with --give-up-owned")
+            Self::OwnedAreaLost(OwnedArea { id, medium, base, length }) => {
+                write!(f, "area {id} belongs to the running application: ")?;
+                write!(f, "keep it with --owned {}:{base:#x}+{length:#x}, ", medium.name())?;
+                write!(f, "or lose what is in it with --give-up-owned")
             }
             Self::TooManyPages => write!(f, "the manifest has too many pages"),
             Self::NoCode => write!(f, "no area holds code on the die"),
@@ -119,5 +119,26 @@ impl fmt::Display for Refusal {
                 write!(f, "staging would take {needed} sectors, this device has {there}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+    use bulkhead_bundle_format::Medium;
+
+    #[test]
+    fn the_way_out_of_a_lost_area_is_told_to_its_end() {
+        const BIG: u32 = u32::MAX;
+        let area = OwnedArea { id: BIG, medium: Medium::External, base: BIG, length: BIG };
+        let reason = Reason::of(Refusal::OwnedAreaLost(area));
+        let text = reason.text().unwrap_or_default();
+        assert!(
+            text.ends_with(
+                "--owned external:0xffffffff+0xffffffff, or lose what is in it with --give-up-owned"
+            ),
+            "{text}"
+        );
     }
 }

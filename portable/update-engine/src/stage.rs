@@ -37,6 +37,8 @@ impl<R: Rules> Engine<'_, R> {
         self.plan_asked = false;
         self.bytes_received = 0;
         self.changes = None;
+        // What is offered now is what the server wants; the failed trial before it is its concern no more.
+        self.wanted_back = None;
         if self.running() == Some(offered.manifest) {
             return;
         }
