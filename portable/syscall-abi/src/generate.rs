@@ -8,7 +8,7 @@ use crate::{
     CONFIG_VALUE_VERSION, ConfigEntry, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugAttachment,
     DebugState, GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits, MESSAGE_LEN_MAX,
     MESSAGE_QUEUE_VERSION, MESSAGE_VERSION, Message, MessageOutcome, MessageQueue, NetworkInfo,
-    NetworkReason, NetworkStatus, Notification, NotificationKind, STORAGE_INFO_VERSION,
+    NetworkReason, NetworkStatus, Notification, NotificationKind, RANDOM_LEN_MAX, STORAGE_INFO_VERSION,
     STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketAddress, SocketEvent, SocketKind, SocketReason,
     SocketState, SocketStatus, Status, StorageInfo, UPDATE_STATUS_VERSION, UpdateStageNumber, UpdateStatus,
     Wake, WakeReason, sockets,
@@ -33,7 +33,7 @@ pub(crate) const GROUPS: &[Group] = &[
 ];
 
 /// The structs, in the order of the header.
-const RECORDS: &[(&str, &[CField])] = &[
+pub(crate) const RECORDS: &[(&str, &[CField], usize)] = &[
     UpdateStatus::IN_C,
     StorageInfo::IN_C,
     Notification::IN_C,
@@ -48,8 +48,14 @@ const RECORDS: &[(&str, &[CField])] = &[
     SocketStatus::IN_C,
 ];
 
-/// Versions of structs and sizes, beside those that the header begins with.
-const NUMBERS: &[(&str, u32)] = &[
+/// Versions of structs, and sizes.
+pub(crate) const NUMBERS: &[(&str, u32)] = &[
+    ("ABI_VERSION", ABI_VERSION),
+    ("DEVICE_ID_LEN", DEVICE_ID_LEN),
+    ("LOG_TEXT_LEN_MAX", LOG_TEXT_LEN_MAX),
+    ("UPDATE_STATUS_VERSION", UPDATE_STATUS_VERSION),
+    ("STORAGE_INFO_VERSION", STORAGE_INFO_VERSION),
+    ("STORAGE_TRANSFER_LEN_MAX", STORAGE_TRANSFER_LEN_MAX),
     ("LIMITS_VERSION", LIMITS_VERSION),
     ("DEBUG_STATE_VERSION", DEBUG_STATE_VERSION),
     ("MESSAGE_VERSION", MESSAGE_VERSION),
@@ -59,10 +65,11 @@ const NUMBERS: &[(&str, u32)] = &[
     ("MESSAGE_LEN_MAX", MESSAGE_LEN_MAX),
     ("CONFIG_KEY_LEN_MAX", CONFIG_KEY_LEN_MAX),
     ("CONFIG_VALUE_LEN_MAX", CONFIG_VALUE_LEN_MAX),
+    ("RANDOM_LEN_MAX", RANDOM_LEN_MAX),
 ];
 
 fn write_records(out: &mut impl Write) -> Result {
-    for (name, fields) in RECORDS {
+    for (name, fields, _) in RECORDS {
         writeln!(out, "\nstruct {name} {{")?;
         for (c_type, field, suffix, doc) in *fields {
             write!(out, "    {c_type} {field}{suffix};")?;
@@ -72,6 +79,42 @@ fn write_records(out: &mut impl Write) -> Result {
             out.write_str("\n")?;
         }
         out.write_str("};\n")?;
+    }
+    Ok(())
+}
+
+/// Writes the functions that enter a gateway, one for each number of arguments.
+fn write_c_calls(out: &mut impl Write) -> Result {
+    out.write_str(
+        "
+/* Enters a gateway. r12 holds the caller's stack pointer: by it the hypervisor tells tasks apart that an operating
+ * system switches in the middle of a call. */
+",
+    )?;
+    for count in 0..=4 {
+        write!(out, "static inline bh_status bh_call_{count}(uint32_t slot")?;
+        (0..count).try_for_each(|index| write!(out, ", uint32_t argument_{index}"))?;
+        out.write_str(")\n{\n")?;
+        for index in 0..4 {
+            write!(out, "    register uint32_t r{index} __asm(\"r{index}\")")?;
+            if index < count {
+                write!(out, " = argument_{index}")?;
+            }
+            out.write_str(";\n")?;
+        }
+        out.write_str("    __asm volatile(\"mov r12, sp\\n\\tblx %[gateway]\"\n                   : ")?;
+        for index in 0..4 {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}\"{}r\"(r{index})", if index < count { '+' } else { '=' })?;
+        }
+        out.write_str(
+            "
+                   : [gateway] \"r\"(BH_GATEWAY(slot))
+                   : \"r12\", \"lr\", \"cc\", \"memory\");
+    return r0;
+}
+",
+        )?;
     }
     Ok(())
 }
@@ -97,17 +140,11 @@ extern \"C\" {
 
 ",
     )?;
-    writeln!(out, "#define BH_ABI_VERSION {ABI_VERSION}u")?;
-    writeln!(out, "#define BH_DEVICE_ID_LEN {DEVICE_ID_LEN}u")?;
-    writeln!(out, "#define BH_LOG_TEXT_LEN_MAX {LOG_TEXT_LEN_MAX}u")?;
-    writeln!(out, "#define BH_UPDATE_STATUS_VERSION {UPDATE_STATUS_VERSION}u")?;
-    writeln!(out, "#define BH_STORAGE_INFO_VERSION {STORAGE_INFO_VERSION}u")?;
-    writeln!(out, "#define BH_STORAGE_TRANSFER_LEN_MAX {STORAGE_TRANSFER_LEN_MAX}u")?;
-    for (name, value, _) in sockets::CONSTANTS {
-        writeln!(out, "#define {name} {value}u")?;
-    }
     for (name, number) in NUMBERS {
         writeln!(out, "#define BH_{name} {number}u")?;
+    }
+    for (name, value, _) in sockets::CONSTANTS {
+        writeln!(out, "#define {name} {value}u")?;
     }
     out.write_str("\n")?;
     writeln!(out, "typedef uint32_t bh_status;")?;
@@ -123,6 +160,7 @@ extern \"C\" {
     write_records(out)?;
     out.write_str("\n#define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * ")?;
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
+    write_c_calls(out)?;
     for call in SYSTEM_CALLS {
         writeln!(out, "\n/** {} */\nstatic inline bh_status {}(", call.doc, call.name)?;
         if call.arguments.is_empty() {
@@ -132,16 +170,10 @@ extern \"C\" {
             let comma = if index == 0 { "    " } else { ", " };
             write!(out, "{comma}{}{}{}", a.c_type, if a.c_type.ends_with('*') { "" } else { " " }, a.name)?;
         }
-        write!(out, ")\n{{\n    return ((bh_status (*)(")?;
-        for (index, a) in call.arguments.iter().enumerate() {
-            write!(out, "{}{}", if index == 0 { "" } else { ", " }, a.c_type)?;
-        }
-        if call.arguments.is_empty() {
-            out.write_str("void")?;
-        }
-        write!(out, "))BH_GATEWAY({}u))(", call.slot)?;
-        for (index, a) in call.arguments.iter().enumerate() {
-            write!(out, "{}{}", if index == 0 { "" } else { ", " }, a.name)?;
+        write!(out, ")\n{{\n    return bh_call_{}({}u", call.arguments.len(), call.slot)?;
+        for a in call.arguments {
+            let through = if a.c_type.ends_with('*') { "(uintptr_t)" } else { "" };
+            write!(out, ", (uint32_t){through}{}", a.name)?;
         }
         out.write_str(");\n}\n")?;
     }
@@ -168,14 +200,21 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
     for (name, number) in NUMBERS {
         writeln!(out, "/// As in C.\npub const BH_{name}: u32 = {number};")?;
     }
+    for (name, _, len) in RECORDS {
+        write!(out, "/// Bytes of `struct {name}`.\npub const SIZE_")?;
+        write_upper(name, out)?;
+        writeln!(out, ": usize = {len};")?;
+    }
     for call in SYSTEM_CALLS {
         write!(out, "/// Slot of `{}`. {}\npub const SLOT_", call.name, call.doc)?;
-        for c in call.name.chars() {
-            out.write_char(c.to_ascii_uppercase())?;
-        }
+        write_upper(call.name, out)?;
         writeln!(out, ": u32 = {};", call.slot)?;
     }
     Ok(())
+}
+
+fn write_upper(name: &str, out: &mut impl Write) -> Result {
+    name.chars().try_for_each(|c| out.write_char(c.to_ascii_uppercase()))
 }
 
 /// One page of the specification: its file, its words, its slots, its numbers.
@@ -202,8 +241,8 @@ macro_rules! page {
 const PAGES: &[Page] = &[
     page!(
         "device.md",
-        "device, time, log, limits",
-        &[0..=7, 21..=23],
+        "device, time, log, limits, random bytes",
+        &[0..=7, 21..=23, 53..=53],
         &[
             (WakeReason::C_PREFIX, WakeReason::ALL),
             (BootReasonNumber::C_PREFIX, BootReasonNumber::ALL),

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(test)]
+mod frozen;
 mod generate;
 mod record;
 mod services;
@@ -26,7 +28,7 @@ pub use table::{Argument, Call, SYSTEM_CALLS, slot};
 pub use zig::write_zig;
 
 /// Version of the interface: rises when slots are appended. Manifests name the range they work with.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Distance of two gateways in bytes: `SG` and one branch.
 pub const GATEWAY_STRIDE_BYTES: u32 = 8;
@@ -51,6 +53,9 @@ pub const CONFIG_VALUE_LEN_MAX: u32 = 512;
 
 /// Keys that the configuration of one device can have.
 pub const CONFIG_KEYS_MAX: u32 = 24;
+
+/// Most random bytes that one call brings.
+pub const RANDOM_LEN_MAX: u32 = 256;
 
 /// Longest sleep of one call in milliseconds.
 pub const SLEEP_MAX_MS: u32 = 86_400_000;

@@ -63,13 +63,13 @@ macro_rules! record {
         pub struct $name { $(#[doc = $fdoc] pub $field: $crate::record::field_type!($($type)?)),* }
 
         impl $name {
-            /// The struct in C: its name, its fields.
-            pub const IN_C: (&'static str, &'static [$crate::CField]) = ($c, &[$((
+            /// The struct in C: its name, its fields, its length in bytes.
+            pub const IN_C: (&'static str, &'static [$crate::CField], usize) = ($c, &[$((
                 <$crate::record::field_type!($($type)?) as $crate::record::Field>::C_TYPE,
                 stringify!($field),
                 <$crate::record::field_type!($($type)?) as $crate::record::Field>::C_SUFFIX,
                 $fdoc,
-            )),*]);
+            )),*], $len);
 
             /// The struct as an application reads it.
             pub fn to_bytes(self) -> [u8; $len] {

@@ -4,11 +4,17 @@ use crate::record::record;
 use crate::structs::numbers;
 use crate::{
     ABI_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_KEYS_MAX, CONFIG_VALUE_LEN_MAX, LOG_TEXT_LEN_MAX,
-    MESSAGE_LEN_MAX, SLEEP_MAX_MS, STORAGE_TRANSFER_LEN_MAX,
+    MESSAGE_LEN_MAX, RANDOM_LEN_MAX, SLEEP_MAX_MS, SOCKET_DATAGRAM_LEN_MAX, SOCKET_DATAGRAMS_MAX,
+    SOCKET_HOST_LEN_MAX, SOCKET_LOCAL_PORT_FIRST, SOCKET_LOCAL_PORT_LAST, SOCKET_RECEIVE_BUFFER_LEN,
+    SOCKET_SEND_BUFFER_LEN, SOCKET_STREAMS_MAX, SOCKET_TRANSFER_LEN_MAX, STORAGE_TRANSFER_LEN_MAX,
 };
 
-/// Version of [`Limits`].
-pub const LIMITS_VERSION: u32 = 1;
+/// Version of [`Limits`]. Version 1 ended behind `reserved` and is still filled for who asks for it.
+pub const LIMITS_VERSION: u32 = 2;
+
+/// Length of version 1 of [`Limits`] in bytes.
+pub const LIMITS_1_LEN: usize = 100;
+
 /// Version of [`DebugState`].
 pub const DEBUG_STATE_VERSION: u32 = 1;
 /// Version of [`Message`].
@@ -22,7 +28,7 @@ pub const CONFIG_ENTRY_VERSION: u32 = 1;
 
 record! {
     /// Every bound of a hypervisor.
-    Limits "bh_limits" 100 {
+    Limits "bh_limits" 164 {
         version, "in: BH_LIMITS_VERSION";
         abi_version, "as bh_abi_version_read";
         log_text_len_max, "bytes of one log record";
@@ -48,6 +54,22 @@ record! {
         healthy_after_ms, "without a fault for so long, the waits begin anew";
         slots, "gateways in the page; those without a call answer BH_STATUS_CALL_UNKNOWN";
         reserved, "0";
+        socket_streams_max, "stream sockets open at a time";
+        socket_datagrams_max, "datagram sockets open at a time";
+        socket_transfer_len_max, "bytes of a stream that one call sends or receives";
+        socket_datagram_len_max, "bytes of one datagram";
+        socket_send_buffer_bytes, "of a stream that wait for the peer";
+        socket_receive_buffer_bytes, "of a stream that wait for the application";
+        socket_datagrams_waiting_max, "each way on one socket, if they are short";
+        socket_host_len_max, "bytes of a host name or address text";
+        socket_local_port_first, "that an application can choose";
+        socket_local_port_last, "that an application can choose";
+        socket_connect_ms, "longest wait for a peer to accept, and for the name before that";
+        socket_answer_ms, "longest time in which a peer acknowledges nothing of what waits";
+        socket_close_ms, "longest time in which a closed stream sends its rest";
+        socket_resolver_ms, "longest wait for one resolver";
+        socket_neighbour_ms, "longest time that a datagram waits for its neighbour's address";
+        random_len_max, "random bytes of one call";
     }
 }
 
@@ -79,6 +101,22 @@ impl Limits {
         healthy_after_ms: 0,
         slots: 64,
         reserved: 0,
+        socket_streams_max: SOCKET_STREAMS_MAX,
+        socket_datagrams_max: SOCKET_DATAGRAMS_MAX,
+        socket_transfer_len_max: SOCKET_TRANSFER_LEN_MAX,
+        socket_datagram_len_max: SOCKET_DATAGRAM_LEN_MAX,
+        socket_send_buffer_bytes: SOCKET_SEND_BUFFER_LEN,
+        socket_receive_buffer_bytes: SOCKET_RECEIVE_BUFFER_LEN,
+        socket_datagrams_waiting_max: 0,
+        socket_host_len_max: SOCKET_HOST_LEN_MAX,
+        socket_local_port_first: SOCKET_LOCAL_PORT_FIRST,
+        socket_local_port_last: SOCKET_LOCAL_PORT_LAST,
+        socket_connect_ms: 0,
+        socket_answer_ms: 0,
+        socket_close_ms: 0,
+        socket_resolver_ms: 0,
+        socket_neighbour_ms: 0,
+        random_len_max: RANDOM_LEN_MAX,
     };
 }
 

@@ -17,7 +17,7 @@ macro_rules! statuses {
 statuses! {
     Ok = 0, "BH_STATUS_OK", "Done.";
     PointerRefused = 1, "BH_STATUS_POINTER_REFUSED",
-        "Caller: a pointer leads outside the application's own memory or is misaligned; nothing was done.";
+        "Caller: a pointer leads outside the application's own memory; nothing was done.";
     ArgumentRefused = 2, "BH_STATUS_ARGUMENT_REFUSED", "Caller: an argument is outside its range; nothing was done.";
     BufferTooSmall = 3, "BH_STATUS_BUFFER_TOO_SMALL", "Caller: the buffer is shorter than the answer.";
     VersionUnknown = 4, "BH_STATUS_VERSION_UNKNOWN", "Caller: the struct's version field is not one this hypervisor knows.";

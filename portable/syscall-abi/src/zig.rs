@@ -2,8 +2,8 @@
 
 use core::fmt::{Result, Write};
 
-use crate::generate::GROUPS;
-use crate::{GATEWAY_STRIDE_BYTES, LOG_TEXT_LEN_MAX, SYSTEM_CALLS, Status};
+use crate::generate::{GROUPS, NUMBERS, RECORDS};
+use crate::{GATEWAY_STRIDE_BYTES, SYSTEM_CALLS, Status, sockets};
 
 /// Writes `bulkhead.zig` for a board whose gateways begin at `gateways`.
 ///
@@ -17,12 +17,15 @@ pub fn write_zig(gateways: u32, out: &mut impl Write) -> Result {
         "//! What an application may ask of the hypervisor. Generated from portable/syscall-abi; do not edit.
 //! Every call returns one of the STATUS numbers and never waits; all may be called from interrupt handlers.
 
-/// The oldest notification, as `notification_next` fills it.
-pub const Notification = extern struct { at_us: u64 = 0, kind: u32 = 0, value: u32 = 0 };
-
 ",
     )?;
-    writeln!(out, "pub const LOG_TEXT_LEN_MAX: u32 = {LOG_TEXT_LEN_MAX};")?;
+    for (name, number, doc) in sockets::CONSTANTS {
+        let name = name.strip_prefix("BH_").unwrap_or(name);
+        writeln!(out, "/// {doc}\npub const {name}: u32 = {number};")?;
+    }
+    for (name, number) in NUMBERS {
+        writeln!(out, "pub const {name}: u32 = {number};")?;
+    }
     for (status, name, doc) in Status::ALL {
         let name = name.strip_prefix("BH_").unwrap_or(name);
         writeln!(out, "/// {doc}\npub const {name}: u32 = {};", *status as u32)?;
@@ -33,16 +36,18 @@ pub const Notification = extern struct { at_us: u64 = 0, kind: u32 = 0, value: u
             writeln!(out, "/// {doc}\npub const {prefix}{name}: u32 = {value};")?;
         }
     }
+    write_records(out)?;
     for call in SYSTEM_CALLS {
         let name = call.name.strip_prefix("bh_").unwrap_or(call.name);
         write!(out, "\n/// {}\npub fn {name}(", call.doc)?;
         for (index, a) in call.arguments.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{}: {}", a.name, zig_type(a.c_type))?;
+            write!(out, "{}{}: ", if index == 0 { "" } else { ", " }, a.name)?;
+            write_type(a.c_type, out)?;
         }
         out.write_str(") u32 {\n    const gateway: *align(1) const fn (")?;
         for (index, a) in call.arguments.iter().enumerate() {
-            write!(out, "{}{}", if index == 0 { "" } else { ", " }, zig_type(a.c_type))?;
+            out.write_str(if index == 0 { "" } else { ", " })?;
+            write_type(a.c_type, out)?;
         }
         let address = gateways.wrapping_add(call.slot.wrapping_mul(GATEWAY_STRIDE_BYTES)) | 1;
         write!(out, ") callconv(.c) u32 = @ptrFromInt({address:#x});\n    return gateway(")?;
@@ -54,9 +59,43 @@ pub const Notification = extern struct { at_us: u64 = 0, kind: u32 = 0, value: u
     Ok(())
 }
 
+/// The structs. Their fields begin as zero: only the version is to be set.
+fn write_records(out: &mut impl Write) -> Result {
+    for (name, fields, _) in RECORDS {
+        out.write_str("\npub const ")?;
+        write_name(name, out)?;
+        out.write_str(" = extern struct {\n")?;
+        for (c_type, field, suffix, doc) in *fields {
+            if !doc.is_empty() {
+                writeln!(out, "    /// {doc}")?;
+            }
+            // An array's length stands behind the name in C and before the type in Zig.
+            write!(out, "    {field}: ")?;
+            for part in suffix.split("BH_") {
+                out.write_str(part)?;
+            }
+            write_type(c_type, out)?;
+            writeln!(out, " = {},", zero(c_type, suffix))?;
+        }
+        out.write_str("};\n")?;
+    }
+    Ok(())
+}
+
+fn zero(c_type: &str, suffix: &str) -> &'static str {
+    match suffix.matches('[').count() {
+        0 if c_type.starts_with("struct ") => ".{}",
+        0 => "0",
+        1 => "@splat(0)",
+        _ => "@splat(@splat(0))",
+    }
+}
+
 /// How a C type reads in Zig.
-fn zig_type(c_type: &str) -> &'static str {
-    match c_type {
+fn write_type(c_type: &str, out: &mut impl Write) -> Result {
+    let text = match c_type {
+        "uint8_t" | "char" => "u8",
+        "uint16_t" => "u16",
         "uint32_t" => "u32",
         "int32_t" => "i32",
         "uint64_t" => "u64",
@@ -65,10 +104,33 @@ fn zig_type(c_type: &str) -> &'static str {
         "uint64_t *" => "*u64",
         "char *" | "uint8_t *" => "[*]u8",
         "const char *" | "const uint8_t *" => "[*]const u8",
-        "struct bh_notification *" => "*Notification",
-        other if other.starts_with("const ") => "*const anyopaque",
-        _ => "*anyopaque",
+        "void *" => "*anyopaque",
+        "const void *" => "*const anyopaque",
+        of_struct => {
+            let constant = of_struct.strip_prefix("const ");
+            let pointed = constant.unwrap_or(of_struct).strip_suffix(" *");
+            out.write_str(match (constant, pointed) {
+                (Some(_), _) => "*const ",
+                (None, Some(_)) => "*",
+                (None, None) => "",
+            })?;
+            return write_name(pointed.unwrap_or(of_struct), out);
+        }
+    };
+    out.write_str(text)
+}
+
+/// `struct bh_socket_status` is `SocketStatus`.
+fn write_name(c_name: &str, out: &mut impl Write) -> Result {
+    let name = c_name.strip_prefix("struct ").unwrap_or(c_name);
+    for word in name.strip_prefix("bh_").unwrap_or(name).split('_') {
+        let mut letters = word.chars();
+        if let Some(first) = letters.next() {
+            out.write_char(first.to_ascii_uppercase())?;
+        }
+        out.write_str(letters.as_str())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -88,6 +150,32 @@ mod tests {
         assert!(text.contains("@ptrFromInt(0x101ff029)"));
         for call in SYSTEM_CALLS {
             assert!(text.contains(call.name.strip_prefix("bh_").unwrap()), "{}", call.name);
+        }
+        assert!(text.contains("pub fn socket_status_read(socket: u32, status: *SocketStatus) u32 {"));
+        assert!(text.contains("to: *const SocketAddress, bytes: *const anyopaque"));
+    }
+
+    #[test]
+    fn structs_are_offered_with_their_arrays_and_the_structs_in_them() {
+        let mut text = String::new();
+        write_zig(0x101F_F000, &mut text).unwrap();
+        assert!(text.contains("pub const Notification = extern struct {"));
+        assert!(text.contains("    resolvers: [2][4]u8 = @splat(@splat(0)),"));
+        assert!(text.contains("[CONFIG_KEY_LEN_MAX]u8 = @splat(0),"));
+        assert!(text.contains("    peer: SocketAddress = .{},"));
+    }
+
+    /// A struct that is filled begins with its version, which an application need not type.
+    #[test]
+    fn the_version_of_each_struct_is_offered() {
+        let mut text = String::new();
+        write_zig(0x101F_F000, &mut text).unwrap();
+        for (_, fields, _) in RECORDS {
+            for (_, _, _, doc) in fields.iter() {
+                let Some(name) = doc.strip_prefix("in: BH_") else { continue };
+                let name = name.split(' ').next().unwrap();
+                assert!(text.contains(&std::format!("pub const {name}: u32 = ")), "{name} is missing");
+            }
         }
     }
 }
