@@ -11,12 +11,22 @@
 extern "C" {
 #endif
 
-#define BH_ABI_VERSION 3u
+#define BH_ABI_VERSION 4u
 #define BH_DEVICE_ID_LEN 34u
 #define BH_LOG_TEXT_LEN_MAX 256u
 #define BH_UPDATE_STATUS_VERSION 2u
 #define BH_STORAGE_INFO_VERSION 1u
 #define BH_STORAGE_TRANSFER_LEN_MAX 256u
+#define BH_LIMITS_VERSION 2u
+#define BH_DEBUG_STATE_VERSION 1u
+#define BH_MESSAGE_VERSION 1u
+#define BH_MESSAGE_QUEUE_VERSION 1u
+#define BH_CONFIG_VALUE_VERSION 1u
+#define BH_CONFIG_ENTRY_VERSION 1u
+#define BH_MESSAGE_LEN_MAX 960u
+#define BH_CONFIG_KEY_LEN_MAX 32u
+#define BH_CONFIG_VALUE_LEN_MAX 512u
+#define BH_RANDOM_LEN_MAX 256u
 #define BH_SOCKET_STREAMS_MAX 4u
 #define BH_SOCKET_DATAGRAMS_MAX 2u
 #define BH_SOCKET_TRANSFER_LEN_MAX 512u
@@ -30,20 +40,11 @@ extern "C" {
 #define BH_SOCKET_EVENT_SHIFT 24u
 #define BH_SOCKET_STATUS_VERSION 1u
 #define BH_NETWORK_INFO_VERSION 1u
-#define BH_LIMITS_VERSION 1u
-#define BH_DEBUG_STATE_VERSION 1u
-#define BH_MESSAGE_VERSION 1u
-#define BH_MESSAGE_QUEUE_VERSION 1u
-#define BH_CONFIG_VALUE_VERSION 1u
-#define BH_CONFIG_ENTRY_VERSION 1u
-#define BH_MESSAGE_LEN_MAX 960u
-#define BH_CONFIG_KEY_LEN_MAX 32u
-#define BH_CONFIG_VALUE_LEN_MAX 512u
 
 typedef uint32_t bh_status;
 /** Done. */
 #define BH_STATUS_OK 0u
-/** Caller: a pointer leads outside the application's own memory or is misaligned; nothing was done. */
+/** Caller: a pointer leads outside the application's own memory; nothing was done. */
 #define BH_STATUS_POINTER_REFUSED 1u
 /** Caller: an argument is outside its range; nothing was done. */
 #define BH_STATUS_ARGUMENT_REFUSED 2u
@@ -285,6 +286,22 @@ struct bh_limits {
     uint32_t healthy_after_ms; /* without a fault for so long, the waits begin anew */
     uint32_t slots; /* gateways in the page; those without a call answer BH_STATUS_CALL_UNKNOWN */
     uint32_t reserved; /* 0 */
+    uint32_t socket_streams_max; /* stream sockets open at a time */
+    uint32_t socket_datagrams_max; /* datagram sockets open at a time */
+    uint32_t socket_transfer_len_max; /* bytes of a stream that one call sends or receives */
+    uint32_t socket_datagram_len_max; /* bytes of one datagram */
+    uint32_t socket_send_buffer_bytes; /* of a stream that wait for the peer */
+    uint32_t socket_receive_buffer_bytes; /* of a stream that wait for the application */
+    uint32_t socket_datagrams_waiting_max; /* each way on one socket, if they are short */
+    uint32_t socket_host_len_max; /* bytes of a host name or address text */
+    uint32_t socket_local_port_first; /* that an application can choose */
+    uint32_t socket_local_port_last; /* that an application can choose */
+    uint32_t socket_connect_ms; /* longest wait for a peer to accept, and for the name before that */
+    uint32_t socket_answer_ms; /* longest time in which a peer acknowledges nothing of what waits */
+    uint32_t socket_close_ms; /* longest time in which a closed stream sends its rest */
+    uint32_t socket_resolver_ms; /* longest wait for one resolver */
+    uint32_t socket_neighbour_ms; /* longest time that a datagram waits for its neighbour's address */
+    uint32_t random_len_max; /* random bytes of one call */
 };
 
 struct bh_debug_state {
@@ -352,333 +369,403 @@ struct bh_socket_status {
 
 #define BH_GATEWAY(slot) (BH_BOARD_GATEWAYS + (slot) * 8u + 1u)
 
+/* Enters a gateway. r12 holds the caller's stack pointer: by it the hypervisor tells tasks apart that an operating
+ * system switches in the middle of a call. */
+static inline bh_status bh_call_0(uint32_t slot)
+{
+    register uint32_t r0 __asm("r0");
+    register uint32_t r1 __asm("r1");
+    register uint32_t r2 __asm("r2");
+    register uint32_t r3 __asm("r3");
+    __asm volatile("mov r12, sp\n\tblx %[gateway]"
+                   : "=r"(r0), "=r"(r1), "=r"(r2), "=r"(r3)
+                   : [gateway] "r"(BH_GATEWAY(slot))
+                   : "r12", "lr", "cc", "memory");
+    return r0;
+}
+static inline bh_status bh_call_1(uint32_t slot, uint32_t argument_0)
+{
+    register uint32_t r0 __asm("r0") = argument_0;
+    register uint32_t r1 __asm("r1");
+    register uint32_t r2 __asm("r2");
+    register uint32_t r3 __asm("r3");
+    __asm volatile("mov r12, sp\n\tblx %[gateway]"
+                   : "+r"(r0), "=r"(r1), "=r"(r2), "=r"(r3)
+                   : [gateway] "r"(BH_GATEWAY(slot))
+                   : "r12", "lr", "cc", "memory");
+    return r0;
+}
+static inline bh_status bh_call_2(uint32_t slot, uint32_t argument_0, uint32_t argument_1)
+{
+    register uint32_t r0 __asm("r0") = argument_0;
+    register uint32_t r1 __asm("r1") = argument_1;
+    register uint32_t r2 __asm("r2");
+    register uint32_t r3 __asm("r3");
+    __asm volatile("mov r12, sp\n\tblx %[gateway]"
+                   : "+r"(r0), "+r"(r1), "=r"(r2), "=r"(r3)
+                   : [gateway] "r"(BH_GATEWAY(slot))
+                   : "r12", "lr", "cc", "memory");
+    return r0;
+}
+static inline bh_status bh_call_3(uint32_t slot, uint32_t argument_0, uint32_t argument_1, uint32_t argument_2)
+{
+    register uint32_t r0 __asm("r0") = argument_0;
+    register uint32_t r1 __asm("r1") = argument_1;
+    register uint32_t r2 __asm("r2") = argument_2;
+    register uint32_t r3 __asm("r3");
+    __asm volatile("mov r12, sp\n\tblx %[gateway]"
+                   : "+r"(r0), "+r"(r1), "+r"(r2), "=r"(r3)
+                   : [gateway] "r"(BH_GATEWAY(slot))
+                   : "r12", "lr", "cc", "memory");
+    return r0;
+}
+static inline bh_status bh_call_4(uint32_t slot, uint32_t argument_0, uint32_t argument_1, uint32_t argument_2, uint32_t argument_3)
+{
+    register uint32_t r0 __asm("r0") = argument_0;
+    register uint32_t r1 __asm("r1") = argument_1;
+    register uint32_t r2 __asm("r2") = argument_2;
+    register uint32_t r3 __asm("r3") = argument_3;
+    __asm volatile("mov r12, sp\n\tblx %[gateway]"
+                   : "+r"(r0), "+r"(r1), "+r"(r2), "+r"(r3)
+                   : [gateway] "r"(BH_GATEWAY(slot))
+                   : "r12", "lr", "cc", "memory");
+    return r0;
+}
+
 /** Does nothing and returns BH_STATUS_OK. */
 static inline bh_status bh_nop(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(0u))();
+    return bh_call_0(0u);
 }
 
 /** Writes the ABI version of this hypervisor. */
 static inline bh_status bh_abi_version_read(
     uint32_t *version)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(1u))(version);
+    return bh_call_1(1u, (uint32_t)(uintptr_t)version);
 }
 
 /** Writes the 34 characters of the device id, without a terminating zero. */
 static inline bh_status bh_device_id_read(
     char *buffer, uint32_t length_bytes)
 {
-    return ((bh_status (*)(char *, uint32_t))BH_GATEWAY(2u))(buffer, length_bytes);
+    return bh_call_2(2u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
 /** Writes the microseconds since power came on; never goes back. */
 static inline bh_status bh_clock_monotonic_read_us(
     uint64_t *now_us)
 {
-    return ((bh_status (*)(uint64_t *))BH_GATEWAY(3u))(now_us);
+    return bh_call_1(3u, (uint32_t)(uintptr_t)now_us);
 }
 
 /** Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump. */
 static inline bh_status bh_clock_wall_read_us(
     uint64_t *now_us)
 {
-    return ((bh_status (*)(uint64_t *))BH_GATEWAY(4u))(now_us);
+    return bh_call_1(4u, (uint32_t)(uintptr_t)now_us);
 }
 
-/** Queues one log record of at most 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost. */
+/** Queues one log record of 1 to 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost. */
 static inline bh_status bh_log_write(
     uint32_t level, const char *text, uint32_t length_bytes)
 {
-    return ((bh_status (*)(uint32_t, const char *, uint32_t))BH_GATEWAY(5u))(level, text, length_bytes);
+    return bh_call_3(5u, (uint32_t)level, (uint32_t)(uintptr_t)text, (uint32_t)length_bytes);
 }
 
 /** Asks the hypervisor to restart the application soon after this call returns. */
 static inline bh_status bh_application_restart(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(6u))();
+    return bh_call_0(6u);
 }
 
 /** Writes a BH_WAKE_REASON_ value. */
 static inline bh_status bh_wake_reason_read(
     uint32_t *reason)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(7u))(reason);
+    return bh_call_1(7u, (uint32_t)(uintptr_t)reason);
 }
 
 /** Writes a BH_NETWORK_STATUS_ value. */
 static inline bh_status bh_network_status_read(
     uint32_t *status)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(8u))(status);
+    return bh_call_1(8u, (uint32_t)(uintptr_t)status);
 }
 
 /** Writes the BH_NETWORK_REASON_ bits. */
 static inline bh_status bh_network_reasons_read(
     uint32_t *reasons)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(9u))(reasons);
+    return bh_call_1(9u, (uint32_t)(uintptr_t)reasons);
 }
 
 /** Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION. */
 static inline bh_status bh_update_status_read(
     struct bh_update_status *status)
 {
-    return ((bh_status (*)(struct bh_update_status *))BH_GATEWAY(10u))(status);
+    return bh_call_1(10u, (uint32_t)(uintptr_t)status);
 }
 
 /** Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged. */
 static inline bh_status bh_update_apply_now(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(11u))();
+    return bh_call_0(11u);
 }
 
 /** Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override. */
 static inline bh_status bh_update_postpone(
     uint32_t seconds)
 {
-    return ((bh_status (*)(uint32_t))BH_GATEWAY(12u))(seconds);
+    return bh_call_1(12u, (uint32_t)seconds);
 }
 
 /** Says that the application works. A bundle may demand this within its trial; it is taken back otherwise. */
 static inline bh_status bh_update_confirm(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(13u))();
+    return bh_call_0(13u);
 }
 
 /** Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none. */
 static inline bh_status bh_notification_enable(
     uint32_t interrupt)
 {
-    return ((bh_status (*)(uint32_t))BH_GATEWAY(14u))(interrupt);
+    return bh_call_1(14u, (uint32_t)interrupt);
 }
 
 /** Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none. */
 static inline bh_status bh_notification_next(
     struct bh_notification *notification)
 {
-    return ((bh_status (*)(struct bh_notification *))BH_GATEWAY(15u))(notification);
+    return bh_call_1(15u, (uint32_t)(uintptr_t)notification);
 }
 
 /** Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own. */
 static inline bh_status bh_storage_info_read(
     uint32_t area, struct bh_storage_info *info)
 {
-    return ((bh_status (*)(uint32_t, struct bh_storage_info *))BH_GATEWAY(16u))(area, info);
+    return bh_call_2(16u, (uint32_t)area, (uint32_t)(uintptr_t)info);
 }
 
 /** Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them. */
 static inline bh_status bh_storage_read(
     uint32_t area, uint32_t offset, uint32_t length_bytes)
 {
-    return ((bh_status (*)(uint32_t, uint32_t, uint32_t))BH_GATEWAY(17u))(area, offset, length_bytes);
+    return bh_call_3(17u, (uint32_t)area, (uint32_t)offset, (uint32_t)length_bytes);
 }
 
 /** Begins to program 1 to 256 bytes of an own area; bits only fall. */
 static inline bh_status bh_storage_write(
     uint32_t area, uint32_t offset, const void *bytes, uint32_t length_bytes)
 {
-    return ((bh_status (*)(uint32_t, uint32_t, const void *, uint32_t))BH_GATEWAY(18u))(area, offset, bytes, length_bytes);
+    return bh_call_4(18u, (uint32_t)area, (uint32_t)offset, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes);
 }
 
 /** Begins to erase the sector of an own area that starts at offset, to 0xFF. */
 static inline bh_status bh_storage_erase(
     uint32_t area, uint32_t offset)
 {
-    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(19u))(area, offset);
+    return bh_call_2(19u, (uint32_t)area, (uint32_t)offset);
 }
 
 /** Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. */
 static inline bh_status bh_storage_result_read(
     void *buffer, uint32_t length_bytes)
 {
-    return ((bh_status (*)(void *, uint32_t))BH_GATEWAY(20u))(buffer, length_bytes);
+    return bh_call_2(20u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
 /** Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor. */
 static inline bh_status bh_limits_read(
     struct bh_limits *limits)
 {
-    return ((bh_status (*)(struct bh_limits *))BH_GATEWAY(21u))(limits);
+    return bh_call_1(21u, (uint32_t)(uintptr_t)limits);
 }
 
 /** Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held. */
 static inline bh_status bh_debug_state_read(
     struct bh_debug_state *state)
 {
-    return ((bh_status (*)(struct bh_debug_state *))BH_GATEWAY(22u))(state);
+    return bh_call_1(22u, (uint32_t)(uintptr_t)state);
 }
 
 /** Writes a BH_BOOT_REASON_ value: why the device itself started. */
 static inline bh_status bh_boot_reason_read(
     uint32_t *reason)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(23u))(reason);
+    return bh_call_1(23u, (uint32_t)(uintptr_t)reason);
 }
 
 /** Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full. */
 static inline bh_status bh_message_send(
     uint32_t topic, const void *bytes, uint32_t length_bytes, uint32_t *id)
 {
-    return ((bh_status (*)(uint32_t, const void *, uint32_t, uint32_t *))BH_GATEWAY(24u))(topic, bytes, length_bytes, id);
+    return bh_call_4(24u, (uint32_t)topic, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes, (uint32_t)(uintptr_t)id);
 }
 
 /** Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone. */
 static inline bh_status bh_message_receive(
     struct bh_message *message, void *buffer, uint32_t length_bytes)
 {
-    return ((bh_status (*)(struct bh_message *, void *, uint32_t))BH_GATEWAY(25u))(message, buffer, length_bytes);
+    return bh_call_3(25u, (uint32_t)(uintptr_t)message, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
 /** Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id. */
 static inline bh_status bh_message_finish(
     uint32_t id, uint32_t outcome)
 {
-    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(26u))(id, outcome);
+    return bh_call_2(26u, (uint32_t)id, (uint32_t)outcome);
 }
 
 /** Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way. */
 static inline bh_status bh_message_queue_read(
     struct bh_message_queue *queue)
 {
-    return ((bh_status (*)(struct bh_message_queue *))BH_GATEWAY(27u))(queue);
+    return bh_call_1(27u, (uint32_t)(uintptr_t)queue);
 }
 
 /** Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended. */
 static inline bh_status bh_config_read(
     const char *key, uint32_t length_bytes)
 {
-    return ((bh_status (*)(const char *, uint32_t))BH_GATEWAY(28u))(key, length_bytes);
+    return bh_call_2(28u, (uint32_t)(uintptr_t)key, (uint32_t)length_bytes);
 }
 
 /** Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. */
 static inline bh_status bh_config_result_read(
     struct bh_config_value *value, void *buffer, uint32_t length_bytes)
 {
-    return ((bh_status (*)(struct bh_config_value *, void *, uint32_t))BH_GATEWAY(29u))(value, buffer, length_bytes);
+    return bh_call_3(29u, (uint32_t)(uintptr_t)value, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
 /** Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last. */
 static inline bh_status bh_config_list(
     uint32_t index, struct bh_config_entry *entry)
 {
-    return ((bh_status (*)(uint32_t, struct bh_config_entry *))BH_GATEWAY(30u))(index, entry);
+    return bh_call_2(30u, (uint32_t)index, (uint32_t)(uintptr_t)entry);
 }
 
 /** Writes the revision of the configuration that counts; 0 when the owner never set one. */
 static inline bh_status bh_config_revision_read(
     uint32_t *revision)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(31u))(revision);
+    return bh_call_1(31u, (uint32_t)(uintptr_t)revision);
 }
 
-/** Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification or an interrupt of its own comes. Returns at once: wait with WFI. */
+/** Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification comes. 0 ends such a sleep, for example when an interrupt of its own gave it something to do. Returns at once: wait with WFI. */
 static inline bh_status bh_power_sleep(
     uint32_t milliseconds)
 {
-    return ((bh_status (*)(uint32_t))BH_GATEWAY(32u))(milliseconds);
+    return bh_call_1(32u, (uint32_t)milliseconds);
 }
 
 /** Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun. */
 static inline bh_status bh_power_wake_read(
     uint32_t *wake)
 {
-    return ((bh_status (*)(uint32_t *))BH_GATEWAY(33u))(wake);
+    return bh_call_1(33u, (uint32_t)(uintptr_t)wake);
 }
 
 /** Says that the application wants the network: kept as a reason to be online until it is released or the application ends. */
 static inline bh_status bh_network_request(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(40u))();
+    return bh_call_0(40u);
 }
 
 /** Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested. */
 static inline bh_status bh_network_release(
     void)
 {
-    return ((bh_status (*)(void))BH_GATEWAY(41u))();
+    return bh_call_0(41u);
 }
 
 /** Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address. */
 static inline bh_status bh_network_info_read(
     struct bh_network_info *info)
 {
-    return ((bh_status (*)(struct bh_network_info *))BH_GATEWAY(42u))(info);
+    return bh_call_1(42u, (uint32_t)(uintptr_t)info);
 }
 
 /** Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use. */
 static inline bh_status bh_socket_open(
     uint32_t kind, uint32_t *socket)
 {
-    return ((bh_status (*)(uint32_t, uint32_t *))BH_GATEWAY(43u))(kind, socket);
+    return bh_call_2(43u, (uint32_t)kind, (uint32_t)(uintptr_t)socket);
 }
 
 /** Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn. */
 static inline bh_status bh_socket_connect(
     uint32_t socket, const char *host, uint32_t length_bytes, uint32_t port)
 {
-    return ((bh_status (*)(uint32_t, const char *, uint32_t, uint32_t))BH_GATEWAY(44u))(socket, host, length_bytes, port);
+    return bh_call_4(44u, (uint32_t)socket, (uint32_t)(uintptr_t)host, (uint32_t)length_bytes, (uint32_t)port);
 }
 
 /** Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST. */
 static inline bh_status bh_socket_bind(
     uint32_t socket, uint32_t port)
 {
-    return ((bh_status (*)(uint32_t, uint32_t))BH_GATEWAY(45u))(socket, port);
+    return bh_call_2(45u, (uint32_t)socket, (uint32_t)port);
 }
 
 /** Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room. */
 static inline bh_status bh_socket_send(
     uint32_t socket, const void *bytes, uint32_t length_bytes, uint32_t *sent_bytes)
 {
-    return ((bh_status (*)(uint32_t, const void *, uint32_t, uint32_t *))BH_GATEWAY(46u))(socket, bytes, length_bytes, sent_bytes);
+    return bh_call_4(46u, (uint32_t)socket, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes, (uint32_t)(uintptr_t)sent_bytes);
 }
 
 /** Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will. */
 static inline bh_status bh_socket_receive(
     uint32_t socket, void *buffer, uint32_t length_bytes, uint32_t *received_bytes)
 {
-    return ((bh_status (*)(uint32_t, void *, uint32_t, uint32_t *))BH_GATEWAY(47u))(socket, buffer, length_bytes, received_bytes);
+    return bh_call_4(47u, (uint32_t)socket, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes, (uint32_t)(uintptr_t)received_bytes);
 }
 
 /** Sends one datagram to an address. BH_STATUS_BUSY when there is no room. */
 static inline bh_status bh_socket_send_to(
     uint32_t socket, const struct bh_socket_address *to, const void *bytes, uint32_t length_bytes)
 {
-    return ((bh_status (*)(uint32_t, const struct bh_socket_address *, const void *, uint32_t))BH_GATEWAY(48u))(socket, to, bytes, length_bytes);
+    return bh_call_4(48u, (uint32_t)socket, (uint32_t)(uintptr_t)to, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes);
 }
 
 /** Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting. */
 static inline bh_status bh_socket_receive_from(
     uint32_t socket, struct bh_socket_address *from, void *buffer, uint32_t *length_bytes)
 {
-    return ((bh_status (*)(uint32_t, struct bh_socket_address *, void *, uint32_t *))BH_GATEWAY(49u))(socket, from, buffer, length_bytes);
+    return bh_call_4(49u, (uint32_t)socket, (uint32_t)(uintptr_t)from, (uint32_t)(uintptr_t)buffer, (uint32_t)(uintptr_t)length_bytes);
 }
 
 /** Says to a stream's peer that all was sent, once it was; receiving goes on. */
 static inline bh_status bh_socket_shutdown(
     uint32_t socket)
 {
-    return ((bh_status (*)(uint32_t))BH_GATEWAY(50u))(socket);
+    return bh_call_1(50u, (uint32_t)socket);
 }
 
 /** Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most. */
 static inline bh_status bh_socket_close(
     uint32_t socket)
 {
-    return ((bh_status (*)(uint32_t))BH_GATEWAY(51u))(socket);
+    return bh_call_1(51u, (uint32_t)socket);
 }
 
 /** Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION. */
 static inline bh_status bh_socket_status_read(
     uint32_t socket, struct bh_socket_status *status)
 {
-    return ((bh_status (*)(uint32_t, struct bh_socket_status *))BH_GATEWAY(52u))(socket, status);
+    return bh_call_2(52u, (uint32_t)socket, (uint32_t)(uintptr_t)status);
+}
+
+/** Brings 1 to 256 random bytes, fit for keys. BH_STATUS_BUSY when fewer are ready: ask again, with time for the hypervisor to draw more. */
+static inline bh_status bh_random_read(
+    void *buffer, uint32_t length_bytes)
+{
+    return bh_call_2(53u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
 #ifdef __cplusplus

@@ -46,6 +46,7 @@ inline Result<uint32_t> wake_reason() { return detail::read(bh_wake_reason_read)
 inline Result<uint32_t> boot_reason() { return detail::read(bh_boot_reason_read); }
 inline Result<uint32_t> network_status() { return detail::read(bh_network_status_read); }
 inline Result<bh_update_status> update_status() { return detail::read_versioned(bh_update_status_read, BH_UPDATE_STATUS_VERSION); }
+inline bh_status random(void *buffer, uint32_t length_bytes) { return bh_random_fill_wait(buffer, length_bytes); }
 inline Result<bh_notification> next_notification() { return detail::read(bh_notification_next); }
 
 /// A message in a buffer of the caller's. What is neither accepted nor refused stays, and comes again.

@@ -1,28 +1,43 @@
-/* What newlib asks of a system: memory for its heap, and a place for what is printed. Linked only if it is used. */
+/* What newlib and the compiler ask of a system: memory for the heap, a place for what is printed, the time. All of it is
+ * weak: what an application or a vendor's file defines itself counts instead. */
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
 
 #include "bh_console.h"
 #include "bulkhead.h"
 
+#define WEAK __attribute__((weak))
+
 /* The heap grows from the end of .bss; the stack needs what is left below the top of memory. */
 #define STACK_RESERVED_BYTES 16384u
+/* A stack that is deeper already needs this much to go on. */
+#define STACK_HEADROOM_BYTES 1024u
 
 extern char _heap_start[], _stack_top[];
 
-void *_sbrk(ptrdiff_t bytes)
+/* Where the heap ends, the main stack may not go: the limit moves with it. */
+WEAK void *_sbrk(ptrdiff_t bytes)
 {
     static char *end = _heap_start;
-    if (bytes > _stack_top - end - (ptrdiff_t)STACK_RESERVED_BYTES) {
+    uintptr_t stack;
+    __asm volatile("mrs %0, msp" : "=r"(stack));
+    uintptr_t reserved = (uintptr_t)_stack_top - STACK_RESERVED_BYTES;
+    uintptr_t in_use = stack - STACK_HEADROOM_BYTES;
+    ptrdiff_t room = (ptrdiff_t)((in_use < reserved ? in_use : reserved) - (uintptr_t)end);
+    if (bytes > room || bytes < _heap_start - end) {
         errno = ENOMEM;
         return (void *)-1;
     }
     char *start = end;
     end += bytes;
+    /* The hardware ignores the lowest three bits. */
+    __asm volatile("msr msplim, %0" : : "r"((uintptr_t)end + 7));
     return start;
 }
 
-int _write(int file, const char *text, int len)
+WEAK int _write(int file, const char *text, int len)
 {
     (void)file;
     for (int at = 0; at < len; at++) {
@@ -32,8 +47,34 @@ int _write(int file, const char *text, int len)
     return len;
 }
 
+/* EAGAIN until the server told the time. */
+WEAK int _gettimeofday(struct timeval *now, void *zone)
+{
+    (void)zone;
+    uint64_t now_us = 0;
+    if (bh_clock_wall_read_us(&now_us) != BH_STATUS_OK) {
+        errno = EAGAIN;
+        return -1;
+    }
+    now->tv_sec = (time_t)(now_us / 1000000u);
+    now->tv_usec = (suseconds_t)(now_us % 1000000u);
+    return 0;
+}
+
+/* What __libc_init_array calls, which start-up code of vendors uses; an application is linked without crti.o. */
+WEAK void _init(void)
+{
+}
+
+WEAK void _fini(void)
+{
+}
+
+/* Names the program to those who register destructors. They never run: an application does not end. */
+WEAK void *__dso_handle;
+
 /* A virtual function that no class defined was called, from a constructor or after a destructor. */
-void __cxa_pure_virtual(void)
+WEAK void __cxa_pure_virtual(void)
 {
     bh_log_text(0, "a pure virtual function was called");
     bh_application_restart();
@@ -41,7 +82,7 @@ void __cxa_pure_virtual(void)
     }
 }
 
-void _exit(int status)
+WEAK void _exit(int status)
 {
     (void)status;
     bh_application_restart();

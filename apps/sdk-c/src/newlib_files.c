@@ -1,8 +1,11 @@
-/* What newlib asks of a system about files and processes, of which there are none but the console. Needs no hypervisor. */
+/* What newlib asks of a system about files and processes, of which there are none but the console. Needs no hypervisor.
+ * Weak, as in newlib.c. */
 #include <errno.h>
 #include <sys/stat.h>
 
-int _read(int file, char *buffer, int len)
+#define WEAK __attribute__((weak))
+
+WEAK int _read(int file, char *buffer, int len)
 {
     (void)file;
     (void)buffer;
@@ -10,13 +13,13 @@ int _read(int file, char *buffer, int len)
     return 0;
 }
 
-int _close(int file)
+WEAK int _close(int file)
 {
     (void)file;
     return -1;
 }
 
-int _lseek(int file, int offset, int from)
+WEAK int _lseek(int file, int offset, int from)
 {
     (void)file;
     (void)offset;
@@ -24,25 +27,25 @@ int _lseek(int file, int offset, int from)
     return 0;
 }
 
-int _fstat(int file, struct stat *status)
+WEAK int _fstat(int file, struct stat *status)
 {
     (void)file;
     status->st_mode = S_IFCHR;
     return 0;
 }
 
-int _isatty(int file)
+WEAK int _isatty(int file)
 {
     (void)file;
     return 1;
 }
 
-int _getpid(void)
+WEAK int _getpid(void)
 {
     return 1;
 }
 
-int _kill(int process, int signal)
+WEAK int _kill(int process, int signal)
 {
     (void)process;
     (void)signal;

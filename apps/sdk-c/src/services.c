@@ -61,9 +61,26 @@ bh_status bh_power_sleep_wait(uint32_t milliseconds, volatile uint32_t *until_in
     }
     while ((status = bh_power_wake_read(wake)) == BH_STATUS_BUSY) {
         if (until_interrupt && *until_interrupt) {
+            bh_power_sleep(0); /* Nobody else knows that there is something to do. */
             return BH_STATUS_BUSY;
         }
         idle();
     }
     return status;
+}
+
+bh_status bh_random_fill_wait(void *buffer, uint32_t length_bytes)
+{
+    uint8_t *at = buffer;
+    while (length_bytes > 0) {
+        uint32_t piece = length_bytes < BH_RANDOM_LEN_MAX ? length_bytes : BH_RANDOM_LEN_MAX;
+        bh_status status = bh_random_read(at, piece);
+        if (status == BH_STATUS_OK) {
+            at += piece;
+            length_bytes -= piece;
+        } else if (status != BH_STATUS_BUSY) {
+            return status;
+        }
+    }
+    return BH_STATUS_OK;
 }

@@ -1,7 +1,8 @@
-/* Start-up code of an application. Nothing in it is special to Bulkhead: a vector table, .data, .bss, main. */
+/* Start-up code of an application. Nothing in it is special to Bulkhead: a vector table, .data, .bss, main. An
+ * application that brings its own is linked without this file. */
 #include <stdint.h>
 
-extern uint32_t _stack_top, _data_load, _data_start, _data_end, _bss_start, _bss_end;
+extern uint32_t _stack_top, _data_load, _data_start, _data_end, _bss_start, _bss_end, _heap_start;
 extern void (*const _constructors_start[])(void), (*const _constructors_end[])(void);
 int main(void);
 void reset_handler(void);
@@ -56,6 +57,9 @@ __attribute__((section(".vectors"), used)) static const handler vectors[16 + 96]
 
 void reset_handler(void)
 {
+    /* A stack that grows further is a fault that is reported; without a limit it would run through .bss and .data
+     * unnoticed. The heap moves the limit up with its end: see _sbrk. */
+    __asm volatile("msr msplim, %0" : : "r"(&_heap_start));
     uint32_t *from = &_data_load;
     for (uint32_t *to = &_data_start; to < &_data_end;) {
         *to++ = *from++;

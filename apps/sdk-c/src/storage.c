@@ -1,12 +1,12 @@
 #include "bh_storage.h"
 
-/* The hypervisor goes on by its own interrupts; until it is done there is nothing to do here but ask again. */
+/* The hypervisor goes on by its own interrupts, each of which ends the wait. */
 static bh_status end(void *buffer, uint32_t length_bytes)
 {
     bh_status status;
-    do {
-        status = bh_storage_result_read(buffer, length_bytes);
-    } while (status == BH_STATUS_BUSY);
+    while ((status = bh_storage_result_read(buffer, length_bytes)) == BH_STATUS_BUSY) {
+        __asm volatile("wfi");
+    }
     return status;
 }
 
