@@ -2,7 +2,7 @@
 
 /// Done.
 pub const BH_STATUS_OK: u32 = 0;
-/// Caller: a pointer leads outside the application's own memory or is misaligned; nothing was done.
+/// Caller: a pointer leads outside the application's own memory; nothing was done.
 pub const BH_STATUS_POINTER_REFUSED: u32 = 1;
 /// Caller: an argument is outside its range; nothing was done.
 pub const BH_STATUS_ARGUMENT_REFUSED: u32 = 2;
@@ -207,7 +207,19 @@ pub const BH_SOCKET_STATUS_VERSION: u32 = 1;
 /// Version of struct bh_network_info that this header knows.
 pub const BH_NETWORK_INFO_VERSION: u32 = 1;
 /// As in C.
-pub const BH_LIMITS_VERSION: u32 = 1;
+pub const BH_ABI_VERSION: u32 = 4;
+/// As in C.
+pub const BH_DEVICE_ID_LEN: u32 = 34;
+/// As in C.
+pub const BH_LOG_TEXT_LEN_MAX: u32 = 256;
+/// As in C.
+pub const BH_UPDATE_STATUS_VERSION: u32 = 2;
+/// As in C.
+pub const BH_STORAGE_INFO_VERSION: u32 = 1;
+/// As in C.
+pub const BH_STORAGE_TRANSFER_LEN_MAX: u32 = 256;
+/// As in C.
+pub const BH_LIMITS_VERSION: u32 = 2;
 /// As in C.
 pub const BH_DEBUG_STATE_VERSION: u32 = 1;
 /// As in C.
@@ -224,6 +236,32 @@ pub const BH_MESSAGE_LEN_MAX: u32 = 960;
 pub const BH_CONFIG_KEY_LEN_MAX: u32 = 32;
 /// As in C.
 pub const BH_CONFIG_VALUE_LEN_MAX: u32 = 512;
+/// As in C.
+pub const BH_RANDOM_LEN_MAX: u32 = 256;
+/// Bytes of `struct bh_update_status`.
+pub const SIZE_BH_UPDATE_STATUS: usize = 32;
+/// Bytes of `struct bh_storage_info`.
+pub const SIZE_BH_STORAGE_INFO: usize = 16;
+/// Bytes of `struct bh_notification`.
+pub const SIZE_BH_NOTIFICATION: usize = 16;
+/// Bytes of `struct bh_limits`.
+pub const SIZE_BH_LIMITS: usize = 164;
+/// Bytes of `struct bh_debug_state`.
+pub const SIZE_BH_DEBUG_STATE: usize = 16;
+/// Bytes of `struct bh_message`.
+pub const SIZE_BH_MESSAGE: usize = 16;
+/// Bytes of `struct bh_message_queue`.
+pub const SIZE_BH_MESSAGE_QUEUE: usize = 24;
+/// Bytes of `struct bh_config_value`.
+pub const SIZE_BH_CONFIG_VALUE: usize = 16;
+/// Bytes of `struct bh_config_entry`.
+pub const SIZE_BH_CONFIG_ENTRY: usize = 52;
+/// Bytes of `struct bh_network_info`.
+pub const SIZE_BH_NETWORK_INFO: usize = 24;
+/// Bytes of `struct bh_socket_address`.
+pub const SIZE_BH_SOCKET_ADDRESS: usize = 8;
+/// Bytes of `struct bh_socket_status`.
+pub const SIZE_BH_SOCKET_STATUS: usize = 32;
 /// Slot of `bh_nop`. Does nothing and returns BH_STATUS_OK.
 pub const SLOT_BH_NOP: u32 = 0;
 /// Slot of `bh_abi_version_read`. Writes the ABI version of this hypervisor.
@@ -234,7 +272,7 @@ pub const SLOT_BH_DEVICE_ID_READ: u32 = 2;
 pub const SLOT_BH_CLOCK_MONOTONIC_READ_US: u32 = 3;
 /// Slot of `bh_clock_wall_read_us`. Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump.
 pub const SLOT_BH_CLOCK_WALL_READ_US: u32 = 4;
-/// Slot of `bh_log_write`. Queues one log record of at most 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.
+/// Slot of `bh_log_write`. Queues one log record of 1 to 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.
 pub const SLOT_BH_LOG_WRITE: u32 = 5;
 /// Slot of `bh_application_restart`. Asks the hypervisor to restart the application soon after this call returns.
 pub const SLOT_BH_APPLICATION_RESTART: u32 = 6;
@@ -288,7 +326,7 @@ pub const SLOT_BH_CONFIG_RESULT_READ: u32 = 29;
 pub const SLOT_BH_CONFIG_LIST: u32 = 30;
 /// Slot of `bh_config_revision_read`. Writes the revision of the configuration that counts; 0 when the owner never set one.
 pub const SLOT_BH_CONFIG_REVISION_READ: u32 = 31;
-/// Slot of `bh_power_sleep`. Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification or an interrupt of its own comes. Returns at once: wait with WFI.
+/// Slot of `bh_power_sleep`. Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification comes. 0 ends such a sleep, for example when an interrupt of its own gave it something to do. Returns at once: wait with WFI.
 pub const SLOT_BH_POWER_SLEEP: u32 = 32;
 /// Slot of `bh_power_wake_read`. Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.
 pub const SLOT_BH_POWER_WAKE_READ: u32 = 33;
@@ -318,3 +356,5 @@ pub const SLOT_BH_SOCKET_SHUTDOWN: u32 = 50;
 pub const SLOT_BH_SOCKET_CLOSE: u32 = 51;
 /// Slot of `bh_socket_status_read`. Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION.
 pub const SLOT_BH_SOCKET_STATUS_READ: u32 = 52;
+/// Slot of `bh_random_read`. Brings 1 to 256 random bytes, fit for keys. BH_STATUS_BUSY when fewer are ready: ask again, with time for the hypervisor to draw more.
+pub const SLOT_BH_RANDOM_READ: u32 = 53;

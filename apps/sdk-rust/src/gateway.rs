@@ -1,45 +1,72 @@
 //! The one place where the secure world is entered.
 
-use core::mem::transmute;
-
+#[cfg(test)]
+use crate::scripted::enter;
 use crate::{Error, abi};
+#[cfg(not(test))]
+use secure_world::enter;
 
-/// Bytes from one gateway to the next.
-const GATEWAY_LEN: usize = 8;
-
-unsafe extern "C" {
-    /// The first gateway; a symbol of the linker script.
-    static _bulkhead_gateways: u8;
+/// On the developer's machine there is none: it is built there for its documentation and its checks.
+#[cfg(all(not(test), not(target_arch = "arm")))]
+mod secure_world {
+    pub(super) fn enter(_slot: u32, _arguments: [usize; 4]) -> u32 {
+        crate::abi::BH_STATUS_CALL_UNKNOWN
+    }
 }
 
-type Call = extern "C" fn(usize, usize, usize, usize) -> u32;
+#[cfg(all(not(test), target_arch = "arm"))]
+mod secure_world {
+    /// Bytes from one gateway to the next.
+    const GATEWAY_LEN: usize = 8;
 
-fn gateway(slot: u32) -> Call {
-    // Only the address is taken; bit 0 says Thumb.
-    let address = (&raw const _bulkhead_gateways).addr() + slot as usize * GATEWAY_LEN + 1;
-    // SAFETY: the hypervisor keeps a gateway of this signature at this address. A slot that it does not know answers
-    // with a status; registers beyond the arguments are scrubbed or kept as the calling convention demands.
-    unsafe { transmute::<usize, Call>(address) }
+    unsafe extern "C" {
+        /// The first gateway; a symbol of the linker script.
+        static _bulkhead_gateways: u8;
+    }
+
+    /// r12 holds the caller's stack pointer: by it the hypervisor tells tasks apart that an operating system switches in the
+    /// middle of a call.
+    pub(super) fn enter(slot: u32, [first, second, third, fourth]: [usize; 4]) -> u32 {
+        // Only the address is taken; bit 0 says Thumb.
+        let gateway = (&raw const _bulkhead_gateways).addr() + slot as usize * GATEWAY_LEN + 1;
+        let status;
+        // SAFETY: the hypervisor keeps a gateway at this address. A slot that it does not know answers with a status;
+        // registers beyond the arguments are scrubbed or kept as the calling convention demands.
+        unsafe {
+            core::arch::asm!(
+                "mov r12, sp",
+                "blx {gateway}",
+                gateway = in(reg) gateway,
+                inlateout("r0") first => status,
+                inout("r1") second => _,
+                inout("r2") third => _,
+                inout("r3") fourth => _,
+                out("r12") _,
+                out("lr") _,
+            );
+        }
+        status
+    }
 }
 
 pub(crate) fn call_0(slot: u32) -> u32 {
-    gateway(slot)(0, 0, 0, 0)
+    enter(slot, [0; 4])
 }
 
 pub(crate) fn call_1(slot: u32, first: usize) -> u32 {
-    gateway(slot)(first, 0, 0, 0)
+    enter(slot, [first, 0, 0, 0])
 }
 
 pub(crate) fn call_2(slot: u32, first: usize, second: usize) -> u32 {
-    gateway(slot)(first, second, 0, 0)
+    enter(slot, [first, second, 0, 0])
 }
 
 pub(crate) fn call_3(slot: u32, first: usize, second: usize, third: usize) -> u32 {
-    gateway(slot)(first, second, third, 0)
+    enter(slot, [first, second, third, 0])
 }
 
-pub(crate) fn call_4(slot: u32, [first, second, third, fourth]: [usize; 4]) -> u32 {
-    gateway(slot)(first, second, third, fourth)
+pub(crate) fn call_4(slot: u32, arguments: [usize; 4]) -> u32 {
+    enter(slot, arguments)
 }
 
 /// Calls with the address of `value`, for the hypervisor to fill.

@@ -9,6 +9,7 @@
 //!
 //! # Features
 //! * `async`: [`socket::Stream`] is an `embedded-io-async` reader and writer, woken by [`socket::wake`].
+//! * `console`: [`console`] is the virtual board's UART 1.
 //! * `nal`: [`socket_nal::Network`] is a stack for `embedded-nal`.
 //! * `log`: [`logger::start`] sends the records of the `log` crate to the device's log.
 //! * `panic-handler`: a panic is logged with its place, then the application asks to be restarted.
@@ -18,7 +19,10 @@
 pub mod abi;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "console")]
+pub mod console;
 mod gateway;
+mod limits;
 #[cfg(feature = "log")]
 pub mod logger;
 pub mod message;
@@ -27,6 +31,9 @@ pub mod notification;
 #[cfg(feature = "panic-handler")]
 mod panic;
 pub mod power;
+pub mod random;
+#[cfg(test)]
+mod scripted;
 pub mod socket;
 #[cfg(feature = "async")]
 mod socket_async;
@@ -35,6 +42,8 @@ pub mod socket_nal;
 pub mod storage;
 pub mod text;
 pub mod update;
+
+pub use limits::{Limits, limits};
 
 use gateway::{call_0, call_1, call_2, call_3, checked};
 
@@ -76,7 +85,7 @@ pub enum Error {
 }
 
 /// Length of a device id in characters.
-pub const DEVICE_ID_LEN: usize = 34;
+pub const DEVICE_ID_LEN: usize = abi::BH_DEVICE_ID_LEN as usize;
 
 /// Severity of a log record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,7 +147,7 @@ pub fn device_id() -> Result<[u8; DEVICE_ID_LEN], Error> {
 /// Queues one log record; `text` beyond 256 bytes is cut off.
 ///
 /// # Errors
-/// [`Error::Busy`]: the queue is full; the record is counted as lost.
+/// [`Error::Busy`]: the queue is full; the record is counted as lost. [`Error::ArgumentRefused`]: the text is empty.
 pub fn log(level: Level, text: &str) -> Result<(), Error> {
     let len = text.floor_char_boundary(text::LINE_LEN_MAX);
     checked(call_3(abi::SLOT_BH_LOG_WRITE, level as usize, text.as_ptr().expose_provenance(), len))
@@ -182,6 +191,7 @@ pub struct DebugState {
     /// How long it was held in all.
     pub held_ms: u32,
 }
+const _: () = assert!(size_of::<DebugState>() == abi::SIZE_BH_DEBUG_STATE);
 
 /// Whether a developer is attached, and how long the application was held since it started.
 ///
@@ -207,4 +217,49 @@ pub fn boot_reason() -> Result<u32, Error> {
 /// None that a sound application can cause.
 pub fn nop() -> Result<(), Error> {
     checked(call_1(abi::SLOT_BH_NOP, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::path::Path;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// What is written in this crate beside the generated numbers.
+    fn sources() -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.file_name().is_some_and(|name| name != "abi.rs" && name != "lib.rs"));
+        let library = include_str!("lib.rs").split("#[cfg(test)]\nmod tests").next().unwrap();
+        paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).chain([library.into()]).collect()
+    }
+
+    /// The generated names that begin so.
+    fn generated(prefix: &str) -> impl Iterator<Item = &'static str> {
+        let names = include_str!("abi.rs").lines().filter_map(|line| line.strip_prefix("pub const "));
+        names.filter_map(|line| line.split(':').next()).filter(move |name| name.starts_with(prefix))
+    }
+
+    fn is_used(name: &str, sources: &str) -> bool {
+        // Not only as the beginning of another name.
+        let mut found = sources.match_indices(name);
+        found.any(|(at, _)| {
+            let next = sources.as_bytes().get(at + name.len());
+            !next.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        })
+    }
+
+    #[test]
+    fn every_call_status_and_notification_is_offered() {
+        let sources = sources();
+        for prefix in ["SLOT_", "BH_STATUS_", "BH_NOTIFICATION_"] {
+            let missing: Vec<_> = generated(prefix).filter(|name| !is_used(name, &sources)).collect();
+            assert!(missing.is_empty(), "nothing in this crate uses {missing:?}");
+            assert!(generated(prefix).count() > 0, "{prefix}");
+        }
+        assert!(!is_used("SLOT_BH_NO_SUCH_CALL", &sources));
+    }
 }

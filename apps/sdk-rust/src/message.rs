@@ -38,6 +38,7 @@ pub struct Queues {
     /// Longest message that could arrive now.
     pub incoming_free: u32,
 }
+const _: () = assert!(size_of::<Queues>() == abi::SIZE_BH_MESSAGE_QUEUE);
 
 #[derive(Default)]
 #[repr(C)]
@@ -47,6 +48,7 @@ struct Raw {
     topic: u32,
     len: u32,
 }
+const _: () = assert!(size_of::<Raw>() == abi::SIZE_BH_MESSAGE);
 
 /// Queues a message of 1 to [`LEN_MAX`] bytes; returns its id.
 ///

@@ -50,6 +50,7 @@ struct Raw {
     kind: u32,
     value: u32,
 }
+const _: () = assert!(size_of::<Raw>() == abi::SIZE_BH_NOTIFICATION);
 
 /// Chooses the interrupt line, one of the application's own, that is pended when a notification arrives.
 ///
@@ -57,6 +58,16 @@ struct Raw {
 /// [`Error::ArgumentRefused`]: not a line of the application's.
 pub fn enable(interrupt: u8) -> Result<(), Error> {
     checked(call_1(abi::SLOT_BH_NOTIFICATION_ENABLE, usize::from(interrupt)))
+}
+
+/// Has no line pended from now on; [`next`] goes on as before.
+///
+/// # Errors
+/// None that a sound application can cause.
+pub fn disable() -> Result<(), Error> {
+    /// No line.
+    const NONE: usize = 0xFFFF_FFFF;
+    checked(call_1(abi::SLOT_BH_NOTIFICATION_ENABLE, NONE))
 }
 
 /// Takes the oldest notification, if there is one.

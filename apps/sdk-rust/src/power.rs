@@ -14,10 +14,11 @@ pub enum Wake {
     Unknown(u32),
 }
 
-/// Says that there is nothing to do for so many milliseconds. Returns at once: wait with `WFI`, and ask [`wake`].
+/// Says that there is nothing to do for so many milliseconds. Returns at once: wait with `WFI`, and ask [`wake`]. 0 ends a
+/// sleep before its time, when an interrupt gave the application something to do.
 ///
 /// # Errors
-/// [`Error::ArgumentRefused`]: 0, or more than a day.
+/// [`Error::ArgumentRefused`]: more than a day.
 pub fn sleep(milliseconds: u32) -> Result<(), Error> {
     checked(call_1(abi::SLOT_BH_POWER_SLEEP, milliseconds as usize))
 }
@@ -37,7 +38,7 @@ pub fn wake() -> Result<Wake, Error> {
 /// Sleeps until a notification comes or the time is over; `idle` waits for an interrupt, as `cortex_m::asm::wfi` does.
 ///
 /// # Errors
-/// As [`sleep`].
+/// As [`sleep`]; [`Error::NothingPending`]: 0 milliseconds.
 pub fn sleep_until_woken(milliseconds: u32, mut idle: impl FnMut()) -> Result<Wake, Error> {
     sleep(milliseconds)?;
     loop {

@@ -100,6 +100,7 @@ struct RawAddress {
     port: u16,
     reserved: u16,
 }
+const _: () = assert!(size_of::<RawAddress>() == abi::SIZE_BH_SOCKET_ADDRESS);
 
 impl RawAddress {
     fn to_socket(self) -> SocketAddr {
@@ -118,6 +119,7 @@ struct RawStatus {
     local_port: u32,
     peer: RawAddress,
 }
+const _: () = assert!(size_of::<RawStatus>() == abi::SIZE_BH_SOCKET_STATUS);
 
 /// A socket as it is at this moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

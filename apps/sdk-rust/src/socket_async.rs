@@ -11,7 +11,7 @@ use critical_section::Mutex;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
 use crate::Error;
-use crate::socket::{Change, State, Stream};
+use crate::socket::{Change, Reason, State, Stream};
 
 /// One for a reader and one for a writer of each socket.
 const WAITING_MAX: usize =
@@ -95,6 +95,15 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Whether nothing more comes because nothing more was sent. Who shut the own half down before finds the stream closed
+    /// by then.
+    fn peer_has_sent_all(&self) -> bool {
+        let state = self.status().map(|status| status.state);
+        matches!(state, Ok(State::PeerDone | State::Closed(Reason::ClosedByPeer)))
+    }
+}
+
 impl core::fmt::Display for Error {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         core::fmt::Debug::fmt(self, f)
@@ -128,9 +137,7 @@ impl Read for Stream {
             wait_for(self.handle(), Half::Reader, context.waker());
             match self.receive(buffer) {
                 Err(Error::NothingPending | Error::Busy) => Poll::Pending,
-                Err(Error::NotConnected) if matches!(self.status(), Ok(status) if status.state == State::PeerDone) => {
-                    Poll::Ready(Ok(0))
-                }
+                Err(Error::NotConnected) if self.peer_has_sent_all() => Poll::Ready(Ok(0)),
                 other => Poll::Ready(other),
             }
         })
@@ -156,5 +163,44 @@ impl Write for Stream {
     /// What was written leaves by itself.
     async fn flush(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+    use core::task::Context;
+
+    use super::*;
+    use crate::{abi, scripted};
+
+    /// What a reader is told of a stream with nothing more to receive that is in this state.
+    fn read_at_the_end(state: u32, reason: u32) -> Poll<Result<usize, Error>> {
+        scripted::answer(move |slot, arguments| match slot {
+            abi::SLOT_BH_SOCKET_RECEIVE => abi::BH_STATUS_NOT_CONNECTED,
+            abi::SLOT_BH_SOCKET_STATUS_READ => {
+                scripted::write_words(arguments[1], &scripted::socket_status(state, reason, 1));
+                abi::BH_STATUS_OK
+            }
+            _ => abi::BH_STATUS_OK,
+        });
+        let mut stream = Stream::open().unwrap();
+        let mut buffer = [0; 4];
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(stream.read(&mut buffer)).poll(&mut context)
+    }
+
+    #[test]
+    fn the_peers_end_is_no_error_whether_the_own_half_was_ended_before_or_not() {
+        assert_eq!(read_at_the_end(abi::BH_SOCKET_STATE_PEER_DONE, 0), Poll::Ready(Ok(0)));
+        let both_ended = abi::BH_SOCKET_REASON_CLOSED_BY_PEER;
+        assert_eq!(read_at_the_end(abi::BH_SOCKET_STATE_CLOSED, both_ended), Poll::Ready(Ok(0)));
+    }
+
+    #[test]
+    fn a_connection_that_was_broken_off_is_an_error() {
+        let broken = abi::BH_SOCKET_REASON_RESET_BY_PEER;
+        let read = read_at_the_end(abi::BH_SOCKET_STATE_CLOSED, broken);
+        assert_eq!(read, Poll::Ready(Err(Error::NotConnected)));
     }
 }

@@ -7,11 +7,8 @@
 use crate::gateway::{call_2, call_3, call_4, checked};
 use crate::{Error, abi};
 
-/// Version of the struct that describes an area.
-const INFO_VERSION: u32 = 1;
-
 /// Most bytes that one operation reads or writes.
-pub const TRANSFER_LEN_MAX: usize = 256;
+pub const TRANSFER_LEN_MAX: usize = abi::BH_STORAGE_TRANSFER_LEN_MAX as usize;
 
 /// An area that the manifest of this application says is its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +26,7 @@ struct Info {
     erase_bytes: u32,
     transfer_bytes_max: u32,
 }
+const _: () = assert!(size_of::<Info>() == abi::SIZE_BH_STORAGE_INFO);
 
 impl Area {
     /// The area with this number in the manifest.
@@ -36,7 +34,7 @@ impl Area {
     /// # Errors
     /// [`Error::ArgumentRefused`]: the manifest has no such area. [`Error::CallUnknown`]: the hypervisor is too old.
     pub fn open(id: u32) -> Result<Self, Error> {
-        let mut info = Info { version: INFO_VERSION, ..Info::default() };
+        let mut info = Info { version: abi::BH_STORAGE_INFO_VERSION, ..Info::default() };
         let address = (&raw mut info).expose_provenance();
         checked(call_2(abi::SLOT_BH_STORAGE_INFO_READ, id as usize, address))?;
         Ok(Self { id, len: info.length_bytes, erase_len: info.erase_bytes })

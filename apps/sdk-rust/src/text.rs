@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use crate::{Level, log};
+use crate::{Level, abi, log};
 
 /// Longest text of one log record in bytes.
-pub const LINE_LEN_MAX: usize = 256;
+pub const LINE_LEN_MAX: usize = abi::BH_LOG_TEXT_LEN_MAX as usize;
 
 /// A line being written; what does not fit is cut off.
 pub struct Line {
@@ -29,6 +29,12 @@ impl Line {
 impl Default for Line {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

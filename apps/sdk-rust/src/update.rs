@@ -3,9 +3,6 @@
 use crate::gateway::{call_0, call_1, checked, fill};
 use crate::{Error, abi};
 
-/// Version of [`Status`].
-const STATUS_VERSION: u32 = 2;
-
 /// Where an update stands.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -26,13 +23,14 @@ pub struct Status {
     /// Seconds from now beyond which it cannot be postponed, once it is ready.
     pub postpone_left_s: u32,
 }
+const _: () = assert!(size_of::<Status>() == abi::SIZE_BH_UPDATE_STATUS);
 
 /// Where the update stands.
 ///
 /// # Errors
 /// [`Error::VersionUnknown`]: the hypervisor is older than ABI 2.
 pub fn status() -> Result<Status, Error> {
-    let mut status = Status { version: STATUS_VERSION, ..Status::default() };
+    let mut status = Status { version: abi::BH_UPDATE_STATUS_VERSION, ..Status::default() };
     fill(abi::SLOT_BH_UPDATE_STATUS_READ, &mut status)?;
     Ok(status)
 }
