@@ -1,8 +1,8 @@
 //! Configurations: what is set for every device, what for one, and what a device said that it has.
 
-use bulkhead_cloud_api::{AppliedConfiguration, DeviceId, Timestamp};
-use sqlx::Row;
+use bulkhead_cloud_api::{AppliedConfiguration, CONFIG_KEYS_MAX, DeviceId, Timestamp};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 
 use crate::error::{from_json, to_json};
 use crate::{Store, StoreError};
@@ -35,13 +35,23 @@ pub struct EffectiveConfiguration {
     pub entries: Vec<StoredConfig>,
 }
 
+/// What became of a change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConfigOutcome {
+    /// Done.
+    Changed,
+    /// There was nothing to remove.
+    NothingToRemove,
+    /// A device would have more keys than it has room for.
+    TooMany,
+}
+
 fn scope_bytes(device: Option<DeviceId>) -> Vec<u8> {
     device.map(|id| id.0.to_vec()).unwrap_or_default()
 }
 
 impl Store {
-    /// Sets a value for one device, or for every device; `None` removes it. Returns its version, or `None` if there was
-    /// nothing to remove.
+    /// Sets a value for one device, or for every device; `None` removes it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -52,7 +62,7 @@ impl Store {
         value: Option<(&[u8], bool)>,
         account: &str,
         now: Timestamp,
-    ) -> Result<Option<u32>, StoreError> {
+    ) -> Result<ConfigOutcome, StoreError> {
         let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
         let scope = scope_bytes(device);
         let before = sqlx::query("SELECT value, secret FROM configuration WHERE scope = ? AND key = ?")
@@ -69,7 +79,10 @@ impl Store {
             None => false,
         };
         if value.is_none() && !was_there {
-            return Ok(None);
+            return Ok(ConfigOutcome::NothingToRemove);
+        }
+        if value.is_some() && !was_there && !has_room(&mut transaction, device, key).await? {
+            return Ok(ConfigOutcome::TooMany);
         }
         let newest: i64 = sqlx::query("SELECT coalesce(max(version), 0) FROM configuration")
             .fetch_one(&mut *transaction)
@@ -95,7 +108,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        u32::try_from(version).map(Some).map_err(|_| StoreError::Damaged("version of a configuration"))
+        Ok(ConfigOutcome::Changed)
     }
 
     /// What is set for every device, or for one alone, in the order of keys.
@@ -133,19 +146,8 @@ impl Store {
         Ok(effective)
     }
 
-    /// Most keys that any device has of its own, beside those of the same names for every device.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn config_keys_of_fullest_device(&self) -> Result<usize, StoreError> {
-        let sql = "SELECT coalesce(max(own), 0) FROM (SELECT count(*) AS own FROM configuration AS c \
-                   WHERE scope <> x'' AND value IS NOT NULL AND NOT EXISTS (SELECT 1 FROM configuration AS f \
-                   WHERE f.scope = x'' AND f.key = c.key AND f.value IS NOT NULL) GROUP BY scope)";
-        let own: i64 = sqlx::query(sql).fetch_one(&self.reader).await?.try_get(0)?;
-        Ok(usize::try_from(own).unwrap_or(usize::MAX))
-    }
-
-    /// Keeps what a device said of its configuration.
+    /// Keeps what a device said of its configuration, unless on a link that has a newer one; `false` then
+    /// (see [`Self::record_reported`]).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -153,15 +155,20 @@ impl Store {
         &self,
         device: DeviceId,
         state: &AppliedConfiguration,
-    ) -> Result<(), StoreError> {
+        is_newest: impl FnOnce() -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut turn = self.reporter.acquire().await?;
+        if !is_newest() {
+            return Ok(false);
+        }
         let sql = "INSERT INTO configuration_states (device_id, state) VALUES (?, ?) \
                    ON CONFLICT (device_id) DO UPDATE SET state = excluded.state";
         sqlx::query(sql)
             .bind(device.0.to_vec())
             .bind(to_json(state, "configuration")?)
-            .execute(&self.reporter)
+            .execute(&mut *turn)
             .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// What a device said last of its configuration.
@@ -175,6 +182,26 @@ impl Store {
             .await?;
         row.map(|row| from_json(row.try_get("state")?, "configuration")).transpose()
     }
+}
+
+/// Whether a device with `key` set, or each one with `key` set for all, has no more keys than it has room for.
+async fn has_room(
+    transaction: &mut Transaction<'_, Sqlite>,
+    device: Option<DeviceId>,
+    key: &str,
+) -> Result<bool, StoreError> {
+    // Those for every device, and of a device's own those of other names.
+    const OF_FLEET: &str =
+        "SELECT count(*) FROM configuration WHERE scope = x'' AND value IS NOT NULL AND key <> ?1";
+    const OWN: &str = "SELECT coalesce(max(own), 0) FROM (SELECT count(*) AS own FROM configuration AS c \
+         WHERE scope <> x'' AND (?2 IS NULL OR scope = ?2) AND value IS NOT NULL AND key <> ?1 \
+         AND NOT EXISTS (SELECT 1 FROM configuration AS f \
+         WHERE f.scope = x'' AND f.key = c.key AND f.value IS NOT NULL) GROUP BY scope)";
+    let of_fleet: i64 = sqlx::query(OF_FLEET).bind(key).fetch_one(&mut **transaction).await?.try_get(0)?;
+    let device = device.map(|id| id.0.to_vec());
+    let own: i64 = sqlx::query(OWN).bind(key).bind(device).fetch_one(&mut **transaction).await?.try_get(0)?;
+    let others = usize::try_from(of_fleet.saturating_add(own)).unwrap_or(usize::MAX);
+    Ok(others < CONFIG_KEYS_MAX)
 }
 
 fn read_config(row: &SqliteRow) -> Result<StoredConfig, StoreError> {

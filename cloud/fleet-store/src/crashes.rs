@@ -9,9 +9,8 @@ use crate::{Store, StoreError};
 
 /// Whole dumps of one device that are kept; of more the oldest goes.
 pub const CRASHES_PER_DEVICE_MAX: u32 = 64;
-/// Dumps of one device that are begun in a day at most.
+/// Dumps of one device that are begun in a day (UTC) at most.
 pub const CRASHES_PER_DAY_MAX: u32 = 64;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Where a dump stands that a device offers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,14 +58,16 @@ impl Store {
             // Another length is another dump.
             sqlx::query("DELETE FROM crashes WHERE id = ?").bind(id).execute(&mut *transaction).await?;
         }
-        let since = now.0.saturating_sub(MICROS_PER_DAY);
-        let today: i64 = sqlx::query("SELECT count(*) FROM crashes WHERE device_id = ? AND begun_at > ?")
+        // Counted apart from the dumps, which may turn out to be none and go.
+        let sql = "INSERT INTO crashes_begun (device_id, day, count) VALUES (?1, ?2, 1) ON CONFLICT (device_id) \
+                   DO UPDATE SET count = iif(day = ?2, count + 1, 1), day = ?2 RETURNING count";
+        let today: i64 = sqlx::query(sql)
             .bind(device_id.0.to_vec())
-            .bind(since)
+            .bind(now.day())
             .fetch_one(&mut *transaction)
             .await?
             .try_get(0)?;
-        if today >= i64::from(CRASHES_PER_DAY_MAX) {
+        if today > i64::from(CRASHES_PER_DAY_MAX) {
             return Ok(CrashStanding::TooMany);
         }
         let sql = "INSERT INTO crashes (device_id, crash, length, begun_at) VALUES (?, ?, ?, ?) RETURNING id";
@@ -162,15 +163,31 @@ impl Store {
         device_id: Option<DeviceId>,
         limit: u32,
     ) -> Result<Vec<Crash>, StoreError> {
-        let sql = "SELECT document FROM crashes WHERE dump IS NOT NULL AND id < ?1 \
+        let sql = "SELECT id, document FROM crashes WHERE dump IS NOT NULL AND id < ?1 \
                    AND (?2 IS NULL OR device_id = ?2) ORDER BY id DESC LIMIT ?3";
-        let rows = sqlx::query(sql)
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(device_id.map(|id| id.0.to_vec()))
-            .bind(i64::from(limit))
-            .fetch_all(&self.reader)
-            .await?;
-        rows.iter().map(|row| from_json(row.try_get("document")?, "crash")).collect()
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut crashes, mut before) = (Vec::new(), before.unwrap_or(i64::MAX));
+        // One that cannot be read takes no place in the page, nor the rest of the list with it.
+        while crashes.len() < limit {
+            let wanted = limit.saturating_sub(crashes.len());
+            let rows = sqlx::query(sql)
+                .bind(before)
+                .bind(device_id.map(|id| id.0.to_vec()))
+                .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+                .fetch_all(&self.reader)
+                .await?;
+            for row in &rows {
+                before = row.try_get("id")?;
+                match from_json(row.try_get("document")?, "crash") {
+                    Ok(crash) => crashes.push(crash),
+                    Err(error) => tracing::error!(%error, crash = before, "a crash dump cannot be listed"),
+                }
+            }
+            if rows.len() < wanted {
+                break;
+            }
+        }
+        Ok(crashes)
     }
 
     /// One whole dump: what is known of it, and its bytes.
@@ -182,18 +199,6 @@ impl Store {
         let row = sqlx::query(sql).bind(id).fetch_optional(&self.reader).await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some((from_json(row.try_get("document")?, "crash")?, row.try_get("dump")?)))
-    }
-
-    /// Deletes dumps that were begun before `before`. Returns how many went.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn prune_crashes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let gone = sqlx::query("DELETE FROM crashes WHERE begun_at < ?")
-            .bind(before.0)
-            .execute(&self.writer)
-            .await?;
-        Ok(gone.rows_affected())
     }
 }
 

@@ -143,19 +143,31 @@ impl Store {
         Ok(if asked.is_some() { Admission::MayClaim } else { Admission::Unknown })
     }
 
-    /// Remembers what a device said of itself.
+    /// Remembers what a device said of itself, unless it said it on a link that has a newer one; `false` then.
+    ///
+    /// `is_newest` is asked when it is this writer's turn. As there is one connection for reports, whatever a newer
+    /// link has to say is written later.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn record_reported(&self, id: DeviceId, reported: &ReportedState) -> Result<(), StoreError> {
+    pub async fn record_reported(
+        &self,
+        id: DeviceId,
+        reported: &ReportedState,
+        is_newest: impl FnOnce() -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut turn = self.reporter.acquire().await?;
+        if !is_newest() {
+            return Ok(false);
+        }
         sqlx::query("UPDATE devices SET reported = ?, running = ?, last_seen_at = ? WHERE id = ?")
             .bind(to_json(reported, "reported state")?)
             .bind(reported.running.map(|digest| digest.0.to_vec()))
             .bind(reported.reported_at.0)
             .bind(id.0.to_vec())
-            .execute(&self.reporter)
+            .execute(&mut *turn)
             .await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Remembers when a device was last heard; called when its link ends, not for each keepalive.

@@ -65,19 +65,6 @@ impl Store {
         let row = sqlx::query("SELECT coalesce(max(id), 0) FROM events").fetch_one(&self.reader).await?;
         Ok(row.try_get(0)?)
     }
-
-    /// Deletes events and log records from before `before`, and log records beyond the newest `logs_max`.
-    /// Returns how many rows went.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn prune(&self, before: Timestamp, logs_max: u32) -> Result<u64, StoreError> {
-        let events =
-            sqlx::query("DELETE FROM events WHERE at < ?").bind(before.0).execute(&self.reporter).await?;
-        let sql = "DELETE FROM logs WHERE received_at < ?1 OR id <= (SELECT max(id) FROM logs) - ?2";
-        let logs = sqlx::query(sql).bind(before.0).bind(i64::from(logs_max)).execute(&self.reporter).await?;
-        Ok(events.rows_affected() + logs.rows_affected())
-    }
 }
 
 fn read_event(row: &SqliteRow) -> Result<Event, StoreError> {

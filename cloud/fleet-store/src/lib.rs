@@ -19,6 +19,7 @@ mod logs;
 mod messages;
 mod owner;
 mod patches;
+mod pruning;
 mod schema;
 mod tokens;
 mod updates;
@@ -37,7 +38,7 @@ use tokio::sync::{Mutex, broadcast};
 pub use audit::AuditBroken;
 pub use bundles::{BundleObjects, ObjectSpan};
 pub use claims::ClaimOutcome;
-pub use configuration::{EffectiveConfiguration, StoredConfig};
+pub use configuration::{ConfigOutcome, EffectiveConfiguration, StoredConfig};
 pub use crashes::{CRASHES_PER_DAY_MAX, CRASHES_PER_DEVICE_MAX, CrashStanding};
 pub use devices::{Admission, ChangeOutcome, DeviceFilter, NewDevice};
 pub use error::StoreError;
@@ -76,6 +77,7 @@ pub struct Store {
     messages: broadcast::Sender<Arc<Message>>,
     /// As `event_order`, for messages.
     message_order: Arc<Mutex<()>>,
+    revoked_tokens: broadcast::Sender<String>,
 }
 
 impl Store {
@@ -105,9 +107,21 @@ impl Store {
         let (events, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let (logs, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let (messages, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
+        let (revoked_tokens, _) = broadcast::channel(SUBSCRIBER_BACKLOG);
         let log_queue = logs::start_writer(reporter.clone(), logs.clone());
         let (event_order, message_order) = (Arc::default(), Arc::default());
-        Ok(Self { writer, reporter, reader, events, event_order, logs, log_queue, messages, message_order })
+        Ok(Self {
+            writer,
+            reporter,
+            reader,
+            events,
+            event_order,
+            logs,
+            log_queue,
+            messages,
+            message_order,
+            revoked_tokens,
+        })
     }
 
     /// Whether the tables answer.
@@ -135,6 +149,11 @@ impl Store {
     /// Messages of devices as they are committed from now on.
     pub fn subscribe_messages(&self) -> broadcast::Receiver<Arc<Message>> {
         self.messages.subscribe()
+    }
+
+    /// Ids of tokens that are revoked from now on.
+    pub fn subscribe_revoked_tokens(&self) -> broadcast::Receiver<String> {
+        self.revoked_tokens.subscribe()
     }
 
     /// Log records as they are committed from now on.

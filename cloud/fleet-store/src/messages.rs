@@ -14,9 +14,6 @@ use sqlx::sqlite::SqliteRow;
 use crate::devices::read_id;
 use crate::{Store, StoreError};
 
-/// Messages kept for one device; of more, the oldest that are settled go.
-const KEPT_OF_DEVICE: i64 = 10_000;
-
 /// A message as a device sent it.
 #[derive(Clone, Debug)]
 pub struct NewDeviceMessage {
@@ -163,7 +160,7 @@ impl Store {
         Ok(Queued::New(Box::new(read_message(&row)?)))
     }
 
-    /// The oldest message that waits for a device and has not expired, with its body.
+    /// The oldest message for a device, with its body, that waits and has not expired, or that may lie there unfinished.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -173,20 +170,21 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<(Message, Vec<u8>)>, StoreError> {
         let sql = "SELECT * FROM messages WHERE device_id = ? AND direction = 'to-device' AND state = 'queued' \
-                   AND expires_at > ? ORDER BY number LIMIT 1";
+                   AND (expires_at > ? OR sent_at IS NOT NULL) ORDER BY number LIMIT 1";
         let row =
             sqlx::query(sql).bind(device_id.0.to_vec()).bind(now.0).fetch_optional(&self.reader).await?;
         row.map(|row| Ok((read_message(&row)?, row.try_get("body")?))).transpose()
     }
 
-    /// A message is on its way to its device.
+    /// A message is to go to its device now; `false` if it does not wait any more and must not.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn message_sent(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE messages SET state = 'sent', sent_at = ?, attempts = attempts + 1 WHERE id = ?";
-        sqlx::query(sql).bind(now.0).bind(id).execute(&self.writer).await?;
-        Ok(())
+    pub async fn message_sent(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE messages SET state = 'sent', sent_at = ?, attempts = attempts + 1 \
+                   WHERE id = ? AND state = 'queued'";
+        let done = sqlx::query(sql).bind(now.0).bind(id).execute(&self.writer).await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// What was on its way to a device up to `until` waits again: that link ended.
@@ -197,6 +195,16 @@ impl Store {
         let sql =
             "UPDATE messages SET state = 'queued' WHERE device_id = ? AND state = 'sent' AND sent_at <= ?";
         sqlx::query(sql).bind(device_id.0.to_vec()).bind(until.0).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// A device started anew: nothing lies there of what was sent to it and waits again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_sent_messages(&self, device_id: DeviceId) -> Result<(), StoreError> {
+        let sql = "UPDATE messages SET sent_at = NULL WHERE device_id = ? AND state = 'queued'";
+        sqlx::query(sql).bind(device_id.0.to_vec()).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -224,17 +232,18 @@ impl Store {
         row.as_ref().map(read_message).transpose()
     }
 
-    /// Ends what waited too long; returns it.
+    /// Ends what waited too long; returns it. What may lie on its device is the device's to end.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn expire_messages(&self, now: Timestamp) -> Result<Vec<Message>, StoreError> {
-        let due = "SELECT 1 FROM messages WHERE state = 'queued' AND expires_at <= ? LIMIT 1";
+        let due =
+            "SELECT 1 FROM messages WHERE state = 'queued' AND sent_at IS NULL AND expires_at <= ? LIMIT 1";
         if sqlx::query(due).bind(now.0).fetch_optional(&self.reader).await?.is_none() {
             return Ok(Vec::new());
         }
         let sql = "UPDATE messages SET state = 'expired', settled_at = ?1 \
-                   WHERE state = 'queued' AND expires_at <= ?1 RETURNING *";
+                   WHERE state = 'queued' AND sent_at IS NULL AND expires_at <= ?1 RETURNING *";
         let rows = sqlx::query(sql).bind(now.0).fetch_all(&self.writer).await?;
         rows.iter().map(read_message).collect()
     }
@@ -264,18 +273,6 @@ impl Store {
             messages.reverse();
         }
         Ok(messages)
-    }
-
-    /// Deletes settled messages from before `before`, and those of a device beyond the newest that are kept.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn prune_messages(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM messages WHERE state NOT IN ('queued', 'sent') AND (created_at < ?1 OR id <= ( \
-                   SELECT id FROM messages AS newer WHERE newer.device_id = messages.device_id \
-                   ORDER BY id DESC LIMIT 1 OFFSET ?2))";
-        let gone = sqlx::query(sql).bind(before.0).bind(KEPT_OF_DEVICE).execute(&self.reporter).await?;
-        Ok(gone.rows_affected())
     }
 }
 

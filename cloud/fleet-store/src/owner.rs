@@ -7,6 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::devices::read_digest;
 use crate::{Store, StoreError};
 
+const KEY_SETS: &str = "SELECT * FROM key_sets ORDER BY version";
+
 /// A key set as it was pushed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredKeySet {
@@ -21,11 +23,23 @@ pub struct StoredKeySet {
 }
 
 impl Store {
-    /// Keeps a key set, in the place of one of the same version.
+    /// Keeps a key set, in the place of one of the same version, if `judge` allows it beside those that are known,
+    /// oldest first. Nobody else puts one meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn put_key_set(&self, set: &StoredKeySet) -> Result<(), StoreError> {
+    /// [`StoreError`]; within, what `judge` says.
+    pub async fn put_key_set<T, E>(
+        &self,
+        set: &StoredKeySet,
+        judge: impl FnOnce(&[StoredKeySet]) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
+        let rows = sqlx::query(KEY_SETS).fetch_all(&mut *transaction).await?;
+        let known = rows.iter().map(read_key_set).collect::<Result<Vec<_>, _>>()?;
+        let allowed = match judge(&known) {
+            Ok(allowed) => allowed,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let sql = "INSERT INTO key_sets (version, signed, pushed_at, pushed_by) VALUES (?, ?, ?, ?) \
                    ON CONFLICT (version) DO UPDATE SET signed = excluded.signed";
         sqlx::query(sql)
@@ -33,9 +47,10 @@ impl Store {
             .bind(&set.signed)
             .bind(set.pushed_at.0)
             .bind(&set.pushed_by)
-            .execute(&self.writer)
+            .execute(&mut *transaction)
             .await?;
-        Ok(())
+        transaction.commit().await?;
+        Ok(Ok(allowed))
     }
 
     /// Every key set, oldest first.
@@ -43,7 +58,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn key_sets(&self) -> Result<Vec<StoredKeySet>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM key_sets ORDER BY version").fetch_all(&self.reader).await?;
+        let rows = sqlx::query(KEY_SETS).fetch_all(&self.reader).await?;
         rows.iter().map(read_key_set).collect()
     }
 

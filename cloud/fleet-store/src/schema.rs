@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004-revert.sql"),
     include_str!("migrations/0005-crashes.sql"),
     include_str!("migrations/0006-messages.sql"),
+    include_str!("migrations/0007-limits.sql"),
 ];
 
 pub(crate) async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {

@@ -4,6 +4,8 @@ use bulkhead_cloud_api::*;
 
 use super::*;
 
+mod pruning;
+
 /// A store in a directory of its own, removed at the end.
 struct Scratch {
     directory: PathBuf,
@@ -79,7 +81,7 @@ async fn bytes_sent_add_up_and_details_that_a_later_report_leaves_out_are_kept()
     store.set_target(&target(1), Timestamp(10)).await.expect("sets");
     for (stage, bytes_sent) in [(UpdateStage::Staging, 100), (UpdateStage::Ready, 7)] {
         let told = ProgressReport { bytes_sent, ..report(1, stage, 2) };
-        store.record_progress(DeviceId([1; 16]), &told, Timestamp(11)).await.expect("records");
+        store.record_progress(DeviceId([1; 16]), &told, Timestamp(11), || true).await.expect("records");
     }
     let update = store.latest_update(DeviceId([1; 16])).await.expect("reads").expect("exists");
     assert_eq!((update.bytes_sent, update.details.mode), (107, Some(StagingMode::Redo)));
@@ -159,22 +161,23 @@ async fn update_remembers_its_stages_and_yields_to_a_newer_target() {
         [(11, UpdateStage::Checking, 0), (12, UpdateStage::Staging, 1), (13, UpdateStage::Staging, 2)]
     {
         store
-            .record_progress(id, &report(1, stage, pages), Timestamp(at))
+            .record_progress(id, &report(1, stage, pages), Timestamp(at), || true)
             .await
             .expect("records")
             .expect("news");
     }
-    let again = store.record_progress(id, &report(1, UpdateStage::Staging, 2), Timestamp(14)).await;
+    let again = store.record_progress(id, &report(1, UpdateStage::Staging, 2), Timestamp(14), || true).await;
     assert_eq!(again.expect("records"), None, "nothing new is no event");
     store.set_target(&target(2), Timestamp(20)).await.expect("sets");
-    let late = store.record_progress(id, &report(1, UpdateStage::Ready, 9), Timestamp(21)).await;
+    let late = store.record_progress(id, &report(1, UpdateStage::Ready, 9), Timestamp(21), || true).await;
     assert_eq!(late.expect("records"), None, "word on an older target changes nothing");
     let updates = store.updates(id, None, 10).await.expect("reads");
     let stages: Vec<_> = updates[1].stages.iter().map(|reached| reached.stage).collect();
     let expected =
         [UpdateStage::Pending, UpdateStage::Checking, UpdateStage::Staging, UpdateStage::Superseded];
     assert_eq!(stages, expected);
-    let refused = store.record_progress(id, &report(2, UpdateStage::Refused, 0), Timestamp(22)).await;
+    let refused =
+        store.record_progress(id, &report(2, UpdateStage::Refused, 0), Timestamp(22), || true).await;
     assert_eq!(refused.expect("records").expect("news").reason.as_deref(), Some("wrong signature"));
 }
 
@@ -262,15 +265,21 @@ async fn what_a_device_says_of_its_update_is_kept_and_the_estimate_outlives_its_
     let details =
         UpdateDetails { downtime_ms: Some(350), apply_at: Some(Timestamp(9)), ..UpdateDetails::default() };
     let ready = ProgressReport { details: details.clone(), ..report(2, UpdateStage::Ready, 9) };
-    let update = store.record_progress(id, &ready, Timestamp(2)).await.expect("records").expect("news");
+    let update =
+        store.record_progress(id, &ready, Timestamp(2), || true).await.expect("records").expect("news");
     assert_eq!(update.details, details);
-    assert_eq!(store.record_progress(id, &ready, Timestamp(3)).await.expect("records"), None, "no news");
+    assert_eq!(
+        store.record_progress(id, &ready, Timestamp(3), || true).await.expect("records"),
+        None,
+        "no news"
+    );
     let later = UpdateDetails { apply_at: Some(Timestamp(10)), ..details.clone() };
     let postponed = ProgressReport { details: later.clone(), ..ready };
-    let update = store.record_progress(id, &postponed, Timestamp(4)).await.expect("records").expect("news");
+    let update =
+        store.record_progress(id, &postponed, Timestamp(4), || true).await.expect("records").expect("news");
     assert_eq!((update.details, update.stages.len()), (later, 2), "the same stage");
     let applying = report(2, UpdateStage::Applying, 0);
-    store.record_progress(id, &applying, Timestamp(5)).await.expect("records").expect("news");
+    store.record_progress(id, &applying, Timestamp(5), || true).await.expect("records").expect("news");
     let kept = store.latest_update(id).await.expect("reads").expect("is there").details;
     assert_eq!(kept, UpdateDetails { downtime_ms: Some(350), ..UpdateDetails::default() });
 }
@@ -304,7 +313,9 @@ async fn decisions_and_reports_written_at_once_are_all_kept() {
             store.append_event("device-state", None, serde_json::json!(number), at).await?;
             store.append_audit("ada", "t1", "deploy", "x", at).await?;
             store.set_target(&target(number), at).await?;
-            store.record_progress(DeviceId([1; 16]), &report(number, UpdateStage::Staging, 1), at).await
+            store
+                .record_progress(DeviceId([1; 16]), &report(number, UpdateStage::Staging, 1), at, || true)
+                .await
         }));
     }
     for task in tasks {
@@ -317,4 +328,112 @@ async fn decisions_and_reports_written_at_once_are_all_kept() {
     assert_eq!(store.newest_event().await.expect("reads"), 100);
     assert_eq!(store.updates(DeviceId([1; 16]), None, 500).await.expect("reads").len(), 100);
     assert_eq!(store.verify_audit().await.expect("reads"), Ok(()));
+}
+
+fn reported(at: i64) -> ReportedState {
+    let text = r#"{"hypervisor": "0.1.0", "device_class": "c", "board_revision": 1, "abi": 1, "boot_reason": "power-on",
+        "application": "running", "connect_count": 1, "reported_at": "1970-01-01T00:00:00Z"}"#;
+    let reported: ReportedState = serde_json::from_str(text).expect("a state");
+    ReportedState { reported_at: Timestamp(at), ..reported }
+}
+
+#[tokio::test]
+async fn what_is_said_on_a_link_that_has_a_newer_one_is_not_written_over_what_that_said() {
+    let scratch = Scratch::with_device().await;
+    let (store, id) = (&scratch.store, DeviceId([1; 16]));
+    store.set_target(&target(1), Timestamp(1)).await.expect("sets");
+    assert!(store.record_reported(id, &reported(2), || true).await.expect("records"));
+    assert!(!store.record_reported(id, &reported(3), || false).await.expect("answers"));
+    let staging = report(1, UpdateStage::Staging, 1);
+    assert_eq!(store.record_progress(id, &staging, Timestamp(4), || false).await.expect("answers"), None);
+    let device = store.device(id).await.expect("reads").expect("exists");
+    assert_eq!(device.reported.map(|reported| reported.reported_at), Some(Timestamp(2)));
+    assert_eq!(device.update.map(|update| update.stage), Some(UpdateStage::Pending));
+}
+
+fn order(text: &str, expires_at: i64) -> NewMessage {
+    NewMessage {
+        device_id: DeviceId([1; 16]),
+        topic: 0,
+        bytes: text.as_bytes().to_vec(),
+        account: "ada".into(),
+        expires_at: Timestamp(expires_at),
+        idempotency_key: None,
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_expired_while_it_was_read_is_not_sent() {
+    let scratch = Scratch::with_device().await;
+    let (store, id) = (&scratch.store, DeviceId([1; 16]));
+    store.queue_message(&order("late", 10), Timestamp(1)).await.expect("queues");
+    let (message, _) = store.next_message(id, Timestamp(9)).await.expect("reads").expect("waits");
+    assert_eq!(store.expire_messages(Timestamp(10)).await.expect("expires").len(), 1);
+    assert!(!store.message_sent(message.id, Timestamp(11)).await.expect("answers"));
+    let filter = MessageFilter { limit: 10, ..MessageFilter::default() };
+    let listed = store.messages(&filter).await.expect("lists");
+    assert_eq!((listed[0].state, listed[0].attempts), (MessageState::Expired, 0));
+}
+
+#[tokio::test]
+async fn a_crash_that_cannot_be_read_hides_no_other_from_the_list() {
+    let scratch = Scratch::new().await;
+    let sql = "INSERT INTO crashes (device_id, crash, length, begun_at, document, dump) VALUES (?, ?, 1, 1, ?, x'00')";
+    let good = r#"{"id": 1, "device_id": "BD01010101010101010101010101010101", "manifest":
+        "0000000000000000000000000000000000000000000000000000000000000000", "bundle": null, "fault": null,
+        "program_counter": 0, "uptime_us": 0, "happened_at": null, "received_at": "1970-01-01T00:00:00Z",
+        "fault_count": 1, "sequence": 1, "size_bytes": 1, "key_names": []}"#;
+    let bad = good.replace(r#""happened_at": null"#, r#""happened_at": "294247-01-10T04:00:54.775807Z""#);
+    for (name, document) in [(1, good), (2, bad.as_str()), (3, bad.as_str()), (4, good)] {
+        let query = sqlx::query(sql).bind(vec![1_u8; 16]).bind(vec![name; 16]).bind(document);
+        query.execute(&scratch.store.writer).await.expect("inserts");
+    }
+    // A full page of two means that there may be more; a shorter one would end the list.
+    assert_eq!(scratch.store.crashes(None, None, 2).await.expect("lists").len(), 2);
+    assert_eq!(scratch.store.crashes(None, None, 9).await.expect("lists").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_set_at_once_are_no_more_than_a_device_has_room_for() {
+    let scratch = Scratch::with_device().await;
+    let mut tasks = Vec::new();
+    for n in 0..60 {
+        let store = scratch.store.clone();
+        let device = (n % 2 == 0).then_some(DeviceId([1; 16]));
+        tasks.push(tokio::spawn(async move {
+            store.set_config(device, &format!("key-{n}"), Some((b"x", false)), "ada", Timestamp(n)).await
+        }));
+    }
+    let mut changed = 0;
+    for task in tasks {
+        changed += usize::from(task.await.expect("runs").expect("answers") == ConfigOutcome::Changed);
+    }
+    let effective = scratch.store.effective_config(DeviceId([1; 16])).await.expect("reads");
+    assert_eq!((changed, effective.entries.len()), (CONFIG_KEYS_MAX, CONFIG_KEYS_MAX));
+    let again =
+        scratch.store.set_config(None, &effective.entries[0].key, Some((b"y", false)), "ada", Timestamp(99));
+    assert_eq!(again.await.expect("answers"), ConfigOutcome::Changed, "of a name that is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_key_sets_of_one_version_pushed_at_once_the_second_is_judged_beside_the_first() {
+    let scratch = Scratch::new().await;
+    let set = |n: u8| StoredKeySet {
+        version: 1,
+        signed: vec![n],
+        pushed_at: Timestamp(1),
+        pushed_by: "ada".into(),
+    };
+    let mut tasks = Vec::new();
+    for n in 0..20 {
+        let (store, set) = (scratch.store.clone(), set(n));
+        tasks.push(tokio::spawn(async move {
+            store.put_key_set(&set, |known| if known.is_empty() { Ok(()) } else { Err(()) }).await
+        }));
+    }
+    let mut put = 0;
+    for task in tasks {
+        put += usize::from(task.await.expect("runs").expect("answers").is_ok());
+    }
+    assert_eq!(put, 1);
 }

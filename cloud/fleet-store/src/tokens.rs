@@ -98,7 +98,22 @@ impl Store {
     /// [`StoreError`].
     pub async fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM tokens WHERE id = ?").bind(id).execute(&self.writer).await?;
-        Ok(done.rows_affected() == 1)
+        let is_gone = done.rows_affected() == 1;
+        if is_gone {
+            // Nobody listening is no failure.
+            let _ = self.revoked_tokens.send(id.to_owned());
+        }
+        Ok(is_gone)
+    }
+
+    /// Whether a token of that id exists, expired or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_token(&self, id: &str) -> Result<bool, StoreError> {
+        let row =
+            sqlx::query("SELECT 1 FROM tokens WHERE id = ?").bind(id).fetch_optional(&self.reader).await?;
+        Ok(row.is_some())
     }
 }
 

@@ -59,45 +59,48 @@ impl Store {
     /// [`StoreError`].
     pub async fn set_target(&self, new: &NewUpdate, now: Timestamp) -> Result<Option<Update>, StoreError> {
         let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
-        let device = sqlx::query("UPDATE devices SET target = ? WHERE id = ? RETURNING running")
-            .bind(new.manifest.0.to_vec())
-            .bind(new.device_id.0.to_vec())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let Some(device) = device else { return Ok(None) };
-        if let Some(mut last) = latest(&mut transaction, new.device_id).await?
-            && !last.stage.is_final()
-        {
-            let reason = Some("a newer target was set".to_owned());
-            reach(&mut last, UpdateStage::Superseded, reason, now);
-            write(&mut transaction, &last).await?;
-        }
-        let stage = if read_digest(&device, "running")? == Some(new.manifest) {
-            UpdateStage::Committed
-        } else {
-            UpdateStage::Pending
-        };
-        let stages = [StageReached { stage, at: now, reason: None }];
-        let sql = "INSERT INTO updates (device_id, manifest, forced, created_by, created_at, stage, pages_done, \
-                   pages_total, updated_at, stages, permit) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)";
-        sqlx::query(sql)
-            .bind(new.device_id.0.to_vec())
-            .bind(new.manifest.0.to_vec())
-            .bind(new.forced)
-            .bind(&new.account)
-            .bind(now.0)
-            .bind(stage.as_str())
-            .bind(now.0)
-            .bind(to_json(&stages, "stages")?)
-            .bind(new.permit.as_deref())
-            .execute(&mut *transaction)
-            .await?;
-        let update = latest(&mut transaction, new.device_id).await?;
+        let update = begin_update(&mut transaction, new, now).await?;
         transaction.commit().await?;
         Ok(update)
     }
 
-    /// Takes a device's word on the newest update to a bundle. `None`: there was no such update, or nothing new.
+    /// As [`Self::set_target`], for a device that wants `new.manifest` back because `failed` failed its trial.
+    ///
+    /// `None` also if somebody chose another target meanwhile, or if the device never ran what it wants: it may not
+    /// choose among the bundles of others.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn go_back(
+        &self,
+        new: &NewUpdate,
+        failed: ManifestDigest,
+        now: Timestamp,
+    ) -> Result<Option<Update>, StoreError> {
+        let mut transaction = self.writer.begin_with(crate::BEGIN).await?;
+        let newest = latest(&mut transaction, new.device_id).await?;
+        let Some(newest) = newest.filter(|newest| newest.manifest == failed && failed != new.manifest) else {
+            return Ok(None);
+        };
+        let sql = "SELECT 1 FROM updates AS u, json_each(u.stages) AS reached \
+                   WHERE u.device_id = ? AND u.id < ? AND u.manifest = ? \
+                   AND reached.value ->> 'stage' IN ('applying', 'trial', 'committed') LIMIT 1";
+        let ran = sqlx::query(sql)
+            .bind(new.device_id.0.to_vec())
+            .bind(newest.id)
+            .bind(new.manifest.0.to_vec())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if ran.is_none() {
+            return Ok(None);
+        }
+        let update = begin_update(&mut transaction, new, now).await?;
+        transaction.commit().await?;
+        Ok(update)
+    }
+
+    /// Takes a device's word on the newest update to a bundle. `None`: there was no such update, or nothing new, or the
+    /// device said it on a link that has a newer one (see [`Self::record_reported`]).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -106,8 +109,12 @@ impl Store {
         device_id: DeviceId,
         report: &ProgressReport,
         now: Timestamp,
+        is_newest: impl FnOnce() -> bool,
     ) -> Result<Option<Update>, StoreError> {
         let mut transaction = self.reporter.begin_with(crate::BEGIN).await?;
+        if !is_newest() {
+            return Ok(None);
+        }
         let Some(mut update) = latest(&mut transaction, device_id).await? else { return Ok(None) };
         if update.manifest != report.manifest || update.stage == UpdateStage::Superseded {
             return Ok(None);
@@ -155,6 +162,18 @@ impl Store {
             .fetch_optional(&self.reader)
             .await?;
         Ok(row.is_some())
+    }
+
+    /// Remembers that the newest update shall be applied whatever the application says; `false` if it is applied already,
+    /// or has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn order_apply(&self, device_id: DeviceId) -> Result<bool, StoreError> {
+        let sql = "UPDATE updates SET forced = 1 WHERE stage IN ('pending', 'checking', 'staging', 'ready') \
+                   AND id = (SELECT max(id) FROM updates WHERE device_id = ?)";
+        let done = sqlx::query(sql).bind(device_id.0.to_vec()).execute(&self.writer).await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Remembers that the newest update shall be taken back; `false` if it is not on trial.
@@ -214,6 +233,48 @@ impl Store {
             .await?;
         rows.iter().map(read_update).collect()
     }
+}
+
+/// Sets the target and begins an update. `None`: there is no such device.
+async fn begin_update(
+    transaction: &mut Transaction<'_, Sqlite>,
+    new: &NewUpdate,
+    now: Timestamp,
+) -> Result<Option<Update>, StoreError> {
+    let device = sqlx::query("UPDATE devices SET target = ? WHERE id = ? RETURNING running")
+        .bind(new.manifest.0.to_vec())
+        .bind(new.device_id.0.to_vec())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    let Some(device) = device else { return Ok(None) };
+    if let Some(mut last) = latest(transaction, new.device_id).await?
+        && !last.stage.is_final()
+    {
+        let reason = Some("a newer target was set".to_owned());
+        reach(&mut last, UpdateStage::Superseded, reason, now);
+        write(transaction, &last).await?;
+    }
+    let stage = if read_digest(&device, "running")? == Some(new.manifest) {
+        UpdateStage::Committed
+    } else {
+        UpdateStage::Pending
+    };
+    let stages = [StageReached { stage, at: now, reason: None }];
+    let sql = "INSERT INTO updates (device_id, manifest, forced, created_by, created_at, stage, pages_done, \
+               pages_total, updated_at, stages, permit) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)";
+    sqlx::query(sql)
+        .bind(new.device_id.0.to_vec())
+        .bind(new.manifest.0.to_vec())
+        .bind(new.forced)
+        .bind(&new.account)
+        .bind(now.0)
+        .bind(stage.as_str())
+        .bind(now.0)
+        .bind(to_json(&stages, "stages")?)
+        .bind(new.permit.as_deref())
+        .execute(&mut **transaction)
+        .await?;
+    latest(transaction, new.device_id).await
 }
 
 /// Moves an update to a stage.

@@ -82,15 +82,22 @@ impl Store {
         Ok(gone.rows_affected() > 0)
     }
 
-    /// Deliveries whose time has come, oldest first.
+    /// Deliveries to a webhook whose time has come, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<DueDelivery>, StoreError> {
+    pub async fn due_deliveries(
+        &self,
+        webhook: i64,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
         let sql = "SELECT m.*, d.id AS delivery_id, d.attempts AS delivery_attempts, w.url, w.secret \
                    FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN messages m ON m.id = d.message_id \
-                   WHERE d.state = 'pending' AND d.next_attempt_at <= ? ORDER BY d.next_attempt_at, d.id LIMIT ?";
-        let rows = sqlx::query(sql).bind(now.0).bind(i64::from(limit)).fetch_all(&self.reader).await?;
+                   WHERE d.webhook_id = ? AND d.state = 'pending' AND d.next_attempt_at <= ? \
+                   ORDER BY d.next_attempt_at, d.id LIMIT ?";
+        let rows =
+            sqlx::query(sql).bind(webhook).bind(now.0).bind(i64::from(limit)).fetch_all(&self.reader).await?;
         rows.iter()
             .map(|row| {
                 Ok(DueDelivery {
@@ -138,7 +145,9 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let sql = "SELECT * FROM deliveries WHERE webhook_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
+        // In the order of numbers: the index would have all deliveries of the webhook sorted for one page.
+        let sql =
+            "SELECT * FROM deliveries NOT INDEXED WHERE webhook_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
         let rows = sqlx::query(sql)
             .bind(webhook)
             .bind(before.unwrap_or(i64::MAX))
