@@ -9,8 +9,9 @@ use bulkhead_link_protocol::{
     MessageDown, MessageEnd, MessageFinished, MessageStored, MessageUp, MessageWindow, ServerMessage,
 };
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::link::{End, Link};
+use crate::link::{Due, End, Link};
 
 // The API tells its callers the limits of the link.
 const _: () = assert!(bulkhead_cloud_api::MESSAGE_LEN_MAX == MESSAGE_LEN_MAX);
@@ -71,6 +72,10 @@ pub(crate) struct ApplicationLane {
     refused: Option<u32>,
     /// What was offered.
     offered: Option<Arc<EffectiveConfiguration>>,
+    /// What it said of its configuration that is not yet written to the store.
+    unwritten: Option<AppliedConfiguration>,
+    /// Set once the device had more stored than a day allows: until then none of its messages is taken on this link.
+    withheld_until: Option<Instant>,
 }
 
 impl Link {
@@ -80,7 +85,18 @@ impl Link {
         if bytes.is_empty() || bytes.len() > MESSAGE_LEN_MAX {
             return Err(End::Protocol("a message is empty or too long"));
         }
-        let now = Timestamp::now();
+        // To store a message says that all before it are stored, so after one that is not none can be.
+        if self.application.withheld_until.is_some() {
+            return Ok(());
+        }
+        let (now, limits) = (Timestamp::now(), self.shared.limits);
+        let cost = u64::try_from(bytes.len().saturating_add(MESSAGE_HEADER_LEN)).unwrap_or(u64::MAX);
+        if !self.shared.directory.book_message(self.id, now.day(), cost, limits.message_bytes_per_day) {
+            tracing::warn!(device_id = %self.id, bytes_per_day = limits.message_bytes_per_day,
+                "a device sends more messages than a day allows; it keeps the rest until tomorrow");
+            self.application.withheld_until = Some(Instant::now() + now.rest_of_day());
+            return Ok(());
+        }
         let new = NewDeviceMessage {
             device_id: self.id,
             run: message.run,
@@ -95,10 +111,15 @@ impl Link {
                 "message": stored.id, "direction": stored.direction, "state": stored.state,
                 "topic": stored.topic, "length": bytes.len(),
             });
-            store.append_event("message", Some(self.id), data, now).await?;
+            self.event("message", data, now).await?;
         }
         let stored = MessageStored { run: message.run, number: message.number };
         Ok(self.outbox.push_application(ToApplication::Stored(stored))?)
+    }
+
+    /// When messages that were not taken may be sent again.
+    pub(crate) fn messages_withheld_until(&self) -> Option<Instant> {
+        self.application.withheld_until
     }
 
     /// The device said what it has room for.
@@ -106,6 +127,10 @@ impl Link {
         // What an older link sent, and may not have ended properly, is this one's to send.
         if self.application.window.replace(window).is_none() {
             self.shared.store.requeue_messages(self.id, Timestamp::now()).await?;
+            // On its first link the device holds none; later ones fill its window first, whether they expired or not.
+            if self.reported.as_ref().is_some_and(|reported| reported.connect_count == 1) {
+                self.shared.store.forget_sent_messages(self.id).await?;
+            }
         }
         self.send_messages().await
     }
@@ -125,12 +150,15 @@ impl Link {
             if used.saturating_add(cost) > usize::try_from(window.bytes).unwrap_or(usize::MAX) {
                 return Ok(());
             }
+            // It may have expired since, or an older link of the same device may send it.
+            if !store.message_sent(message.id, now).await? {
+                continue;
+            }
             let (number, topic) = (message.number, message.topic);
-            self.outbox.push_application(ToApplication::Message { number, topic, bytes })?;
-            store.message_sent(message.id, now).await?;
             self.application.in_flight.push((number, cost));
+            self.outbox.push_application(ToApplication::Message { number, topic, bytes })?;
             let data = json!({ "message": message.id, "direction": message.direction, "state": "sent" });
-            store.append_event("message", Some(self.id), data, now).await?;
+            self.event("message", data, now).await?;
         }
     }
 
@@ -145,7 +173,7 @@ impl Link {
         let store = self.shared.store.clone();
         if let Some(message) = store.message_finished(self.id, finished.number, state, now).await? {
             let data = json!({ "message": message.id, "direction": message.direction, "state": state });
-            store.append_event("message", Some(self.id), data, now).await?;
+            self.event("message", data, now).await?;
         }
         self.send_messages().await
     }
@@ -173,19 +201,37 @@ impl Link {
             reason: reason.map(str::to_owned),
             reported_at: now,
         };
-        let store = self.shared.store.clone();
-        let before = store.config_state(self.id).await?;
-        let is_news = before
-            .is_none_or(|before| (before.revision, before.refused) != (applied.revision, applied.refused));
-        // A device that repeats itself costs nothing.
-        if is_news {
-            store.record_config_state(self.id, &applied).await?;
-            let data = serde_json::to_value(&applied).unwrap_or_default();
-            store.append_event("configuration", Some(self.id), data, now).await?;
-        }
         self.application.has = Some(state.revision);
         self.application.refused = state.refused;
+        self.application.unwritten = Some(applied);
+        self.flush_configuration(Due::IfAllowed).await?;
         self.offer_configuration().await
+    }
+
+    pub(crate) fn has_configuration_to_write(&self) -> bool {
+        self.application.unwritten.is_some()
+    }
+
+    /// Writes what the device said of its configuration, if it is news and its time has come.
+    pub(crate) async fn flush_configuration(&mut self, due: Due) -> Result<(), End> {
+        let Some(applied) = self.application.unwritten.take() else { return Ok(()) };
+        let store = self.shared.store.clone();
+        let before = store.config_state(self.id).await?;
+        // A device that repeats itself costs nothing.
+        if before
+            .is_some_and(|before| (before.revision, before.refused) == (applied.revision, applied.refused))
+        {
+            return Ok(());
+        }
+        if !self.may_store(due) {
+            self.application.unwritten = Some(applied);
+            return Ok(());
+        }
+        if store.record_config_state(self.id, &applied, self.newest()).await? {
+            let data = serde_json::to_value(&applied).unwrap_or_default();
+            self.event("configuration", data, applied.reported_at).await?;
+        }
+        Ok(())
     }
 
     /// Offers the configuration that the device shall have, if it has another and did not refuse that one.

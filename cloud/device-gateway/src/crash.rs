@@ -73,7 +73,7 @@ impl Link {
                     "crash": crash.id, "fault": crash.fault, "program_counter": crash.program_counter,
                     "manifest": crash.manifest, "size_bytes": crash.size_bytes,
                 });
-                store.append_event("crash", Some(self.id), data, crash.received_at).await?;
+                self.event("crash", data, crash.received_at).await?;
             }
             // Nobody could open it, here or anywhere: the device need not keep it.
             None => {
@@ -92,7 +92,8 @@ impl Link {
             return None;
         }
         let entries = dump.get(FIXED_LEN..header_len(header.recipients))?;
-        let happened = i64::try_from(header.wall_us).ok().filter(|at| *at > 0);
+        // What the device's clock says; one that was never set says nothing.
+        let happened = i64::try_from(header.wall_us).ok().filter(|at| *at > 0).map(Timestamp);
         Some(Crash {
             id: incoming.id,
             device_id: self.id,
@@ -101,7 +102,7 @@ impl Link {
             fault: FaultKind::of_number(header.reason),
             program_counter: header.program_counter,
             uptime_us: header.uptime_us,
-            happened_at: happened.map(Timestamp),
+            happened_at: happened.filter(|at| at.is_plausible()),
             received_at: Timestamp::now(),
             fault_count: header.fault_count,
             sequence: header.sequence,

@@ -8,8 +8,8 @@ use bulkhead_link_protocol::{DebugClose, DebugClosed, DebugEnd, DebugFrame, Serv
 use tokio::sync::mpsc;
 
 use crate::Gateway;
-use crate::directory::ToLink;
-use crate::link::{End, Link};
+use crate::inbox::Order;
+use crate::link::Link;
 use crate::outbox::ToDebug;
 
 /// Messages from a device that may wait for the developer.
@@ -33,6 +33,8 @@ pub enum DebugEnded {
     TakenOver,
     /// The developer's side did not read what the device sent.
     TooSlow,
+    /// The developer's side sent more than the device took.
+    TooFast,
 }
 
 /// What the API asks of a link's task.
@@ -66,59 +68,61 @@ impl Gateway {
         events: mpsc::Sender<DebugEvent>,
     ) -> bool {
         let order = DebugOrder::Open { session, first, events };
-        self.shared.directory.send(id, ToLink::Debug(order))
+        self.shared.directory.order(id, Order::Debug(order))
     }
 
     /// Hands a sealed message to the device; `false`: the device is not connected, and the session is over.
     pub fn send_debug(&self, id: DeviceId, session: u32, bytes: Vec<u8>) -> bool {
-        self.shared.directory.send(id, ToLink::Debug(DebugOrder::Frame { session, bytes }))
+        self.shared.directory.order(id, Order::Debug(DebugOrder::Frame { session, bytes }))
     }
 
     /// Ends a debug session.
     pub fn close_debug(&self, id: DeviceId, session: u32) {
-        self.shared.directory.send(id, ToLink::Debug(DebugOrder::Close { session }));
+        self.shared.directory.order(id, Order::Debug(DebugOrder::Close { session }));
     }
 }
 
 impl Link {
-    pub(crate) fn obey_debug(&mut self, order: DebugOrder) -> Result<(), End> {
+    pub(crate) fn obey_debug(&mut self, order: DebugOrder) {
         match order {
             DebugOrder::Open { session, first, events } => {
                 if let Some(older) = self.debug.replace(Relay { session, events }) {
                     let _ = older.events.try_send(DebugEvent::Ended(DebugEnded::TakenOver));
                 }
                 tracing::info!(device_id = %self.id, session, "debug session begins");
-                self.outbox.push_debug(ToDebug::Open(session, first))?;
+                self.outbox.open_debug(session, first);
             }
             DebugOrder::Frame { session, bytes } if self.carries(session) => {
-                self.outbox.push_debug(ToDebug::Frame(session, bytes))?;
+                if self.outbox.push_debug(session, bytes).is_err() {
+                    self.give_debug_up(DebugEnded::TooFast);
+                }
             }
             DebugOrder::Close { session } if self.carries(session) => {
                 self.debug = None;
-                self.outbox.push_debug(ToDebug::Close(session))?;
+                self.outbox.close_debug(session);
             }
             // Of a session that is over.
             DebugOrder::Frame { .. } | DebugOrder::Close { .. } => {}
         }
-        Ok(())
+    }
+
+    /// Ends the session, because one of its sides does not keep up with the other.
+    fn give_debug_up(&mut self, why: DebugEnded) {
+        let Some(Relay { session, events }) = self.debug.take() else { return };
+        // Told when the developer reads on, if ever: the channel has room for it then.
+        tokio::spawn(async move { events.send(DebugEvent::Ended(why)).await });
+        self.outbox.close_debug(session);
     }
 
     fn carries(&self, session: u32) -> bool {
         self.debug.as_ref().is_some_and(|relay| relay.session == session)
     }
 
-    pub(crate) fn debug_frame(&mut self, frame: &DebugFrame<'_>) -> Result<(), End> {
-        let Some(relay) = self.debug.as_ref().filter(|relay| relay.session == frame.session) else {
-            return Ok(());
-        };
-        if relay.events.try_send(DebugEvent::Frame(frame.bytes.to_vec())).is_ok() {
-            return Ok(());
+    pub(crate) fn debug_frame(&mut self, frame: &DebugFrame<'_>) {
+        let Some(relay) = self.debug.as_ref().filter(|relay| relay.session == frame.session) else { return };
+        if relay.events.try_send(DebugEvent::Frame(frame.bytes.to_vec())).is_err() {
+            self.give_debug_up(DebugEnded::TooSlow);
         }
-        // Told when the developer reads on, if ever: the channel has room for it then.
-        let events = relay.events.clone();
-        tokio::spawn(async move { events.send(DebugEvent::Ended(DebugEnded::TooSlow)).await });
-        self.debug = None;
-        Ok(self.outbox.push_debug(ToDebug::Close(frame.session))?)
     }
 
     pub(crate) fn debug_closed(&mut self, closed: DebugClosed) {

@@ -6,43 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bulkhead_cloud_api::{DeviceId, LinkStatus, Timestamp};
-use bulkhead_link_protocol::{CommandKind, Digest};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::debug::DebugOrder;
+use crate::inbox::{Change, Farewell, Inbox, Order, Outside, inbox};
 use crate::limits::{DayBudget, Limits, TokenBucket};
-use crate::planner::{NoPlan, Planned};
-
-/// Messages from the API that may wait for a link's task.
-const INBOX_MAX: usize = 32;
-
-/// What the API asks of a link's task.
-pub(crate) enum ToLink {
-    /// Compare target and reported state again.
-    TargetChanged,
-    /// The owner pushed a key set.
-    KeySetsChanged,
-    /// A message waits for the application.
-    MessageQueued,
-    /// The configuration is another one.
-    ConfigurationChanged,
-    /// The answer to the device's plan request: why there is none, or the plan.
-    Planned { manifest: Digest, planned: Result<Box<Planned>, NoPlan> },
-    /// Send a command.
-    Command { kind: CommandKind, reply: oneshot::Sender<bool> },
-    /// Say farewell and end.
-    GoAway { reconnect_in_s: u32, reason: &'static str },
-    /// Something of a debug session.
-    Debug(DebugOrder),
-    /// End at once: the same device has a newer link.
-    Replaced,
-}
 
 /// Counters that a link's task writes and the API reads.
 pub(crate) struct Counters {
     pub(crate) address: String,
-    pub(crate) since: Timestamp,
     pub(crate) last_heard_at: AtomicI64,
     pub(crate) frames_in: AtomicU64,
     pub(crate) frames_out: AtomicU64,
@@ -55,7 +27,6 @@ impl Counters {
     pub(crate) fn new(address: String, now: Timestamp) -> Self {
         Self {
             address,
-            since: now,
             last_heard_at: AtomicI64::new(now.0),
             frames_in: AtomicU64::new(0),
             frames_out: AtomicU64::new(0),
@@ -69,8 +40,25 @@ impl Counters {
 struct Entry {
     /// Rises with each link of any device; a link's task removes only its own entry.
     epoch: u64,
-    inbox: mpsc::Sender<ToLink>,
+    task: Outside,
     counters: Arc<Counters>,
+    since: Timestamp,
+}
+
+/// A link's own end of its entry.
+pub(crate) struct Entered {
+    pub(crate) epoch: u64,
+    pub(crate) inbox: Inbox,
+    /// When it was entered.
+    pub(crate) since: Timestamp,
+}
+
+/// What one device had written today.
+#[derive(Clone, Copy, Default)]
+struct Budgets {
+    log_bytes: DayBudget,
+    message_bytes: DayBudget,
+    events: DayBudget,
 }
 
 #[derive(Default)]
@@ -79,8 +67,8 @@ struct Inner {
     links: HashMap<DeviceId, Entry>,
     /// Links that left and still write their last words to the store.
     leaving: usize,
-    /// Log bytes of the day, kept over reconnections.
-    budgets: HashMap<DeviceId, DayBudget>,
+    /// What each device may have written in a day, kept over reconnections.
+    budgets: HashMap<DeviceId, Budgets>,
     /// Connects of each device that ever proved to be there, so at most one entry a device of the fleet.
     connects: HashMap<DeviceId, TokenBucket>,
 }
@@ -111,25 +99,27 @@ impl Directory {
     }
 
     /// Enters a link and ends an older one of the same device.
-    pub(crate) fn enter(
-        &self,
-        id: DeviceId,
-        counters: Arc<Counters>,
-        limits: &Limits,
-    ) -> (u64, mpsc::Receiver<ToLink>) {
-        let (inbox, receiver) = mpsc::channel(INBOX_MAX);
+    ///
+    /// The link is since now, not since its handshake: whatever the older one has the store keep, it has heard before.
+    pub(crate) fn enter(&self, id: DeviceId, counters: Arc<Counters>, limits: &Limits) -> Entered {
+        let (task, inbox) = inbox();
         let mut inner = self.lock();
         let now = Instant::now();
         let fresh = || TokenBucket::new(limits.connects_per_s, limits.connect_burst, now);
         // Two at once may both have been let in by the last token; the second then costs nothing.
         let _ = inner.connects.entry(id).or_insert_with(fresh).take(now);
         inner.epoch += 1;
-        let epoch = inner.epoch;
-        if let Some(older) = inner.links.insert(id, Entry { epoch, inbox, counters }) {
-            // A full inbox ends the older link as well: its sender is dropped here.
-            let _ = older.inbox.try_send(ToLink::Replaced);
+        // Read under the lock, which [`Self::is_newest`] takes as well.
+        let (epoch, since) = (inner.epoch, Timestamp::now());
+        if let Some(older) = inner.links.insert(id, Entry { epoch, task, counters, since }) {
+            older.task.say_farewell(Farewell::Replaced);
         }
-        (epoch, receiver)
+        Entered { epoch, inbox, since }
+    }
+
+    /// Whether a device has this link and no newer one.
+    pub(crate) fn is_newest(&self, id: DeviceId, epoch: Option<u64>) -> bool {
+        self.lock().links.get(&id).is_some_and(|entry| Some(entry.epoch) == epoch)
     }
 
     /// Removes a link; `false` if a newer one of the same device took its place. [`Self::left`] must follow.
@@ -152,9 +142,23 @@ impl Directory {
         }
     }
 
-    /// Hands a message to a link's task; `false` if there is none or it is overwhelmed.
-    pub(crate) fn send(&self, id: DeviceId, message: ToLink) -> bool {
-        self.lock().links.get(&id).is_some_and(|entry| entry.inbox.try_send(message).is_ok())
+    /// Tells a link's task, if there is one, what changed.
+    pub(crate) fn changed(&self, id: DeviceId, change: Change) {
+        if let Some(entry) = self.lock().links.get(&id) {
+            entry.task.changed(change);
+        }
+    }
+
+    /// Has a link's task, if there is one, send its device away.
+    pub(crate) fn send_away(&self, id: DeviceId, reconnect_in_s: u32, reason: &'static str) {
+        if let Some(entry) = self.lock().links.get(&id) {
+            entry.task.say_farewell(Farewell::GoAway { reconnect_in_s, reason });
+        }
+    }
+
+    /// Hands an order to a link's task; `false` if there is none or it is overwhelmed.
+    pub(crate) fn order(&self, id: DeviceId, order: Order) -> bool {
+        self.lock().links.get(&id).is_some_and(|entry| entry.task.order(order))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -177,22 +181,34 @@ impl Directory {
 
     /// Books log bytes of a device; `false` if the day's budget is spent.
     pub(crate) fn book_log(&self, id: DeviceId, day: i64, len: u64, max: u64) -> bool {
-        self.lock().budgets.entry(id).or_default().book(day, len, max)
+        self.lock().budgets.entry(id).or_default().log_bytes.book(day, len, max)
+    }
+
+    /// Books bytes of a message of a device; `false` if the day's budget is spent.
+    pub(crate) fn book_message(&self, id: DeviceId, day: i64, len: u64, max: u64) -> bool {
+        self.lock().budgets.entry(id).or_default().message_bytes.book(day, len, max)
+    }
+
+    /// Books an event of a device; if the day's budget is spent, how many it had too many.
+    pub(crate) fn book_event(&self, id: DeviceId, day: i64, max: u64) -> Result<(), u64> {
+        let mut inner = self.lock();
+        let events = &mut inner.budgets.entry(id).or_default().events;
+        if events.book(day, 1, max) { Ok(()) } else { Err(events.dropped) }
     }
 
     /// Counts a log record that was dropped for another reason than the budget.
     pub(crate) fn count_dropped_log(&self, id: DeviceId) {
-        self.lock().budgets.entry(id).or_default().dropped += 1;
+        self.lock().budgets.entry(id).or_default().log_bytes.dropped += 1;
     }
 
     pub(crate) fn status(&self, id: DeviceId, log_bytes_per_day_max: u64) -> Option<LinkStatus> {
         let inner = self.lock();
-        let counters = &inner.links.get(&id)?.counters;
-        let budget = inner.budgets.get(&id).copied().unwrap_or_default();
+        let Entry { counters, since, .. } = inner.links.get(&id)?;
+        let budget = inner.budgets.get(&id).copied().unwrap_or_default().log_bytes;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Some(LinkStatus {
             address: counters.address.clone(),
-            since: counters.since,
+            since: *since,
             last_heard_at: Timestamp(counters.last_heard_at.load(Ordering::Relaxed)),
             frames_in: read(&counters.frames_in),
             frames_out: read(&counters.frames_out),

@@ -9,16 +9,16 @@ use bulkhead_link_protocol::{
     Offer, PlanRequest, Progress, ServerMessage, State, Unavailable, Wear, Welcome,
 };
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::convert;
-use crate::directory::ToLink;
-use crate::link::{Due, End, Link, PROGRESS_PERIOD};
-use crate::planner::{Decoding, NoPlan, Patches, Planned};
+use crate::link::{Due, End, Link, PROGRESS_PERIOD, REVOKED};
+use crate::planner::{Decoding, NoPlan, Patches};
+use crate::plans::Answer;
 
 /// Log level asked of every device: information and graver.
 const LOG_LEVEL_WANTED: u8 = 2;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 impl Link {
     /// Handles one frame.
@@ -46,7 +46,10 @@ impl Link {
                 Ok(())
             }
             DeviceMessage::Wear(wear) => self.wear(&wear).await,
-            DeviceMessage::DebugFrame(frame) => self.debug_frame(&frame),
+            DeviceMessage::DebugFrame(frame) => {
+                self.debug_frame(&frame);
+                Ok(())
+            }
             DeviceMessage::DebugClosed(closed) => {
                 self.debug_closed(closed);
                 Ok(())
@@ -72,7 +75,7 @@ impl Link {
         if self.reported.is_some() {
             return Err(End::Protocol("hello came twice"));
         }
-        let now = Timestamp::now();
+        let now = self.now();
         let store = self.shared.store.clone();
         if self.admission == Admission::MayClaim {
             let claimed = match hello.claim_token {
@@ -86,17 +89,26 @@ impl Link {
             };
             self.admission = Admission::Known;
             let data = json!({ "account": account, "by": "token of the device" });
-            store.append_event("device-claimed", Some(self.id), data, now).await?;
+            self.event("device-claimed", data, now).await?;
         }
         self.enter_directory();
+        // Its first word over this link: what came before the link was entered would be of an older one.
+        let now = self.now();
+        // It was admitted before its handshake, and may have been barred since. Who is barred from now on is found in
+        // the directory.
+        if store.admit(self.id, &self.device_key).await? != Admission::Known {
+            return Err(End::SentAway(REVOKED));
+        }
         let reported = convert::reported(hello, now);
-        store.record_reported(self.id, &reported).await?;
+        if !store.record_reported(self.id, &reported, self.newest()).await? {
+            return Err(End::Replaced);
+        }
         let data = json!({
             "boot_reason": reported.boot_reason, "application": reported.application,
             "running": reported.running, "on_trial": reported.on_trial, "hypervisor": reported.hypervisor, "fault": reported.fault,
             "connect_count": reported.connect_count, "epitaph": reported.epitaph,
         });
-        store.append_event("device-online", Some(self.id), data, now).await?;
+        self.event("device-online", data, now).await?;
         self.reported = Some(reported);
         let keepalive_max_s = u32::try_from(self.shared.limits.keepalive.as_secs()).unwrap_or(u32::MAX);
         self.outbox.push_control(ServerMessage::Welcome(Welcome {
@@ -134,8 +146,8 @@ impl Link {
     }
 
     async fn state(&mut self, state: &State<'_>) -> Result<(), End> {
+        let now = self.now();
         let Some(reported) = &mut self.reported else { return Ok(()) };
-        let now = Timestamp::now();
         reported.application = convert::application(state.application);
         reported.running = state.running.map(ManifestDigest);
         reported.on_trial = state.on_trial.unwrap_or_default();
@@ -165,23 +177,26 @@ impl Link {
     /// Writes what waits: progress first, since it led to the state.
     pub(crate) async fn flush(&mut self, due: Due) -> Result<(), End> {
         self.flush_progress(due).await?;
+        self.flush_configuration(due).await?;
         if !self.state_changed || !self.may_store(due) {
             return Ok(());
         }
         self.state_changed = false;
         let Some(reported) = self.reported.clone() else { return Ok(()) };
         let store = self.shared.store.clone();
-        store.record_reported(self.id, &reported).await?;
+        if !store.record_reported(self.id, &reported, self.newest()).await? {
+            return Ok(());
+        }
         let data = json!({
             "application": reported.application, "running": reported.running, "on_trial": reported.on_trial,
             "fault": reported.fault, "reason": reported.reason,
             "key_set_version": reported.key_set_version, "key_set_refusal": reported.key_set_refusal,
         });
-        store.append_event("device-state", Some(self.id), data, Timestamp::now()).await?;
+        self.event("device-state", data, Timestamp::now()).await?;
         self.settle_if_target_runs().await
     }
 
-    fn may_store(&mut self, due: Due) -> bool {
+    pub(crate) fn may_store(&mut self, due: Due) -> bool {
         due == Due::Now || self.stored_changes.take(Instant::now()).is_ok()
     }
 
@@ -267,26 +282,33 @@ impl Link {
         Ok(target.is_some_and(|update| update.manifest.0 == manifest))
     }
 
-    /// Has a plan made beside this link, which goes on meanwhile; the answer comes through the directory.
+    /// Has a plan made beside this link, which goes on meanwhile.
     async fn plan_request(&mut self, request: PlanRequest) -> Result<(), End> {
         if !self.may_read(request.manifest).await? {
             return self.planned(request.manifest, Err(NoPlan::UnknownBundle));
         }
-        let (shared, id) = (self.shared.clone(), self.id);
-        tokio::spawn(async move {
-            let planned = shared.planner.plan(&request).await.map(Box::new);
-            // A device that has left asks again when it comes back; the patches are made by then.
-            shared.directory.send(id, ToLink::Planned { manifest: request.manifest, planned });
-        });
+        self.begin_plan(request);
         Ok(())
     }
 
+    fn begin_plan(&mut self, request: PlanRequest) {
+        let shared = self.shared.clone();
+        self.plans.ask(request, |request| {
+            let (done, made) = oneshot::channel();
+            tokio::spawn(async move {
+                let planned = shared.planner.plan(&request).await.map(Box::new);
+                // A device that has left asks again when it comes back; the patches are made by then.
+                let _ = done.send(planned);
+            });
+            made
+        });
+    }
+
     /// Sends the answer to a plan request.
-    pub(crate) fn planned(
-        &mut self,
-        manifest: Digest,
-        planned: Result<Box<Planned>, NoPlan>,
-    ) -> Result<(), End> {
+    pub(crate) fn planned(&mut self, manifest: Digest, planned: Answer) -> Result<(), End> {
+        if let Some(waiting) = self.plans.take_waiting() {
+            self.begin_plan(waiting);
+        }
         let message = match planned {
             Ok(planned) => {
                 self.patches = Some(planned.patches);
@@ -386,18 +408,17 @@ impl Link {
             return Ok(());
         }
         self.flush_progress(Due::IfAllowed).await?;
-        match progress.wanted_back {
-            Some(manifest) => self.go_back(ManifestDigest(manifest)).await,
+        match progress.wanted_back.filter(|_| stage == UpdateStage::Failed) {
+            Some(wanted) => self.go_back(ManifestDigest(progress.manifest), ManifestDigest(wanted)).await,
             None => Ok(()),
         }
     }
 
     /// A new version failed its trial and the device no longer holds the old one: that becomes the target again.
-    async fn go_back(&mut self, manifest: ManifestDigest) -> Result<(), End> {
+    async fn go_back(&mut self, failed: ManifestDigest, manifest: ManifestDigest) -> Result<(), End> {
         self.flush_progress(Due::Now).await?;
         let store = self.shared.store.clone();
-        let target = store.latest_update(self.id).await?.map(|update| update.manifest);
-        if target == Some(manifest) || store.bundle_objects(manifest).await?.is_none() {
+        if store.bundle_objects(manifest).await?.is_none() {
             return Ok(());
         }
         let update = NewUpdate {
@@ -407,8 +428,10 @@ impl Link {
             account: "server, after a failed trial".to_owned(),
             permit: None,
         };
-        store.set_target(&update, Timestamp::now()).await?;
-        self.offer_target().await
+        match store.go_back(&update, failed, Timestamp::now()).await? {
+            Some(_) => self.offer_target().await,
+            None => Ok(()),
+        }
     }
 
     /// Writes waiting progress if its time has come.
@@ -421,9 +444,9 @@ impl Link {
         self.progress_written_at = Instant::now();
         let now = Timestamp::now();
         let store = self.shared.store.clone();
-        if let Some(update) = store.record_progress(self.id, &report, now).await? {
+        if let Some(update) = store.record_progress(self.id, &report, now, self.newest()).await? {
             let data = serde_json::to_value(&update).unwrap_or_default();
-            store.append_event("update", Some(self.id), data, now).await?;
+            self.event("update", data, now).await?;
         }
         Ok(())
     }
@@ -432,8 +455,7 @@ impl Link {
         let now = Timestamp::now();
         let limits = &self.shared.limits;
         let len = u64::try_from(log.text.len()).unwrap_or(u64::MAX);
-        let day = now.0.div_euclid(MICROS_PER_DAY);
-        if !self.shared.directory.book_log(self.id, day, len, limits.log_bytes_per_day) {
+        if !self.shared.directory.book_log(self.id, now.day(), len, limits.log_bytes_per_day) {
             return;
         }
         let taken = self.shared.store.append_log(NewLog {

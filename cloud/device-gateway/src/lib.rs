@@ -13,12 +13,14 @@ mod crash;
 mod debug;
 mod directory;
 mod inbound;
+mod inbox;
 mod limits;
 mod link;
 mod outbox;
 mod owner;
 mod pipe;
 mod planner;
+mod plans;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,16 +34,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::directory::{Directory, ToLink};
+use crate::directory::Directory;
+use crate::inbox::{Change, Order};
 use crate::limits::TokenBucket;
 use crate::planner::Planner;
 
 pub use bulkhead_link_session::server::ServerKeys;
 pub use debug::{DebugEnded, DebugEvent, debug_channel};
 pub use limits::Limits;
-
-/// Longest time to wait for a device's answer to a command.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The gateway. Cheap to clone.
 #[derive(Clone)]
@@ -100,43 +100,41 @@ impl Gateway {
 
     /// Tells a connected device that its target changed. A device that is not connected learns it on connecting.
     pub fn target_changed(&self, id: DeviceId) {
-        self.shared.directory.send(id, ToLink::TargetChanged);
+        self.shared.directory.changed(id, Change::Target);
     }
 
     /// Tells every connected device of a new key set. The others learn of it on connecting.
     pub fn key_sets_changed(&self) {
         for id in self.shared.directory.ids() {
-            self.shared.directory.send(id, ToLink::KeySetsChanged);
+            self.shared.directory.changed(id, Change::KeySets);
         }
     }
 
     /// Tells a connected device that a message waits for it.
     pub fn message_queued(&self, id: DeviceId) {
-        self.shared.directory.send(id, ToLink::MessageQueued);
+        self.shared.directory.changed(id, Change::Messages);
     }
 
     /// Tells a connected device, or every one, that its configuration changed. The others learn it on connecting.
     pub fn configuration_changed(&self, id: Option<DeviceId>) {
         let ids = id.map_or_else(|| self.shared.directory.ids(), |id| vec![id]);
         for id in ids {
-            self.shared.directory.send(id, ToLink::ConfigurationChanged);
+            self.shared.directory.changed(id, Change::Configuration);
         }
     }
 
     /// Ends the link of a device, if any: it was revoked.
     pub fn disconnect(&self, id: DeviceId) {
-        self.shared
-            .directory
-            .send(id, ToLink::GoAway { reconnect_in_s: accept::RETRY_LONG_S, reason: "revoked" });
+        self.shared.directory.send_away(id, accept::RETRY_LONG_S, link::REVOKED);
     }
 
     /// Sends a command and waits for its outcome. `None`: the device is not connected.
     pub async fn command(&self, id: DeviceId, command: DeviceCommand) -> Option<CommandOutcome> {
         let (reply, answer) = oneshot::channel();
-        if !self.shared.directory.send(id, ToLink::Command { kind: convert::command(command), reply }) {
+        if !self.shared.directory.order(id, Order::Command { kind: convert::command(command), reply }) {
             return None;
         }
-        Some(match tokio::time::timeout(COMMAND_TIMEOUT, answer).await {
+        Some(match tokio::time::timeout(self.shared.limits.command_timeout, answer).await {
             Ok(Ok(true)) => CommandOutcome::Accepted,
             Ok(Ok(false)) => CommandOutcome::Declined,
             Ok(Err(_)) | Err(_) => CommandOutcome::Unanswered,
@@ -148,7 +146,7 @@ impl Gateway {
         self.shared.draining.store(true, Ordering::Relaxed);
         let pause = Duration::from_secs(1) / self.shared.limits.drain_per_s.max(1);
         for id in self.shared.directory.ids() {
-            self.shared.directory.send(id, ToLink::GoAway { reconnect_in_s, reason: "server drains" });
+            self.shared.directory.send_away(id, reconnect_in_s, "server drains");
             tokio::time::sleep(pause).await;
         }
         self.shared.directory.wait_until_empty().await;

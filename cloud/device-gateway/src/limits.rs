@@ -31,6 +31,10 @@ pub struct Limits {
     pub frame_burst: u32,
     /// Log bytes of one device that are kept in a day (UTC).
     pub log_bytes_per_day: u64,
+    /// Bytes of messages of one device that are stored in a day (UTC); the device keeps what is more.
+    pub message_bytes_per_day: u64,
+    /// Events that one device may cause in a day (UTC); of more nobody is told.
+    pub events_per_day: u64,
     /// Longest silence of a device, told to it in `Welcome`.
     pub keepalive: Duration,
     /// How long a device has to answer the server's own ping once it was silent that long.
@@ -39,6 +43,10 @@ pub struct Limits {
     pub drain_per_s: u32,
     /// Longest time in which a device may keep the server's bytes from leaving.
     pub write_timeout: Duration,
+    /// How long a device that is sent away has to take the server's last word.
+    pub farewell_timeout: Duration,
+    /// Longest time to wait for a device's answer to a command.
+    pub command_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -56,11 +64,15 @@ impl Default for Limits {
             frames_per_s: 500,
             frame_burst: 1000,
             log_bytes_per_day: 8 * 1024 * 1024,
+            message_bytes_per_day: 32 * 1024 * 1024,
+            events_per_day: 20_000,
             // Twice an hour: an idle month then stays below 0.4 MB, and a device that died in silence is noticed the same hour.
             keepalive: Duration::from_secs(1800),
             pong_timeout: Duration::from_secs(30),
             drain_per_s: 500,
             write_timeout: Duration::from_secs(60),
+            farewell_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -96,7 +108,7 @@ impl TokenBucket {
     }
 }
 
-/// Bytes of one day; starts anew at midnight UTC.
+/// So much a day; starts anew at midnight UTC.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DayBudget {
     day: i64,
@@ -105,7 +117,7 @@ pub(crate) struct DayBudget {
 }
 
 impl DayBudget {
-    /// Books `len` bytes on `day`; `false` if they would exceed `max`, and counts the refusal.
+    /// Books `len` on `day`; `false` if they would exceed `max`, and counts the refusal.
     pub(crate) fn book(&mut self, day: i64, len: u64, max: u64) -> bool {
         if self.day != day {
             *self = Self { day, ..Self::default() };

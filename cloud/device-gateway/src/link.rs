@@ -12,23 +12,29 @@ use bulkhead_link_protocol::{Command, CommandKind, GoAway, PLAINTEXT_LEN_MAX, Pi
 use bulkhead_link_session::server::{ServerSession, SessionError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Shared;
 use crate::accept::read_to_end;
 use crate::application::ApplicationLane;
 use crate::debug::Relay;
-use crate::directory::{Counters, ToLink};
+use crate::directory::{Counters, Entered};
+use crate::inbox::{Change, Farewell, Inbox, Order, ToLink};
 use crate::limits::TokenBucket;
 use crate::outbox::{Full, Outbox};
 use crate::pipe::{Pipe, Received};
 use crate::planner::Patches;
+use crate::plans::Plans;
 
 /// Longest wait before progress within a stage is written to the store.
 pub(crate) const PROGRESS_PERIOD: Duration = Duration::from_millis(250);
 /// Commands whose outcome is awaited at once.
 const COMMANDS_MAX: usize = 16;
+/// How long a device stays away that is only to connect anew.
+const RETRY_AT_ONCE_S: u32 = 1;
+/// Why a device that was barred is sent away.
+pub(crate) const REVOKED: &str = "revoked";
 
 /// When something is to be written to the store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,6 +121,7 @@ pub(crate) struct Link {
     pub(crate) key_set: Option<Vec<u8>>,
     /// Patches of the update that is under way.
     pub(crate) patches: Option<Patches>,
+    pub(crate) plans: Plans,
     /// Bytes handed to the device for its update that are not yet written to the store.
     pub(crate) bytes_sent: u64,
     pub(crate) debug: Option<Relay>,
@@ -123,13 +130,23 @@ pub(crate) struct Link {
     pub(crate) crash: Option<crate::crash::Incoming>,
     commands: HashMap<u32, oneshot::Sender<bool>>,
     next_command: u32,
-    ending: Option<&'static str>,
+    ending: Option<Ending>,
     counters: Arc<Counters>,
+    /// When the link began, which is when it came into the directory.
+    since: Option<Timestamp>,
     /// Set once the link is in the directory.
     epoch: Option<u64>,
-    inbox: Option<mpsc::Receiver<ToLink>>,
+    inbox: Option<Inbox>,
     /// When state or progress that waits is to be written.
     store_at: Option<Instant>,
+}
+
+/// That the device is being sent away: from then on nothing is heard from it.
+#[derive(Clone, Copy)]
+struct Ending {
+    reason: &'static str,
+    /// When the connection is cut, whether or not the device has read why.
+    cut_at: Instant,
 }
 
 /// What the task waits for next.
@@ -169,6 +186,7 @@ pub(crate) async fn run(
         offered: None,
         key_set: None,
         patches: None,
+        plans: Plans::default(),
         bytes_sent: 0,
         debug: None,
         application: ApplicationLane::default(),
@@ -177,6 +195,7 @@ pub(crate) async fn run(
         next_command: 1,
         ending: None,
         counters,
+        since: None,
         epoch: None,
         inbox: None,
         store_at: None,
@@ -187,6 +206,10 @@ pub(crate) async fn run(
         return;
     };
     let ended_at = Timestamp::now();
+    // As long as the link is in the directory, so that a newer one's word stands.
+    if let Err(error) = link.flush(Due::Now).await {
+        tracing::error!(device_id = %id, reason = %error, "state or progress could not be written");
+    }
     let was_current = shared.directory.leave(id, epoch);
     link.farewell(&end, was_current, ended_at).await;
     shared.directory.left();
@@ -202,10 +225,10 @@ impl Link {
                 Ok(turn) => turn,
                 Err(end) => return end,
             };
-            if let (Turn { sending: false, .. }, Some(why)) = (&turn, self.ending) {
+            if let (Turn { sending: false, .. }, Some(ending)) = (&turn, self.ending) {
                 let _ = write.shutdown().await;
                 read_to_end(&mut read).await;
-                return End::SentAway(why);
+                return End::SentAway(ending.reason);
             }
             inbox = inbox.or_else(|| self.inbox.take());
             let (wire_in, wire_out) = pipe.buffers();
@@ -219,9 +242,13 @@ impl Link {
                     Ok(0) | Err(_) => return End::Closed,
                     Ok(count) => pipe.wrote(count, &self.counters),
                 },
-                message = next_message(&mut inbox) => {
-                    let Some(message) = message else { return End::Replaced };
+                message = next_message(&mut inbox), if self.ending.is_none() => {
                     if let Err(end) = self.obey(message).await {
+                        return end;
+                    }
+                }
+                (manifest, planned) = self.plans.next(), if self.ending.is_none() => {
+                    if let Err(end) = self.planned(manifest, planned) {
                         return end;
                     }
                 }
@@ -232,6 +259,9 @@ impl Link {
 
     /// Handles all that came, fills what is to go, looks at the clocks; says what to wait for.
     async fn turn(&mut self, pipe: &mut Pipe) -> Result<Turn, End> {
+        if let Some(ending) = self.ending {
+            return self.last_turn(pipe, ending);
+        }
         let mut wake = None;
         let reading = loop {
             // Spans that wait to be sent are memory; a device gets no more of it by asking on.
@@ -252,16 +282,30 @@ impl Link {
             }
         };
         self.write_what_is_due().await?;
+        if self.messages_withheld_until().is_some_and(|until| until <= Instant::now()) {
+            // The device sends them again on the next connection.
+            let ending = self.send_away(RETRY_AT_ONCE_S, "what was not stored may come now");
+            return self.last_turn(pipe, ending);
+        }
         let deadline = self.check_clocks(pipe, reading)?;
         let sending = pipe.fill(&mut self.outbox, &self.counters)?;
         let stuck_at = pipe.stuck_at(&self.shared.limits);
-        let times = [wake, stuck_at, self.store_at].into_iter().flatten();
+        let times = [wake, stuck_at, self.store_at, self.messages_withheld_until()].into_iter().flatten();
         Ok(Turn { reading, sending, wake_at: times.fold(deadline, Instant::min) })
+    }
+
+    /// Of a device that is being sent away: nothing but our last word is on its way.
+    fn last_turn(&mut self, pipe: &mut Pipe, ending: Ending) -> Result<Turn, End> {
+        if ending.cut_at <= Instant::now() {
+            return Err(End::SentAway(ending.reason));
+        }
+        let sending = pipe.fill(&mut self.outbox, &self.counters)?;
+        Ok(Turn { reading: false, sending, wake_at: ending.cut_at })
     }
 
     /// Writes state and progress that waited long enough.
     async fn write_what_is_due(&mut self) -> Result<(), End> {
-        if !self.state_changed && self.progress.is_none() {
+        if !self.state_changed && self.progress.is_none() && !self.has_configuration_to_write() {
             self.store_at = None;
             return Ok(());
         }
@@ -307,36 +351,82 @@ impl Link {
     /// Only once a sealed frame was opened: the first handshake message can be replayed by anybody who saw it,
     /// and must not be able to end the device's true link.
     pub(crate) fn enter_directory(&mut self) {
-        let (epoch, inbox) = self.shared.directory.enter(self.id, self.counters.clone(), &self.shared.limits);
-        (self.epoch, self.inbox) = (Some(epoch), Some(inbox));
+        let Entered { epoch, inbox, since } =
+            self.shared.directory.enter(self.id, self.counters.clone(), &self.shared.limits);
+        (self.epoch, self.inbox, self.since) = (Some(epoch), Some(inbox), Some(since));
+    }
+
+    /// When the device said what was just read: never before its link began, though the clock be set back. Whoever
+    /// shows a device tells by it whether it has spoken over the present link.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        self.since.map_or(now, |since| now.max(since))
+    }
+
+    /// Writes an event, unless the device caused too many today.
+    pub(crate) async fn event(
+        &self,
+        kind: &str,
+        data: serde_json::Value,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let max = self.shared.limits.events_per_day;
+        match self.shared.directory.book_event(self.id, at.day(), max) {
+            Ok(()) => self.shared.store.append_event(kind, Some(self.id), data, at).await,
+            Err(dropped) => {
+                if dropped == 1 {
+                    tracing::warn!(device_id = %self.id, events_per_day = max,
+                        "a device causes more events than a day allows; the rest is dropped");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Asked by the store when it writes what the device said.
+    pub(crate) fn newest(&self) -> impl FnOnce() -> bool + use<> {
+        let (shared, id, epoch) = (self.shared.clone(), self.id, self.epoch);
+        move || shared.directory.is_newest(id, epoch)
     }
 
     /// Does what the API asks.
     async fn obey(&mut self, message: ToLink) -> Result<(), End> {
         match message {
-            ToLink::TargetChanged => self.offer_target().await,
-            ToLink::KeySetsChanged => self.offer_key_set().await,
-            ToLink::MessageQueued => self.send_messages().await,
-            ToLink::ConfigurationChanged => self.offer_configuration().await,
-            ToLink::Planned { manifest, planned } => self.planned(manifest, planned),
-            ToLink::Command { kind, reply } => {
-                if self.commands.len() >= COMMANDS_MAX {
-                    // Dropping `reply` tells the caller that no answer came.
-                    return Ok(());
-                }
-                let id = self.order(kind)?;
-                self.commands.insert(id, reply);
+            ToLink::Farewell(Farewell::Replaced) => Err(End::Replaced),
+            ToLink::Farewell(Farewell::GoAway { reconnect_in_s, reason }) => {
+                self.send_away(reconnect_in_s, reason);
                 Ok(())
             }
-            ToLink::GoAway { reconnect_in_s, reason } => {
-                self.outbox.clear_spans();
-                self.outbox.push_control(ServerMessage::GoAway(GoAway { reconnect_in_s }))?;
-                self.ending = Some(reason);
+            ToLink::Changed(Change::Target) => self.offer_target().await,
+            ToLink::Changed(Change::KeySets) => self.offer_key_set().await,
+            ToLink::Changed(Change::Messages) => self.send_messages().await,
+            ToLink::Changed(Change::Configuration) => self.offer_configuration().await,
+            ToLink::Order(Order::Command { kind, reply }) => self.command(kind, reply),
+            ToLink::Order(Order::Debug(order)) => {
+                self.obey_debug(order);
                 Ok(())
             }
-            ToLink::Debug(order) => self.obey_debug(order),
-            ToLink::Replaced => Err(End::Replaced),
         }
+    }
+
+    /// Says farewell; the link ends once that is sent, or soon.
+    fn send_away(&mut self, reconnect_in_s: u32, reason: &'static str) -> Ending {
+        self.outbox.say_last(ServerMessage::GoAway(GoAway { reconnect_in_s }));
+        let ending = Ending { reason, cut_at: Instant::now() + self.shared.limits.farewell_timeout };
+        self.ending = Some(ending);
+        ending
+    }
+
+    fn command(&mut self, kind: CommandKind, reply: oneshot::Sender<bool>) -> Result<(), End> {
+        // What nobody waits for any more takes no place: a device need not answer.
+        self.commands.retain(|_, reply| !reply.is_closed());
+        if self.commands.len() >= COMMANDS_MAX {
+            // Dropping `reply` tells the caller that no answer came.
+            return Ok(());
+        }
+        let id = self.order(kind)?;
+        self.commands.insert(id, reply);
+        Ok(())
     }
 
     /// Sends a command; its number.
@@ -355,9 +445,6 @@ impl Link {
 
     async fn farewell(&mut self, end: &End, was_current: bool, ended_at: Timestamp) {
         let last_heard = Timestamp(self.counters.last_heard_at.load(Ordering::Relaxed));
-        if let Err(error) = self.flush(Due::Now).await {
-            tracing::error!(device_id = %self.id, reason = %error, "state or progress could not be written");
-        }
         // Of a link that was replaced, the newer one has queued everything again.
         if was_current && let Err(error) = self.requeue_messages(ended_at).await {
             tracing::error!(device_id = %self.id, reason = %error, "messages could not be queued again");
@@ -374,10 +461,10 @@ impl Link {
         let store = &self.shared.store;
         let written = async {
             store.record_last_seen(self.id, last_heard).await?;
-            // A replaced link is no absence.
-            if was_current {
+            // A replaced link is no absence, and one that was sent away at its hello was never here.
+            if was_current && self.reported.is_some() {
                 let data = serde_json::json!({ "reason": end.to_string() });
-                store.append_event("device-offline", Some(self.id), data, Timestamp::now()).await?;
+                self.event("device-offline", data, Timestamp::now()).await?;
             }
             Ok::<(), StoreError>(())
         };
@@ -388,9 +475,9 @@ impl Link {
 }
 
 /// The next message of the API; never, before the link is in the directory.
-async fn next_message(inbox: &mut Option<mpsc::Receiver<ToLink>>) -> Option<ToLink> {
+async fn next_message(inbox: &mut Option<Inbox>) -> ToLink {
     match inbox {
-        Some(inbox) => inbox.recv().await,
+        Some(inbox) => inbox.next().await,
         None => std::future::pending().await,
     }
 }

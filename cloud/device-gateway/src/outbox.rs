@@ -56,13 +56,28 @@ impl Outbox {
         Self::push(&mut self.update, message)
     }
 
-    /// Puts a debug message last in its lane.
-    pub(crate) fn push_debug(&mut self, message: ToDebug) -> Result<(), Full> {
+    /// Begins a debug session. It takes the place of any before it, so nothing of those need be sent any more.
+    pub(crate) fn open_debug(&mut self, session: u32, first: Vec<u8>) {
+        self.debug.clear();
+        self.debug.push_back(ToDebug::Open(session, first));
+    }
+
+    /// Puts a sealed message of the debug session last in its lane.
+    pub(crate) fn push_debug(&mut self, session: u32, bytes: Vec<u8>) -> Result<(), Full> {
         if self.debug.len() >= CONTROL_MAX {
             return Err(Full);
         }
-        self.debug.push_back(message);
+        self.debug.push_back(ToDebug::Frame(session, bytes));
         Ok(())
+    }
+
+    /// Ends a debug session. Its messages that wait still go, unless there are too many.
+    pub(crate) fn close_debug(&mut self, session: u32) {
+        if self.debug.len() >= CONTROL_MAX {
+            // The device has to hear of the session that is closed, or it would keep the one before.
+            self.debug.retain(|message| matches!(message, ToDebug::Open(..)));
+        }
+        self.debug.push_back(ToDebug::Close(session));
     }
 
     /// Puts something for the application last in its lane.
@@ -88,6 +103,12 @@ impl Outbox {
     /// Answers a fetch with `bytes`, which are exactly the span it asked for.
     pub(crate) fn push_span(&mut self, fetch: Fetch, bytes: Vec<u8>) {
         self.spans.push_back(Span { fetch, bytes, sent: 0 });
+    }
+
+    /// Forgets all that waits but for a last word.
+    pub(crate) fn say_last(&mut self, message: ServerMessage<'static>) {
+        *self = Self::default();
+        self.control.push_back(message);
     }
 
     /// Forgets all chunks of `manifest`: the device asked for another bundle or was offered one.
@@ -175,7 +196,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_span(fetch(FETCH_LEN_MAX), vec![0; 8192]);
         while outbox.push_update(ServerMessage::Ping(Ping { token: 1 })).is_ok() {}
-        outbox.push_debug(ToDebug::Frame(5, vec![9; 40])).expect("room");
+        outbox.push_debug(5, vec![9; 40]).expect("room");
         outbox.push_control(ServerMessage::Ping(Ping { token: 7 })).expect("room");
         let order = |message: &ServerMessage<'_>| match message {
             ServerMessage::Ping(ping) => format!("ping {}", ping.token),
@@ -184,6 +205,28 @@ mod tests {
         };
         let first: Vec<_> = (0..3).filter_map(|_| outbox.pop(order)).collect();
         assert_eq!(first, ["ping 7", "debug 40", "ping 1"]);
+    }
+
+    #[test]
+    fn debug_session_that_is_closed_on_a_full_lane_is_closed_all_the_same() {
+        let name = |message: &ServerMessage<'_>| match message {
+            ServerMessage::DebugOpen(frame) => format!("open {}", frame.session),
+            ServerMessage::DebugFrame(_) => "frame".into(),
+            ServerMessage::DebugClose(close) => format!("close {}", close.session),
+            _ => "other".into(),
+        };
+        let mut outbox = Outbox::default();
+        for session in 1..1000 {
+            outbox.open_debug(session, vec![1; 96]);
+            while outbox.push_debug(session, vec![2; 40]).is_ok() {}
+            outbox.close_debug(session);
+        }
+        let sent: Vec<_> = std::iter::from_fn(|| outbox.pop(name)).collect();
+        assert_eq!(sent, ["open 999", "close 999"]);
+        outbox.push_debug(7, vec![2; 40]).expect("room");
+        outbox.close_debug(7);
+        let sent: Vec<_> = std::iter::from_fn(|| outbox.pop(name)).collect();
+        assert_eq!(sent, ["frame", "close 7"]);
     }
 
     #[test]

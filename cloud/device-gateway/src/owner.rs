@@ -56,7 +56,7 @@ impl Link {
         let now = Timestamp::now();
         if let Some(update) = store.set_target(&update, now).await? {
             let data = serde_json::to_value(&update).unwrap_or_default();
-            store.append_event("update", Some(self.id), data, now).await?;
+            self.event("update", data, now).await?;
         }
         Ok(())
     }
