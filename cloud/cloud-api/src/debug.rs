@@ -61,4 +61,6 @@ ends! {
     130 TooSlow "What the device sent was not read in time.";
     131 Expired "The session was as long as one may be.";
     132 ServerStops "The server stops.";
+    133 TooFast "More was sent to the device than it took.";
+    134 TokenEnded "The token that opened the session was revoked or has expired.";
 }

@@ -214,7 +214,7 @@ pub struct Device {
     pub claimed_at: Option<Timestamp>,
     /// Whether the server refuses its link for good.
     pub revoked: bool,
-    /// Whether it is connected now.
+    /// Whether it is connected now, and what `reported` holds came over this connection.
     pub online: bool,
     /// When it was last heard.
     pub last_seen_at: Option<Timestamp>,
@@ -474,11 +474,11 @@ pub enum DeviceCommand {
     RestartApplication,
     /// Stop the application until told otherwise.
     StopApplication,
-    /// Apply a staged update now, even if the application postponed it.
+    /// Apply the update as soon as it is staged, even if the application postponed it; declined if there is none.
     ApplyNow,
     /// Restart the whole device.
     RestartDevice,
-    /// Give the update up; refused once pages are being written.
+    /// Give the update up; declined if there is none, or once pages are being written.
     CancelUpdate,
     /// Take a new version that is on trial back.
     RevertUpdate,

@@ -101,7 +101,8 @@ pub struct Message {
     pub created_at: Timestamp,
     /// Account that sent it to the device.
     pub created_by: Option<String>,
-    /// When it was last sent to the device; for a message of a device, when it was stored here.
+    /// When it was last sent to the device, unless that has started anew since; for a message of a device, when it was
+    /// stored here.
     pub sent_at: Option<Timestamp>,
     /// When it was delivered, refused or expired.
     pub settled_at: Option<Timestamp>,

@@ -53,6 +53,7 @@ codes! {
     NameTaken = "name-taken", 409, "The name is in use.";
     MethodNotAllowed = "method-not-allowed", 405, "The path does not know this method.";
     InvalidRequest = "invalid-request", 400, "The request is malformed.";
+    RequestTooLarge = "request-too-large", 413, "The body is longer than the server reads.";
     InvalidCursor = "invalid-cursor", 400, "The cursor is not one of this list.";
     AlreadyClaimed = "already-claimed", 409, "The device belongs to an account already.";
     AlreadyRegistered = "already-registered", 409, "The device is registered already.";

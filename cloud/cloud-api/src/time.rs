@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -10,9 +10,12 @@ use crate::TextError;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_DAY: i64 = SECONDS_PER_DAY * MICROS_PER_SECOND;
 /// Days from 0000-03-01 to 1970-01-01 in the proleptic Gregorian calendar.
 const DAYS_TO_EPOCH: i64 = 719_468;
 const DAYS_PER_ERA: i64 = 146_097;
+/// 10000-01-01, which has one digit too many.
+const FIRST_OF_YEAR_10000: i64 = 253_402_300_800 * MICROS_PER_SECOND;
 
 /// Microseconds since 1970-01-01 UTC, written as RFC 3339 (`2026-11-22T21:46:43.123456Z`).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -23,6 +26,21 @@ impl Timestamp {
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether this lies in the years 1970 to 9999: what the text form can hold, and a clock may show.
+    pub fn is_plausible(self) -> bool {
+        (0..FIRST_OF_YEAR_10000).contains(&self.0)
+    }
+
+    /// The day (UTC), counted from 1970.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(MICROS_PER_DAY)
+    }
+
+    /// How long the day (UTC) lasts from here on.
+    pub fn rest_of_day(self) -> Duration {
+        Duration::from_micros(MICROS_PER_DAY.saturating_sub(self.0.rem_euclid(MICROS_PER_DAY)).unsigned_abs())
     }
 
     /// This moment and `seconds` more; stops at the end of the range.
@@ -118,6 +136,13 @@ impl utoipa::ToSchema for Timestamp {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_day_ends_at_midnight() {
+        let noon = Timestamp(MICROS_PER_DAY * 20_000 + MICROS_PER_DAY / 2);
+        assert_eq!((noon.day(), noon.rest_of_day()), (20_000, Duration::from_secs(12 * 3600)));
+        assert_eq!(Timestamp(MICROS_PER_DAY * 20_001).day(), 20_001);
+    }
 
     #[test]
     fn known_moments_are_written_as_the_calendar_says() {

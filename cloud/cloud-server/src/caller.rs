@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
-use bulkhead_cloud_api::{Permission, ProblemCode, Timestamp, Token};
+use bulkhead_cloud_api::{Permission, ProblemCode, Role, Timestamp, Token};
 use bulkhead_fleet_store::TokenRejected;
 
 use crate::failure::Failure;
@@ -76,11 +76,10 @@ impl<P: Asks> FromRequestParts<AppState> for Caller<P> {
         {
             let roles: Vec<_> = token.roles.iter().map(|role| role.as_str()).collect();
             let detail = format!("the token is a {} and may not do this", roles.join(" and "));
-            return Err(Failure::of(
-                ProblemCode::Forbidden,
-                detail,
-                "use a token with a role that allows it",
-            ));
+            let enough = Role::ALL.iter().copied().filter(|role| role.allows(permission));
+            let enough: Vec<_> = enough.map(Role::as_str).collect();
+            let next = format!("use a token with one of the roles that may: {}", enough.join(", "));
+            return Err(Failure::of(ProblemCode::Forbidden, detail, next));
         }
         Ok(Self { token, permission: PhantomData })
     }

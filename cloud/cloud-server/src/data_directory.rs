@@ -33,8 +33,15 @@ impl DataDirectory {
     /// # Errors
     /// The directory cannot be made, or another server uses it.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("lock"))?;
+        let named = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("{}: {error}; choose another with --data-dir", root.display()),
+            )
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(named)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(root.join("lock"));
+        let lock = lock.map_err(named)?;
         lock.try_lock().map_err(|_| {
             let text =
                 format!("another server uses {}; stop it or choose another --data-dir", root.display());
@@ -109,4 +116,18 @@ impl DataDirectory {
 /// Where the database of the data directory `root` lies.
 pub(crate) fn database_below(root: &Path) -> PathBuf {
     root.join("fleet.sqlite")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_had_is_named() {
+        let file = std::env::temp_dir().join(format!("bulkhead-no-directory-{}", std::process::id()));
+        fs::write(&file, "").unwrap();
+        let error = DataDirectory::open(&file).map(drop).unwrap_err().to_string();
+        fs::remove_file(&file).unwrap();
+        assert!(error.starts_with(&file.display().to_string()) && error.contains("--data-dir"), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! From failures to `application/problem+json`.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Json, Path, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
@@ -63,6 +63,29 @@ fn malformed(detail: impl Into<String>) -> Failure {
     Failure::of(ProblemCode::InvalidRequest, detail, "see the schema in docs/spec/rest-api.md")
 }
 
+/// What is wrong with a body that could not be read.
+fn unread(status: StatusCode, detail: String) -> Failure {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = "the body of the request is longer than this server reads";
+        return Failure::of(ProblemCode::RequestTooLarge, detail, "send less at once");
+    }
+    malformed(detail)
+}
+
+/// Bytes as they came, whose faults are problems.
+pub(crate) struct RawBody(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(rejection) => Err(unread(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
 /// A JSON body whose faults are problems.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
@@ -72,19 +95,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(malformed(rejection.body_text())),
+            Err(rejection) => Err(unread(rejection.status(), rejection.body_text())),
         }
     }
 }
 
 /// A path parameter whose faults are problems.
-pub(crate) struct PathPart(pub(crate) String);
+pub(crate) struct PathPart<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathPart {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathPart<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Path(part) = Path::<String>::from_request_parts(parts, state)
+        let Path(part) = Path::<T>::from_request_parts(parts, state)
             .await
             .map_err(|error| malformed(error.body_text()))?;
         Ok(Self(part))

@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use bulkhead_fleet_store::StoreError;
-use futures_util::Stream;
-use futures_util::stream::unfold;
+use futures_util::stream::{once, unfold};
+use futures_util::{Stream, StreamExt as _};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
+
+use crate::standing::Standing;
 
 /// Items read from the store at once.
 pub(crate) const BACKLOG_ITEMS: u32 = 500;
@@ -42,27 +44,34 @@ struct State<F: Feed> {
     feed: F,
     live: broadcast::Receiver<Arc<F::Item>>,
     stopping: watch::Receiver<bool>,
+    standing: Standing,
     last: i64,
     /// Whether the store may hold items after `last` that will not come live.
     behind: bool,
     waiting: VecDeque<SseEvent>,
 }
 
-/// Streams a feed from after `last`. `live` must have been subscribed before `last` was determined.
+/// Streams a feed from after `last` until the server stops or the caller's token ends. `live` must have been subscribed before `last` was determined.
 pub(crate) fn follow<F: Feed>(
     feed: F,
     live: broadcast::Receiver<Arc<F::Item>>,
     stopping: watch::Receiver<bool>,
+    standing: Standing,
     last: i64,
 ) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
-    let state = State { feed, live, stopping, last, behind: true, waiting: VecDeque::new() };
+    let state = State { feed, live, stopping, standing, last, behind: true, waiting: VecDeque::new() };
     let stream = unfold(state, |mut state| async move { state.next().await.map(|event| (Ok(event), state)) });
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    // Who loses the stream before anything came knows where to go on as well.
+    let place = once(ready(Ok(SseEvent::default().id(last.to_string()))));
+    Sse::new(place.chain(stream)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 impl<F: Feed> State<F> {
     async fn next(&mut self) -> Option<SseEvent> {
         loop {
+            if self.standing.is_over() {
+                return None;
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
@@ -80,6 +89,7 @@ impl<F: Feed> State<F> {
             }
             let item = tokio::select! {
                 _ = self.stopping.wait_for(|stop| *stop) => return None,
+                () = self.standing.over() => return None,
                 item = self.live.recv() => item,
             };
             match item {

@@ -12,6 +12,7 @@ mod failure;
 mod follow;
 mod openapi;
 mod routes;
+mod standing;
 mod state;
 mod webhooks;
 
@@ -52,6 +53,8 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(3600);
 const KEPT_DAYS: i64 = 30;
 /// Days for which crash dumps are kept.
 const CRASHES_KEPT_DAYS: i64 = 180;
+/// Days in which a device has to have sent all of a crash dump.
+const PARTIAL_CRASHES_KEPT_DAYS: i64 = 1;
 /// Most log records that are kept, all devices together.
 const LOG_RECORDS_MAX: u32 = 5_000_000;
 
@@ -268,8 +271,8 @@ async fn prune(store: Store) {
             Ok(row_count) => tracing::info!(row_count, "old logs and events were deleted"),
             Err(error) => tracing::error!(%error, "old logs and events could not be deleted"),
         }
-        let before = Timestamp::now().plus_seconds(-CRASHES_KEPT_DAYS * 86_400);
-        match store.prune_crashes(before).await {
+        let days_ago = |days: i64| Timestamp::now().plus_seconds(-days * 86_400);
+        match store.prune_crashes(days_ago(CRASHES_KEPT_DAYS), days_ago(PARTIAL_CRASHES_KEPT_DAYS)).await {
             Ok(0) => {}
             Ok(dump_count) => tracing::info!(dump_count, "old crash dumps were deleted"),
             Err(error) => tracing::error!(%error, "old crash dumps could not be deleted"),

@@ -44,8 +44,12 @@ impl AppState {
     }
 
     /// Adds what only the gateway knows.
+    ///
+    /// A device counts as online once what it said over this link is stored. Until then a script that waited for it
+    /// would read beside the new link what the device had said over the one before, perhaps why it started last time.
     pub(crate) fn with_link(&self, mut device: Device) -> Device {
-        device.link = self.gateway.link(device.id);
+        let told_at = device.reported.as_ref().map(|reported| reported.reported_at);
+        device.link = self.gateway.link(device.id).filter(|link| told_at >= Some(link.since));
         device.online = device.link.is_some();
         if let Some(link) = &device.link {
             device.last_seen_at = Some(link.last_heard_at);

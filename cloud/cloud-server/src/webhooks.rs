@@ -3,6 +3,7 @@
 //! A delivery is a row of the store from the commit of its message on, so that neither a crash nor a restart of the
 //! server loses one. The other side may see the same delivery twice, and knows it by its number.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bulkhead_cloud_api::{DeliveryState, Timestamp, WebhookPost, to_hex};
@@ -15,8 +16,8 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 /// How often due deliveries and expired messages are looked for, if nothing new wakes this task.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Deliveries that are tried at once.
-const BATCH: u32 = 16;
+/// Deliveries to one webhook that are tried at once. None waits for those to another.
+const AT_ONCE: u32 = 4;
 /// Longest time that the other side may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the first failure in seconds; doubles with each further one.
@@ -30,40 +31,106 @@ const ERROR_LEN_MAX: usize = 200;
 
 /// Works until it is aborted.
 pub(crate) async fn run(store: Store) {
-    let mut news = store.subscribe_messages();
+    run_with(store, post).await;
+}
+
+async fn run_with(store: Store, post: impl Post) {
+    // Each has a clock of its own: what is posted may take its time.
+    tokio::join!(deliver(&store, post), expire(&store));
+}
+
+/// Makes an attempt.
+trait Post: Fn(&DueDelivery, Timestamp) -> Result<u16, String> + Clone + Send + 'static {}
+
+impl<P: Fn(&DueDelivery, Timestamp) -> Result<u16, String> + Clone + Send + 'static> Post for P {}
+
+async fn expire(store: &Store) {
     loop {
-        if let Err(error) = turn(&store).await {
-            tracing::error!(%error, "webhooks or expiry could not be served");
+        if let Err(error) = expire_now(store).await {
+            tracing::error!(%error, "messages that waited too long could not be ended");
         }
-        // A message that was missed here is found in the table all the same.
-        let _ = tokio::time::timeout(PERIOD, news.recv()).await;
+        tokio::time::sleep(PERIOD).await;
     }
 }
 
-async fn turn(store: &Store) -> Result<(), StoreError> {
+async fn expire_now(store: &Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
     for message in store.expire_messages(now).await? {
         let data = json!({ "message": message.id, "direction": message.direction, "state": message.state });
         store.append_event("message", Some(message.device_id), data, now).await?;
     }
+    Ok(())
+}
+
+async fn deliver(store: &Store, post: impl Post) {
+    let mut news = store.subscribe_messages();
+    let mut attempts = Attempts::default();
     loop {
-        let due = store.due_deliveries(Timestamp::now(), BATCH).await?;
-        if due.is_empty() {
-            return Ok(());
+        if let Err(error) = attempts.begin(store, &post).await {
+            tracing::error!(%error, "deliveries to webhooks could not be read");
         }
-        let mut attempts = JoinSet::new();
-        for delivery in due {
-            attempts.spawn_blocking(move || {
-                let answer = post(&delivery, Timestamp::now());
-                (delivery, answer)
-            });
-        }
-        while let Some(attempt) = attempts.join_next().await {
-            let Ok((delivery, answer)) = attempt else { continue };
-            let now = Timestamp::now();
-            store.record_attempt(delivery.id, &outcome(&answer, delivery.attempts, now), now).await?;
+        tokio::select! {
+            Some(ended) = attempts.running.join_next() => {
+                if let Ok(ended) = ended && let Err(error) = attempts.end(store, ended).await {
+                    tracing::error!(%error, "what came of a delivery could not be written");
+                    // It is due as before, and would be tried at once.
+                    tokio::time::sleep(PERIOD).await;
+                }
+            }
+            // A message that was missed here is found in the table all the same.
+            _ = tokio::time::timeout(PERIOD, news.recv()) => {}
         }
     }
+}
+
+/// An attempt that came to an end, and how.
+type Ended = (DueDelivery, Result<u16, String>);
+
+/// Attempts under way.
+#[derive(Default)]
+struct Attempts {
+    running: JoinSet<Ended>,
+    /// By delivery, the webhook.
+    webhooks: HashMap<i64, i64>,
+}
+
+impl Attempts {
+    /// Begins as many as there may be.
+    async fn begin(&mut self, store: &Store, post: &impl Post) -> Result<(), StoreError> {
+        for webhook in store.webhooks().await? {
+            let mut room = AT_ONCE.saturating_sub(self.count(webhook.id));
+            if room == 0 {
+                continue;
+            }
+            // Those under way are due as well until they have come to an end.
+            for delivery in store.due_deliveries(webhook.id, Timestamp::now(), AT_ONCE).await? {
+                if room > 0 && !self.webhooks.contains_key(&delivery.id) {
+                    room -= 1;
+                    self.webhooks.insert(delivery.id, webhook.id);
+                    self.running.spawn(attempt(delivery, post.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, webhook: i64) -> u32 {
+        let count = self.webhooks.values().filter(|known| **known == webhook).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    async fn end(&mut self, store: &Store, (delivery, answer): Ended) -> Result<(), StoreError> {
+        self.webhooks.remove(&delivery.id);
+        let now = Timestamp::now();
+        store.record_attempt(delivery.id, &outcome(&answer, delivery.attempts, now), now).await
+    }
+}
+
+async fn attempt(delivery: DueDelivery, post: impl Post) -> Ended {
+    let posted = delivery.clone();
+    let answer = tokio::task::spawn_blocking(move || post(&posted, Timestamp::now())).await;
+    // One that ended in a panic has failed like any other, or it would be tried without a pause.
+    (delivery, answer.unwrap_or_else(|_| Err("the server failed to post it; see its log".to_owned())))
 }
 
 /// One attempt: the status of the answer, or why there was none.
@@ -120,7 +187,121 @@ fn outcome(answer: &Result<u16, String>, attempts: u32, now: Timestamp) -> Attem
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use bulkhead_cloud_api::{Delivery, DeviceId, MessageState};
+    use bulkhead_fleet_store::{MessageFilter, NewDeviceMessage, NewMessage};
+
     use super::*;
+
+    /// Longest wait for what takes a moment.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Scratch {
+        directory: PathBuf,
+        store: Store,
+    }
+
+    impl Scratch {
+        async fn new() -> Self {
+            let mut random = [0; 8];
+            getrandom::fill(&mut random).expect("randomness");
+            let directory = std::env::temp_dir().join(format!("bulkhead-webhooks-{}", to_hex(&random)));
+            std::fs::create_dir(&directory).expect("a directory");
+            let store = Store::open(&directory.join("fleet.sqlite")).await.expect("opens");
+            Self { directory, store }
+        }
+
+        async fn webhook(&self, url: &str) -> i64 {
+            self.store.create_webhook(url, "ada", Timestamp(1)).await.expect("makes").0.id
+        }
+
+        async fn receive(&self, count: u32) {
+            for number in 0..count {
+                let (device_id, bytes, now) = (DeviceId([1; 16]), vec![1], Timestamp::now());
+                let new = NewDeviceMessage { device_id, run: 1, number, topic: 0, bytes, created_at: now };
+                self.store.store_device_message(&new, now).await.expect("stores").expect("is new");
+            }
+        }
+
+        /// The deliveries of a webhook, as soon as `good` likes them.
+        async fn wait_for(&self, webhook: i64, good: impl Fn(&[Delivery]) -> bool) -> Vec<Delivery> {
+            let until = tokio::time::Instant::now() + PATIENCE;
+            loop {
+                let deliveries = self.store.deliveries(webhook, None, 500).await.expect("lists");
+                if good(&deliveries) {
+                    return deliveries;
+                }
+                assert!(tokio::time::Instant::now() < until, "{deliveries:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_that_does_not_answer_holds_up_neither_another_one_nor_expiry() {
+        let scratch = Scratch::new().await;
+        let store = scratch.store.clone();
+        let (dead, live) = (scratch.webhook("http://dead").await, scratch.webhook("http://live").await);
+        scratch.receive(40).await;
+        let late = NewMessage {
+            device_id: DeviceId([1; 16]),
+            topic: 0,
+            bytes: vec![1],
+            account: "ada".into(),
+            expires_at: Timestamp::now(),
+            idempotency_key: None,
+        };
+        store.queue_message(&late, Timestamp(1)).await.expect("queues");
+        // Ends the attempts that hang when the test does.
+        let (hang, hung) = mpsc::channel::<()>();
+        let hung = Arc::new(Mutex::new(hung));
+        let tried = Arc::new(Mutex::new(Vec::new()));
+        let seen = tried.clone();
+        let post = move |delivery: &DueDelivery, _: Timestamp| {
+            seen.lock().expect("whole").push(delivery.url.clone());
+            if delivery.url == "http://dead" {
+                let _ = hung.lock().expect("whole").recv();
+            }
+            Ok(200)
+        };
+        let running = tokio::spawn(run_with(store.clone(), post));
+        let all = |deliveries: &[Delivery]| deliveries.iter().all(|d| d.state == DeliveryState::Delivered);
+        assert_eq!(scratch.wait_for(live, all).await.len(), 40);
+        let untried = |deliveries: &[Delivery]| deliveries.iter().all(|d| d.attempts == 0);
+        scratch.wait_for(dead, untried).await;
+        let to_dead = tried.lock().expect("whole").iter().filter(|url| *url == "http://dead").count();
+        assert_eq!(to_dead, 4, "attempts that hang");
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let expired =
+            MessageFilter { state: Some(MessageState::Expired), limit: 9, ..MessageFilter::default() };
+        while store.messages(&expired).await.expect("lists").is_empty() {
+            assert!(tokio::time::Instant::now() < until, "a message that waited too long waits on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        running.abort();
+        drop(hang);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_ends_in_a_panic_is_one_that_failed_and_is_tried_again_after_a_pause() {
+        let scratch = Scratch::new().await;
+        let webhook = scratch.webhook("http://worse").await;
+        scratch.receive(1).await;
+        let post = |_: &DueDelivery, _: Timestamp| -> Result<u16, String> { panic!("a bug") };
+        let running = tokio::spawn(run_with(scratch.store.clone(), post));
+        let failed = scratch.wait_for(webhook, |deliveries| deliveries[0].attempts > 0).await;
+        running.abort();
+        assert!(failed[0].last_error.as_deref().is_some_and(|why| why.contains("see its log")), "{failed:?}");
+        assert!(failed[0].next_attempt_at > Some(Timestamp::now()) || failed[0].attempts > 1, "{failed:?}");
+    }
 
     #[test]
     fn pauses_double_up_to_an_hour_and_the_last_attempt_gives_up() {

@@ -5,7 +5,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bulkhead_bundle_format::{AreaKind, BUNDLE_MAGIC, Confirm, FileFault, Medium, Refused, read_bundle};
+use bulkhead_bundle_format::{AreaKind, BUNDLE_MAGIC, Confirm, FileFault, Refused, read_bundle};
 use bulkhead_cloud_api::{
     BUNDLE_FILE_LEN_MAX, Bundle, BundleArea, BundlePolicy, ManifestDigest, Page, ProblemCode, Timestamp,
     to_hex,
@@ -132,10 +132,7 @@ fn take_apart(file: &[u8], account: &str) -> Result<(Bundle, Vec<u8>, Images), F
         .collect();
     let areas = manifest.areas().map(|area| BundleArea {
         id: area.id,
-        medium: match area.medium {
-            Medium::Die => "die".into(),
-            Medium::External => "external".into(),
-        },
+        medium: area.medium.name().into(),
         base: area.base,
         length: area.length,
         kind: match area.kind {

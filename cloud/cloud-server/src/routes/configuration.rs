@@ -7,7 +7,7 @@ use bulkhead_cloud_api::{
     CONFIG_KEYS_MAX, CONFIG_VALUE_LEN_MAX, ConfigItem, ConfigScope, DeviceConfiguration, DeviceId,
     ProblemCode, SetConfig, Timestamp, as_text, check_config_key, to_base64,
 };
-use bulkhead_fleet_store::StoredConfig;
+use bulkhead_fleet_store::{ConfigOutcome, StoredConfig};
 use serde_json::json;
 
 use super::devices::owned;
@@ -117,9 +117,14 @@ async fn set(
         let next = format!("keep it within {CONFIG_VALUE_LEN_MAX} bytes; split it over several keys");
         return Err(Failure::of(ProblemCode::ValueTooLong, detail, next));
     }
-    refuse_too_many(state, device, key).await?;
     let (account, now) = (&caller.token.account, Timestamp::now());
-    state.store.set_config(device, key, Some((value.as_slice(), body.secret)), account, now).await?;
+    let value = Some((value.as_slice(), body.secret));
+    if state.store.set_config(device, key, value, account, now).await? == ConfigOutcome::TooMany {
+        // Said to whoever sets one too many, not to the device.
+        let detail = format!("a device would have more than {CONFIG_KEYS_MAX} keys with `{key}`");
+        let next = "remove keys with `bulkhead config rm` first";
+        return Err(Failure::of(ProblemCode::ConfigurationFull, detail, next));
+    }
     tell(state, caller, device, key, "set-configuration").await?;
     let items = state.store.config_of(device).await?;
     let item = items.iter().find(|item| item.key == key).map(shown);
@@ -133,33 +138,14 @@ async fn remove(
     key: &str,
 ) -> Result<StatusCode, Failure> {
     let account = &caller.token.account;
-    if state.store.set_config(device, key, None, account, Timestamp::now()).await?.is_none() {
+    let outcome = state.store.set_config(device, key, None, account, Timestamp::now()).await?;
+    if outcome == ConfigOutcome::NothingToRemove {
         let shown: String = key.chars().take(40).collect();
         let detail = format!("`{shown}` is not set here");
         return Err(Failure::of(ProblemCode::NotFound, detail, "see what is with `bulkhead config ls`"));
     }
     tell(state, caller, device, key, "remove-configuration").await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A device has room for so many keys; that is said to whoever sets one too many, not to the device.
-async fn refuse_too_many(state: &AppState, device: Option<DeviceId>, key: &str) -> Result<(), Failure> {
-    let fleet = state.store.config_of(None).await?;
-    let known_for_all = fleet.iter().any(|item| item.key == key);
-    let (count, is_new) = match device {
-        Some(device) => {
-            let entries = state.store.effective_config(device).await?.entries;
-            (entries.len(), !entries.iter().any(|item| item.key == key))
-        }
-        None => {
-            (fleet.len().saturating_add(state.store.config_keys_of_fullest_device().await?), !known_for_all)
-        }
-    };
-    if !is_new || count < CONFIG_KEYS_MAX {
-        return Ok(());
-    }
-    let detail = format!("a device would have more than {CONFIG_KEYS_MAX} keys with `{key}`");
-    Err(Failure::of(ProblemCode::ConfigurationFull, detail, "remove keys with `bulkhead config rm` first"))
 }
 
 async fn tell(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bulkhead_cloud_api::{DEBUG_STREAM_END, DebugSession, DebugStreamEnd, OpenDebug, ProblemCode, Timestamp};
@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use super::devices::owned;
 use crate::caller::{Caller, Debug};
 use crate::debug_desk::{Passage, Reading};
-use crate::failure::{Failure, JsonBody, PathPart};
+use crate::failure::{Failure, JsonBody, PathPart, RawBody};
+use crate::standing::Standing;
 use crate::state::AppState;
 
 /// Longest message in bytes: what a frame of the link carries.
@@ -71,10 +72,11 @@ pub(crate) async fn open(
 pub(crate) async fn frames(
     State(state): State<AppState>,
     caller: Caller<Debug>,
-    Path(session): Path<u32>,
+    PathPart(session): PathPart<u32>,
 ) -> Result<Response, Failure> {
+    let standing = Standing::of(&state.store, &caller.token).await?;
     let reading = state.debug.read(session, &caller.token.id).ok_or_else(gone)?;
-    let stream = Stream { reading, last: Last { state, session }, over: false };
+    let stream = Stream { reading, standing, last: Last { state, session }, over: false };
     let records = unfold(stream, |mut stream| async move {
         let record = stream.next().await?;
         Some((Ok::<_, Infallible>(record), stream))
@@ -87,16 +89,17 @@ pub(crate) async fn frames(
 #[utoipa::path(post, path = "/debug/{session}/frames", tag = "debug",
     params(("session" = u32, Path, description = "Number of the session")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 204), (status = 404, body = bulkhead_cloud_api::Problem)))]
+    responses((status = 204), (status = 404, body = bulkhead_cloud_api::Problem),
+              (status = 413, body = bulkhead_cloud_api::Problem)))]
 pub(crate) async fn send(
     State(state): State<AppState>,
     caller: Caller<Debug>,
-    Path(session): Path<u32>,
-    message: Bytes,
+    PathPart(session): PathPart<u32>,
+    RawBody(message): RawBody,
 ) -> Result<StatusCode, Failure> {
     if message.is_empty() || message.len() > MESSAGE_LEN_MAX {
         let detail = format!("a message has 1 to {MESSAGE_LEN_MAX} bytes, not {}", message.len());
-        return Err(Failure::of(ProblemCode::InvalidRequest, detail, "use a `bulkhead` of this generation"));
+        return Err(Failure::of(ProblemCode::MessageTooLong, detail, "use a `bulkhead` of this generation"));
     }
     let bytes = message.to_vec();
     let passage = state.debug.pass(session, &caller.token.id, bytes.len()).ok_or_else(gone)?;
@@ -144,6 +147,7 @@ impl Drop for Last {
 
 struct Stream {
     reading: Reading,
+    standing: Standing,
     last: Last,
     over: bool,
 }
@@ -164,6 +168,7 @@ impl Stream {
             },
             why = end => why.unwrap_or(DebugStreamEnd::TakenOver),
             () = tokio::time::sleep_until(*until) => DebugStreamEnd::Expired,
+            () = self.standing.over() => DebugStreamEnd::TokenEnded,
             _ = stopping.wait_for(|stop| *stop) => DebugStreamEnd::ServerStops,
         };
         self.over = true;
@@ -187,5 +192,6 @@ fn said(why: DebugEnded) -> DebugStreamEnd {
         DebugEnded::ByDevice(D::OtherManifest) => DebugStreamEnd::OtherManifest,
         DebugEnded::TakenOver => DebugStreamEnd::TakenOver,
         DebugEnded::TooSlow => DebugStreamEnd::TooSlow,
+        DebugEnded::TooFast => DebugStreamEnd::TooFast,
     }
 }

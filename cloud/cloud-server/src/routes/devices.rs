@@ -140,8 +140,8 @@ const SEE_TOKEN: &str =
 
 /// Asks a connected device to do something now, and waits for its answer.
 ///
-/// To take back what is on trial is remembered and said again at each connect until it is done; for a device that is
-/// not connected the outcome is `kept`.
+/// To take back what is on trial, and to apply what is under way, is remembered and said again at each connect until it is
+/// done; for a device that is not connected the outcome is `kept`.
 #[utoipa::path(post, path = "/devices/{device}/commands", tag = "devices", request_body = SendCommand,
     params(("device" = String, Path, description = "Id or name")),
     responses((status = 200, body = CommandResult), (status = 409, body = bulkhead_cloud_api::Problem)))]
@@ -156,6 +156,13 @@ pub(crate) async fn command(
     // Written down first: a device that loses power before it obeys is told again.
     let kept = body.command == DeviceCommand::RevertUpdate && state.store.order_revert(device.id).await?;
     let sent = state.gateway.command(device.id, body.command).await;
+    let kept = match (body.command, sent) {
+        // A device forgets it with its power: each offer says it from now on.
+        (DeviceCommand::ApplyNow, None | Some(CommandOutcome::Accepted)) => {
+            state.store.order_apply(device.id).await?
+        }
+        _ => kept,
+    };
     let Some(outcome) = sent.or(kept.then_some(CommandOutcome::Kept)) else {
         let detail = format!("device {} is not connected", device.id);
         let next = "try again once `bulkhead device show` says that it is online";

@@ -17,6 +17,7 @@ use super::records::{cursor_of, device_of, limit_of};
 use crate::caller::{Caller, Command, Read};
 use crate::failure::{Failure, JsonBody, Parameters, PathPart};
 use crate::follow::{BACKLOG_ITEMS, Feed, follow, last_event_id};
+use crate::standing::Standing;
 use crate::state::AppState;
 
 /// Messages of one device, newest page first, each page oldest first.
@@ -71,7 +72,7 @@ async fn page_of(
     responses((status = 200, content_type = "text/event-stream", body = Message)))]
 pub(crate) async fn follow_all(
     State(state): State<AppState>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     headers: HeaderMap,
     Parameters(wanted): Parameters<MessageParameters>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -85,7 +86,8 @@ pub(crate) async fn follow_all(
         }
     };
     let feed = MessageFeed { store: state.store.clone(), device };
-    Ok(follow(feed, live, state.stopping.clone(), after))
+    let standing = Standing::of(&state.store, &caller.token).await?;
+    Ok(follow(feed, live, state.stopping.clone(), standing, after))
 }
 
 /// Queues a message for the application of a device, which may be offline.

@@ -44,29 +44,15 @@ pub(crate) async fn push_key_set(
     let Ok(signed) = to_bytes(body, KEY_SET_FILE_LEN_MAX).await else {
         return Err(malformed(&KeySetRefused::TooLong));
     };
-    let known = state.store.key_sets().await?;
     let set = SignedKeySet::parse(&signed).map_err(|refused| malformed(&refused))?;
     let version = set.set.version;
-    let mut status = StatusCode::CREATED;
-    if let Some(same) = known.iter().find(|known| known.version == version) {
-        let before = SignedKeySet::parse(&same.signed).map_err(|error| Failure::internal(&error))?;
-        if before.payload() != set.payload() {
-            let detail = format!("key set {version} is here already and says something else");
-            return Err(taken(detail));
-        }
-        status = StatusCode::OK;
-    } else if let Some(newest) = known.last().filter(|newest| newest.version > version) {
-        let detail = format!("key set {} is here already; {version} would come before it", newest.version);
-        return Err(taken(detail));
-    }
-    check_signatures(&set, known.iter().rev().find(|known| known.version < version))?;
     let stored = StoredKeySet {
         version,
         signed: signed.to_vec(),
         pushed_at: Timestamp::now(),
         pushed_by: caller.token.account.clone(),
     };
-    state.store.put_key_set(&stored).await?;
+    let status = state.store.put_key_set(&stored, |known| judge(&set, known)).await??;
     state.audit(&caller.token, "push-key-set", &version.to_string()).await?;
     state.event("key-set-pushed", None, json!({ "version": version })).await?;
     state.gateway.key_sets_changed();
@@ -102,6 +88,25 @@ pub(crate) async fn set_factory_bundle(
         set_at: now,
         set_by: account.clone(),
     }))
+}
+
+/// Whether a set may follow those that are `known`, oldest first, or take the place of one that says the same.
+fn judge(set: &SignedKeySet<'_>, known: &[StoredKeySet]) -> Result<StatusCode, Failure> {
+    let version = set.set.version;
+    let mut status = StatusCode::CREATED;
+    if let Some(same) = known.iter().find(|known| known.version == version) {
+        let before = SignedKeySet::parse(&same.signed).map_err(|error| Failure::internal(&error))?;
+        if before.payload() != set.payload() {
+            let detail = format!("key set {version} is here already and says something else");
+            return Err(taken(detail));
+        }
+        status = StatusCode::OK;
+    } else if let Some(newest) = known.last().filter(|newest| newest.version > version) {
+        let detail = format!("key set {} is here already; {version} would come before it", newest.version);
+        return Err(taken(detail));
+    }
+    check_signatures(set, known.iter().rev().find(|known| known.version < version))?;
+    Ok(status)
 }
 
 /// Enough roots of the set itself and of the one before it.

@@ -13,6 +13,7 @@ use super::{EventParameters, LogParameters, page};
 use crate::caller::{Caller, Read};
 use crate::failure::{Failure, Parameters};
 use crate::follow::{BACKLOG_ITEMS, Feed, follow, last_event_id};
+use crate::standing::Standing;
 use crate::state::AppState;
 
 /// Most log records that a stream repeats from before it began.
@@ -38,7 +39,7 @@ pub(crate) async fn events(
     responses((status = 200, content_type = "text/event-stream", body = Event)))]
 pub(crate) async fn follow_events(
     State(state): State<AppState>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     headers: HeaderMap,
     Parameters(wanted): Parameters<EventParameters>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -49,7 +50,8 @@ pub(crate) async fn follow_events(
         None => state.store.newest_event().await?,
     };
     let feed = EventFeed { store: state.store.clone(), device };
-    Ok(follow(feed, live, state.stopping.clone(), after))
+    let standing = Standing::of(&state.store, &caller.token).await?;
+    Ok(follow(feed, live, state.stopping.clone(), standing, after))
 }
 
 /// Log records, newest page first, each page oldest first.
@@ -80,7 +82,7 @@ pub(crate) async fn logs(
     responses((status = 200, content_type = "text/event-stream", body = LogRecord)))]
 pub(crate) async fn follow_logs(
     State(state): State<AppState>,
-    _: Caller<Read>,
+    caller: Caller<Read>,
     headers: HeaderMap,
     Parameters(wanted): Parameters<LogParameters>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -94,7 +96,8 @@ pub(crate) async fn follow_logs(
         }
     };
     let feed = LogFeed { store: state.store.clone(), device_id, level: wanted.level };
-    Ok(follow(feed, live, state.stopping.clone(), after))
+    let standing = Standing::of(&state.store, &caller.token).await?;
+    Ok(follow(feed, live, state.stopping.clone(), standing, after))
 }
 
 /// The id after which exactly the newest `tail` records that fit follow.

@@ -87,8 +87,8 @@ fn read_permit(text: &str, device: &Device, bundle: &Bundle) -> Result<Vec<u8>, 
     let mismatch = |detail: String| Failure::of(ProblemCode::PermitMismatch, detail, next);
     let bytes = bytes_of_hex(text).filter(|bytes| bytes.len() <= PERMIT_LEN_MAX);
     let bytes = bytes.ok_or_else(|| mismatch("the permit is not hexadecimal digits, or too long".into()))?;
-    let permit =
-        Permit::read_unverified(&bytes).map_err(|refused| mismatch(format!("the permit is {refused}")))?;
+    let permit = Permit::read_unverified(&bytes)
+        .map_err(|refused| mismatch(format!("this is no permit: {refused}")))?;
     if permit.device_id != device.id.0 {
         return Err(mismatch("the permit is for another device".into()));
     }

@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use bulkhead_bundle_format::Revisions;
+use bulkhead_link_protocol::{DeviceMessage, MessageUp};
 use serde_json::{Value, json};
 
 #[test]
@@ -183,6 +184,9 @@ fn nothing_is_deployed_to_a_device_that_nobody_claimed() {
 #[test]
 fn malformed_requests_are_problems_and_never_a_server_error() {
     let server = TestServer::start();
+    // One byte more than the server reads, so that it has read all of it when it answers.
+    let long = "x".repeat((2 << 20) + 1);
+    let long_json = format!("{{{}", &long[1..]);
     let cases = [
         ("GET", "/api/v1/devices?cursor=x", "", "invalid-cursor"),
         ("GET", "/api/v1/logs?cursor=x", "", "invalid-cursor"),
@@ -197,13 +201,20 @@ fn malformed_requests_are_problems_and_never_a_server_error() {
         ("POST", "/api/v1/tokens", r#"{"account":"a","name":"b","roles":[]}"#, "invalid-request"),
         ("POST", "/api/v1/tokens", r#"{"account":"a\n","name":"b","roles":["viewer"]}"#, "invalid-request"),
         ("POST", "/api/v1/tokens", r#"{"account":"a","name":"b","roles":["king"]}"#, "invalid-request"),
+        ("POST", "/api/v1/devices", &long_json, "request-too-large"),
+        ("GET", "/api/v1/debug/abc/frames", "", "invalid-request"),
+        ("POST", "/api/v1/debug/4294967296/frames", "x", "invalid-request"),
+        ("POST", "/api/v1/debug/1/frames", "", "message-too-long"),
+        ("POST", "/api/v1/debug/1/frames", &long[..1009], "message-too-long"),
+        ("POST", "/api/v1/debug/1/frames", &long, "request-too-large"),
         ("GET", "/api/v1/nothing", "", "not-found"),
         ("GET", "/nothing", "", "not-found"),
         ("DELETE", "/api/v1/info", "", "method-not-allowed"),
     ];
     for (method, path, body, code) in cases {
         let answer = server.ask_as(Some(&server.admin), method, path, body.as_bytes().to_vec());
-        assert_eq!(answer.code(), code, "{method} {path} {body}: {answer:?}");
+        let shown = &body[..body.len().min(80)];
+        assert_eq!(answer.code(), code, "{method} {path} {shown}: {answer:?}");
         assert_eq!(answer.json["type"], format!("urn:bulkhead:problem:{code}"));
         assert_eq!(answer.json["status"], answer.status);
     }
@@ -236,6 +247,29 @@ fn follower_misses_nothing_and_goes_on_after_its_last_id() {
 }
 
 #[test]
+fn stream_that_broke_before_anything_came_goes_on_where_it_began() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    device.log(0, "before");
+    let logs = format!("/api/v1/logs?device={id}");
+    server.wait_for("log", &logs, |page| page["items"][0]["text"] == "before");
+    let paths = ["/api/v1/logs/stream", "/api/v1/events/stream", "/api/v1/messages/stream"];
+    let places = paths.map(|path| server.stream(path, None).place());
+    device.log(1, "meanwhile");
+    server.wait_for("log", &logs, |page| page["items"][1]["text"] == "meanwhile");
+    server.ask("PATCH", &format!("/api/v1/devices/{id}"), json!({ "name": "pump" })).ok();
+    let said = MessageUp { run: 1, number: 1, topic: 3, age_s: 60, bytes: b"hello"[..].into() };
+    device.send(&DeviceMessage::Message(said));
+    device.expect("stored", |said| matches!(said, Said::Stored(_)));
+    for (path, place) in paths.into_iter().zip(places) {
+        let mut again = server.stream(path, Some(place));
+        assert_eq!(again.place(), place, "{path}");
+        assert_eq!(again.next().expect("an item")["id"], place + 1, "{path}");
+    }
+}
+
+#[test]
 fn events_tell_the_story_of_a_device_in_order() {
     let server = TestServer::start();
     let id = server.own(1);
@@ -244,6 +278,26 @@ fn events_tell_the_story_of_a_device_in_order() {
     let page = server.wait_for("offline", &path, |page| page["items"].to_string().contains("device-offline"));
     let kinds: Vec<_> = page["items"].as_array().expect("items").iter().map(|event| &event["kind"]).collect();
     assert_eq!(kinds, ["device-registered", "device-claimed", "device-online", "device-offline"]);
+}
+
+#[test]
+fn streams_end_with_the_token_that_opened_them_and_no_others_do() {
+    let server = TestServer::start();
+    let (revoked, kept) = (server.token("viewer"), server.token("viewer"));
+    let body = json!({ "account": "ada", "name": "short", "roles": ["viewer"], "expires_in_s": 4 });
+    let short =
+        server.ask("POST", "/api/v1/tokens", body).ok()["secret"].as_str().expect("secret").to_owned();
+    let mut expiring = server.stream_as(&short, "/api/v1/events/stream", None);
+    let paths = ["/api/v1/events/stream", "/api/v1/logs/stream", "/api/v1/messages/stream"];
+    let streams: Vec<_> = paths.iter().map(|path| server.stream_as(&revoked, path, None)).collect();
+    let mut other = server.stream_as(&kept, "/api/v1/events/stream", None);
+    server.revoke(&revoked);
+    for mut stream in streams {
+        assert!(stream.next().is_none(), "nothing more is told");
+    }
+    assert!(expiring.next().is_none(), "nor after its time");
+    server.own(1);
+    assert!(other.next().is_some());
 }
 
 #[test]

@@ -1,12 +1,19 @@
 //! Messages and configuration, on their way through the server.
 
+use bulkhead_device_gateway::Limits;
 use bulkhead_link_protocol::*;
 use serde_json::{Value, json};
 
 use crate::harness::*;
 
 fn online(server: &TestServer, device: u8) -> FakeDevice {
+    online_again(server, device, 1)
+}
+
+/// A device that has connected so many times since it started.
+fn online_again(server: &TestServer, device: u8, connect_count: u32) -> FakeDevice {
     let mut device = FakeDevice::connect(server.device_address(), &server.keys(device));
+    device.connect_count = connect_count;
     device.expect("established", |said| matches!(said, Said::Established));
     device.hello(None);
     device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
@@ -14,7 +21,10 @@ fn online(server: &TestServer, device: u8) -> FakeDevice {
 }
 
 fn with_window(server: &TestServer, device: u8, bytes: u32, messages: u32) -> FakeDevice {
-    let mut device = online(server, device);
+    tell_window(online(server, device), bytes, messages)
+}
+
+fn tell_window(mut device: FakeDevice, bytes: u32, messages: u32) -> FakeDevice {
     device.send(&DeviceMessage::MessageWindow(MessageWindow { bytes, messages }));
     device
 }
@@ -104,6 +114,39 @@ fn a_device_is_sent_no_more_than_its_window_and_in_order() {
 }
 
 #[test]
+fn what_expires_on_the_device_still_fills_its_window_until_the_device_starts_anew() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let path = format!("/api/v1/devices/{id}/messages");
+    let is_message = |said: &Said| matches!(said, Said::Message { .. });
+    // It is there already, so that all of that time is the server's to send it.
+    let mut device = with_window(&server, 1, 2048, 1);
+    server.ask("POST", &path, json!({ "text": "short", "expires_in_s": 3 })).ok();
+    let short = next(&mut device);
+    assert_eq!(short.1, "short");
+    drop(device);
+    queue(&server, &id, "long");
+    // What was never sent does expire: that it did shows that the other one's time is over, too.
+    server.ask("POST", &path, json!({ "text": "never sent", "expires_in_s": 3 })).ok();
+    let expired = format!("{path}?state=expired");
+    let n_expired =
+        |n: usize| move |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == n);
+    let page = server.wait_for("expired", &expired, n_expired(1));
+    assert_eq!(page["items"][0]["text"], "never sent");
+    let mut device = tell_window(online_again(&server, 1, 2), 2048, 1);
+    assert_eq!(next(&mut device), short, "it may lie there, so it comes first");
+    assert!(device.hears_nothing_of(is_message), "and there is no room for another");
+    drop(device);
+    // A device that was off has none of it, and is not to see what is too late.
+    let mut device = with_window(&server, 1, 2048, 1);
+    let long = next(&mut device);
+    assert_eq!(long.1, "long");
+    server.wait_for("expired", &expired, n_expired(2));
+    finish(&mut device, long.0, MessageEnd::Delivered);
+    assert!(device.hears_nothing_of(is_message));
+}
+
+#[test]
 fn messages_survive_a_restart_of_the_server() {
     let mut server = TestServer::start();
     let id = server.own(1);
@@ -167,6 +210,57 @@ fn an_order_to_take_something_twice_or_a_body_that_is_none_is_refused() {
         device.expect("the end", |said| matches!(said, Said::Closed(_) | Said::Gone));
     }
     assert!(messages(&server, "").is_empty());
+}
+
+#[test]
+fn messages_over_the_day_limit_stay_with_the_device_and_no_later_one_is_taken_before_them() {
+    let limits = Limits { message_bytes_per_day: 100, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let mut device = online(&server, 1);
+    say(&mut device, 7, 1, "in time");
+    let long = [b'x'; 90];
+    for (number, bytes) in [(2, &long[..]), (3, &b"short"[..])] {
+        let message = MessageUp { run: 7, number, topic: 3, age_s: 0, bytes: bytes.into() };
+        device.send(&DeviceMessage::Message(message));
+    }
+    assert!(device.hears_nothing_of(|said| matches!(said, Said::Stored(_) | Said::Closed(_) | Said::Gone)));
+    device.log(1, "still there");
+    let path = format!("/api/v1/logs?device={id}");
+    server.wait_for("log", &path, |page| page["items"][0]["text"] == "still there");
+    assert_eq!(texts(&messages(&server, "")), ["in time"]);
+}
+
+#[test]
+fn configuration_that_a_device_says_to_alternate_is_not_written_each_time() {
+    let limits = Limits { stored_changes_per_s: 1, stored_change_burst: 5, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let mut device = online(&server, 1);
+    for revision in 1..=500 {
+        tell(&mut device, revision, None);
+    }
+    let path = format!("/api/v1/devices/{id}/configuration");
+    server.wait_for("the last word", &path, |configuration| configuration["applied"]["revision"] == 500);
+    let events = server.get("/api/v1/events?limit=500");
+    let written = events["items"].as_array().expect("items").iter().filter(|e| e["kind"] == "configuration");
+    let count = written.count();
+    assert!((1..100).contains(&count), "{count} events of 500");
+}
+
+#[test]
+fn events_over_the_day_limit_are_not_written() {
+    let limits = Limits { events_per_day: 10, ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let mut device = online(&server, 1);
+    for number in 1..=30 {
+        say(&mut device, 7, number, "again");
+    }
+    let events = server.get(&format!("/api/v1/events?device={id}&limit=500"));
+    let of_messages = events["items"].as_array().expect("items").iter().filter(|e| e["kind"] == "message");
+    assert_eq!(of_messages.count(), 9, "and one that it came online");
+    assert_eq!(messages(&server, "").len(), 30, "all are stored");
 }
 
 fn set(server: &TestServer, path: &str, text: &str) -> u32 {

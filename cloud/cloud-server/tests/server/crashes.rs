@@ -120,6 +120,31 @@ fn an_upload_that_broke_goes_on_with_the_piece_that_was_lost() {
 }
 
 #[test]
+fn a_dump_whose_clock_is_absurd_is_listed_without_its_time() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = server.connect(1);
+    let year_10000 = 253_402_300_800_000_000;
+    let times = [i64::MAX.cast_unsigned(), u64::MAX, year_10000, year_10000 - 1];
+    for (name, wall_us) in (1..).zip(times) {
+        let mut dump = dump(&id, name, 1);
+        let mut header = Header::parse(&dump).expect("a header");
+        header.wall_us = wall_us;
+        dump[..FIXED_LEN].copy_from_slice(&header.encode());
+        offer(&mut device, name, len(&dump)).expect("wanted");
+        send(&mut device, name, &dump, 0, usize::MAX);
+        assert!(kept(&mut device, name));
+    }
+    let listed = server.get("/api/v1/crashes");
+    let times: Vec<_> =
+        listed["items"].as_array().expect("a list").iter().map(|c| &c["happened_at"]).collect();
+    assert_eq!(
+        times,
+        [&Value::from("9999-12-31T23:59:59.999999Z"), &Value::Null, &Value::Null, &Value::Null]
+    );
+}
+
+#[test]
 fn a_new_dump_is_an_event() {
     let server = TestServer::start();
     let id = server.own(1);

@@ -1,6 +1,6 @@
 //! Devices over real TCP: admitted, offered, served, followed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::*;
 use bulkhead_bundle_format::{BUNDLE_HEADER_LEN, BundleHeader};
@@ -27,6 +27,36 @@ fn deploy(server: &TestServer, id: &str, bundle: &Value) -> Value {
 fn stages(update: &Value) -> Vec<&str> {
     let stages = update["stages"].as_array().expect("stages");
     stages.iter().map(|reached| reached["stage"].as_str().expect("stage")).collect()
+}
+
+/// Each round reads as fast as it can, to look between the link's beginning and the storing of what came over it. Over the
+/// older link the device says something between the handshake of the newer one and its hello.
+#[test]
+fn a_device_that_is_shown_on_a_new_link_is_shown_with_what_it_said_over_it() {
+    let server = TestServer::start();
+    let path = format!("/api/v1/devices/{}", server.own(1));
+    let (mut before, mut older) = (json!(null), None::<FakeDevice>);
+    for connect_count in 1..=30 {
+        let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+        device.connect_count = connect_count;
+        device.expect("established", |said| matches!(said, Said::Established));
+        if let Some(older) = &mut older {
+            let word = format!("before link {connect_count}");
+            older.state(ApplicationState::Running, &word);
+            server.wait_for("the older link's word", &path, |shown| shown["reported"]["reason"] == word);
+        }
+        device.hello(None);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let shown = loop {
+            let shown = server.get(&path);
+            if shown["online"] == true && shown["link"]["since"] != before {
+                break shown;
+            }
+            assert!(Instant::now() < deadline, "the new link is not shown: {shown:#}");
+        };
+        assert_eq!(shown["reported"]["connect_count"], connect_count);
+        (before, older) = (shown["link"]["since"].clone(), Some(device));
+    }
 }
 
 #[test]
@@ -191,6 +221,39 @@ fn revoked_device_is_sent_away_and_not_let_in_again() {
 }
 
 #[test]
+fn device_that_was_revoked_between_its_handshake_and_its_hello_is_sent_away() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+    device.expect("established", |said| matches!(said, Said::Established));
+    server.ask("PATCH", &format!("/api/v1/devices/{id}"), json!({ "revoked": true })).ok();
+    device.hello(None);
+    let said =
+        device.expect("an answer", |said| matches!(said, Said::Welcome(_) | Said::Closed(_) | Said::Gone));
+    assert!(!matches!(said, Said::Welcome(_)), "{said:?}");
+    let shown = server.get(&format!("/api/v1/devices/{id}"));
+    assert_eq!((&shown["online"], &shown["reported"]), (&json!(false), &json!(null)));
+}
+
+#[test]
+fn revoked_device_that_does_not_read_is_cut_off_and_heard_no_more() {
+    let limits = Limits { farewell_timeout: Duration::from_millis(100), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let (pushed, _, images) = push(&server, &Recipe::default());
+    let mut device = server.connect(1);
+    deploy(&server, &id, &pushed);
+    let offer = device.offer();
+    server.clog(&id, &mut device, offer.manifest, images[0].0);
+    let path = format!("/api/v1/devices/{id}");
+    server.ask("PATCH", &path, json!({ "revoked": true })).ok();
+    device.log(1, "I am still here");
+    // Long before the server would take it for stuck.
+    server.wait_for("end of the link", &path, |device| device["online"] == false);
+    assert_eq!(server.get(&format!("/api/v1/logs?device={id}"))["items"], json!([]));
+}
+
+#[test]
 fn unregistered_device_is_claimed_when_it_shows_the_token_that_its_owner_typed() {
     let server = TestServer::start();
     let keys = server.keys(4);
@@ -256,6 +319,57 @@ fn device_reads_only_its_own_target() {
     assert!(device.fetch(offer.manifest, FetchFrom::Area, images[1].0, beyond - 1).is_some());
 }
 
+/// Has the device that was offered `bundle` say that it runs it.
+fn commit(device: &mut FakeDevice, server: &TestServer, id: &str, bundle: &Value) -> Digest {
+    deploy(server, id, bundle);
+    let offer = device.offer();
+    device.progress(offer.manifest, UpdateStage::Applying, 1, None);
+    device.progress(offer.manifest, UpdateStage::Committed, 6, None);
+    let path = format!("/api/v1/devices/{id}");
+    server.wait_for("commit", &path, |device| device["update"]["stage"] == "committed");
+    offer.manifest
+}
+
+#[test]
+fn device_whose_trial_failed_gets_back_what_it_ran_before_and_nothing_that_it_did_not() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (old, ..) = push(&server, &Recipe::default());
+    let (new, ..) = push(&server, &Recipe { version: "2.0.0", sequence: 2, ..Recipe::default() });
+    let (of_another, ..) = push(&server, &Recipe { version: "3.0.0", sequence: 3, ..Recipe::default() });
+    let of_another: Digest = from_hex(of_another["manifest"].as_str().expect("digest")).expect("hex");
+    let mut device = server.connect(1);
+    let old = commit(&mut device, &server, &id, &old);
+    deploy(&server, &id, &new);
+    let new = device.offer().manifest;
+    device.wants_back(new, of_another);
+    assert_eq!(device.fetch(of_another, FetchFrom::Envelope, 0, 10), None, "it never ran it");
+    device.wants_back(new, old);
+    let offer = device.offer();
+    assert_eq!((offer.manifest, offer.forced), (old, true));
+}
+
+#[test]
+fn deployment_that_came_after_a_failed_trial_is_not_undone_by_what_the_device_says_of_it() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (old, ..) = push(&server, &Recipe::default());
+    let (new, ..) = push(&server, &Recipe { version: "2.0.0", sequence: 2, ..Recipe::default() });
+    let (next, ..) = push(&server, &Recipe { version: "3.0.0", sequence: 3, ..Recipe::default() });
+    let mut device = server.connect(1);
+    let old = commit(&mut device, &server, &id, &old);
+    deploy(&server, &id, &new);
+    let new = device.offer().manifest;
+    deploy(&server, &id, &next);
+    let next = device.offer().manifest;
+    // Of the update before, which failed while the owner deployed the next one.
+    device.wants_back(new, old);
+    device.progress(next, UpdateStage::Staging, 0, None);
+    let path = format!("/api/v1/devices/{id}");
+    let shown = server.wait_for("staging", &path, |device| device["update"]["stage"] == "staging");
+    assert_eq!(shown["target"], to_hex(&next), "what the owner chose last");
+}
+
 /// What a device does that it must not.
 type Crime<'a> = &'a dyn Fn(&mut FakeDevice);
 
@@ -304,6 +418,20 @@ fn command_reaches_the_device_and_its_outcome_comes_back() {
 }
 
 #[test]
+fn commands_that_a_device_never_answered_do_not_keep_later_ones_from_it() {
+    let limits = Limits { command_timeout: Duration::from_millis(20), ..Limits::default() };
+    let server = TestServer::with_limits(limits);
+    let id = server.own(1);
+    let path = format!("/api/v1/devices/{id}/commands");
+    let body = json!({ "command": "restart-application" });
+    let mut device = server.connect(1);
+    for _ in 0..40 {
+        assert_eq!(server.ask("POST", &path, body.clone()).ok()["outcome"], "unanswered");
+        device.expect("command", |said| matches!(said, Said::Command(_)));
+    }
+}
+
+#[test]
 fn logs_over_the_day_limit_are_dropped_and_counted() {
     let server = TestServer::with_limits(Limits { log_bytes_per_day: 100, ..Limits::default() });
     let id = server.own(1);
@@ -334,6 +462,9 @@ fn flood_of_frames_waits_and_is_counted() {
     assert!(shown["link"]["frames_throttled"].as_u64() > Some(0), "{shown:#}");
 }
 
+/// Connects after those that a device may make at once, of which one has to be refused.
+const CONNECTS_MAX: usize = 30;
+
 #[test]
 fn device_that_connects_too_often_is_told_to_wait_but_replays_do_not_count() {
     let limits = Limits { connect_burst: 3, ..Limits::default() };
@@ -346,9 +477,20 @@ fn device_that_connects_too_often_is_told_to_wait_but_replays_do_not_count() {
     for _ in 0..3 {
         server.connect(1);
     }
-    let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
-    let said = device.expect("refusal", |said| matches!(said, Said::Closed(_) | Said::Established));
-    assert!(matches!(said, Said::Closed(Closed::Refused { reason: RefusalReason::Busy, .. })), "{said:?}");
+    // While it connects, a connect a second is given back to it.
+    for _ in 0..CONNECTS_MAX {
+        let mut device = FakeDevice::connect(server.device_address(), &server.keys(1));
+        match device.expect("word", |said| matches!(said, Said::Closed(_) | Said::Established)) {
+            Said::Established => device.hello(None),
+            said => {
+                let busy = matches!(said, Said::Closed(Closed::Refused { reason: RefusalReason::Busy, .. }));
+                assert!(busy, "{said:?}");
+                return;
+            }
+        }
+        device.expect("welcome", |said| matches!(said, Said::Welcome(_)));
+    }
+    panic!("{CONNECTS_MAX} more connects were let in");
 }
 
 #[test]
@@ -359,18 +501,7 @@ fn device_that_changes_its_state_in_a_frenzy_is_stored_seldom_and_ends_with_its_
     for number in 0..300_u32 {
         let application =
             if number % 2 == 0 { ApplicationState::Stopped } else { ApplicationState::BackingOff };
-        let reason = format!("change {number}");
-        let state = State {
-            application,
-            running: None,
-            fault: None,
-            reason: Some(&reason),
-            on_trial: None,
-            key_set_version: None,
-            key_set_refusal: None,
-            floors: None,
-        };
-        device.send(&DeviceMessage::State(state));
+        device.state(application, &format!("change {number}"));
     }
     let path = format!("/api/v1/devices/{id}");
     server.wait_for("last word", &path, |device| device["reported"]["reason"] == "change 299");
@@ -383,7 +514,7 @@ fn device_that_changes_its_state_in_a_frenzy_is_stored_seldom_and_ends_with_its_
 #[test]
 fn connection_that_says_nothing_or_no_hello_is_closed_in_time() {
     use std::io::Read as _;
-    let limits = Limits { handshake_timeout: Duration::from_millis(400), ..Limits::default() };
+    let limits = Limits { handshake_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = TestServer::with_limits(limits);
     server.own(1);
     let mut mute = std::net::TcpStream::connect(server.device_address()).expect("connects");
@@ -430,15 +561,15 @@ fn garbage_from_anybody_costs_the_others_nothing() {
 #[test]
 fn silent_device_is_pinged_and_then_given_up() {
     let limits = Limits {
-        keepalive: Duration::from_millis(600),
-        pong_timeout: Duration::from_millis(600),
+        keepalive: Duration::from_secs(1),
+        pong_timeout: Duration::from_secs(3),
         ..Limits::default()
     };
     let server = TestServer::with_limits(limits);
     let id = server.own(1);
     let mut device = server.connect(1);
-    // The session answers pings by itself, so a device that is merely quiet stays.
-    assert!(device.next_within(Duration::from_millis(2000)).is_none());
+    // The session answers pings by itself, so a device that is merely quiet stays, longer than one that does not answer.
+    assert!(device.next_within(Duration::from_secs(5)).is_none());
     let path = format!("/api/v1/devices/{id}");
     assert_eq!(server.get(&path)["online"], true);
     // Now it no longer runs, though its connection is open.
@@ -511,4 +642,57 @@ fn order_to_take_a_trial_back_is_repeated_until_the_device_obeyed() {
     drop(device);
     let mut device = connect(Some(manifest), Some(true));
     device.expect("acknowledgement", |said| matches!(said, Said::Acknowledge));
+}
+
+#[test]
+fn order_to_apply_is_said_with_each_further_offer_and_is_nothing_to_a_device_without_an_update() {
+    let server = TestServer::start();
+    let id = server.own(1);
+    let (pushed, ..) = push(&server, &Recipe::default());
+    let body = json!({ "command": "apply-now" });
+    let path = format!("/api/v1/devices/{id}/commands");
+    let apply = |answer: Option<(&mut FakeDevice, bool)>| {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| server.ask("POST", &path, body.clone()));
+            if let Some((device, accepted)) = answer {
+                let Said::Command(command) =
+                    device.expect("the order", |said| matches!(said, Said::Command(_)))
+                else {
+                    unreachable!()
+                };
+                device.send(&DeviceMessage::CommandDone(CommandDone { id: command.id, accepted }));
+            }
+            asked.join().expect("ends")
+        })
+    };
+    let updates = format!("/api/v1/devices/{id}/updates");
+    let stage = |name: &'static str| {
+        server.wait_for(name, &updates, |page| page["items"][0]["stage"] == name);
+    };
+
+    assert_eq!(apply(None).status, 409, "nothing to remember for a device that is away");
+    let mut device = server.connect(1);
+    deploy(&server, &id, &pushed);
+    let offer = device.offer();
+    assert!(!offer.forced);
+    assert_eq!(apply(Some((&mut device, false))).ok()["outcome"], "declined");
+    device.progress(offer.manifest, UpdateStage::Staging, 1, None);
+    stage("staging");
+    assert!(!server.get(&updates)["items"][0]["forced"].as_bool().expect("known"), "it was declined");
+    assert_eq!(apply(Some((&mut device, true))).ok()["outcome"], "accepted");
+    // The power fails: the device knows nothing of the order, but hears of it again.
+    drop(device);
+    let mut device = server.connect(1);
+    assert!(device.offer().forced);
+    device.progress(offer.manifest, UpdateStage::Committed, 0, None);
+    stage("committed");
+
+    // Away, with an update that waits for it.
+    drop(device);
+    server.wait_for("offline", &format!("/api/v1/devices/{id}"), |device| device["online"] == false);
+    assert_eq!(apply(None).status, 409, "what is applied already is not applied again");
+    let (second, ..) = push(&server, &Recipe { sequence: 9, ..Recipe::default() });
+    deploy(&server, &id, &second);
+    assert_eq!(apply(None).ok()["outcome"], "kept");
+    assert!(server.connect(1).offer().forced);
 }

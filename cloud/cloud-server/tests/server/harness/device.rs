@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::{CLASS, PATIENCE};
 
+/// More than both ends of a local connection keep of what is not read.
+pub(super) const CLOGGING_BYTES: u32 = 7_000_000;
+
 /// What a factory writes into a device.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys {
@@ -85,6 +88,7 @@ pub(crate) enum Said {
 pub(crate) struct FakeDevice {
     pub(crate) running: Option<Digest>,
     pub(crate) board_revision: u32,
+    pub(crate) connect_count: u32,
     pub(crate) floors: Option<Floors>,
     pub(crate) on_trial: Option<bool>,
     stream: TcpStream,
@@ -104,6 +108,7 @@ impl FakeDevice {
         Self {
             running: None,
             board_revision: 1,
+            connect_count: 1,
             floors: None,
             on_trial: None,
             stream,
@@ -148,7 +153,7 @@ impl FakeDevice {
             running: self.running,
             boot_reason: BootReason::PowerOn,
             application: ApplicationState::Running,
-            connect_count: 1,
+            connect_count: self.connect_count,
             fault: None,
             epitaph: None,
             claim_token,
@@ -159,12 +164,42 @@ impl FakeDevice {
         self.send(&message);
     }
 
+    /// Tells what its application does.
+    pub(crate) fn state(&mut self, application: ApplicationState, reason: &str) {
+        self.send(&DeviceMessage::State(State {
+            application,
+            running: None,
+            fault: None,
+            reason: Some(reason),
+            on_trial: None,
+            key_set_version: None,
+            key_set_refusal: None,
+            floors: None,
+        }));
+    }
+
     pub(crate) fn progress(
         &mut self,
         manifest: Digest,
         stage: UpdateStage,
         pages_done: u32,
         reason: Option<&str>,
+    ) {
+        self.tell_progress(manifest, stage, pages_done, reason, None);
+    }
+
+    /// Tells that `manifest` failed its trial and that the old version has to be fetched.
+    pub(crate) fn wants_back(&mut self, manifest: Digest, old: Digest) {
+        self.tell_progress(manifest, UpdateStage::Failed, 0, Some("it crashes"), Some(old));
+    }
+
+    fn tell_progress(
+        &mut self,
+        manifest: Digest,
+        stage: UpdateStage,
+        pages_done: u32,
+        reason: Option<&str>,
+        wanted_back: Option<Digest>,
     ) {
         self.send(&DeviceMessage::Progress(Progress {
             manifest,
@@ -177,10 +212,18 @@ impl FakeDevice {
             bytes_received: None,
             downtime_ms: None,
             page_erases: None,
-            wanted_back: None,
+            wanted_back,
             apply_in_s: None,
             trial: None,
         }));
+    }
+
+    /// Asks for the start of `area` again and again, and reads no answer.
+    pub(crate) fn ask_without_reading(&mut self, manifest: Digest, area: u32) {
+        let fetch = Fetch { manifest, from: FetchFrom::Area, area, offset: 0, len: FETCH_LEN_MAX };
+        for _ in 0..CLOGGING_BYTES / FETCH_LEN_MAX {
+            self.send(&DeviceMessage::Fetch(fetch));
+        }
     }
 
     pub(crate) fn plan_request(&mut self, request: PlanRequest) {

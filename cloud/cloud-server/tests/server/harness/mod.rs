@@ -21,6 +21,9 @@ pub(crate) use device::{FakeDevice, Keys, Said};
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Looks in a row that find nothing more sent before a connection counts as clogged.
+const CLOGGED_LOOKS: u32 = 4;
+
 /// Class of every fake device.
 pub(crate) const CLASS: &str = "mps2-an505";
 
@@ -144,6 +147,12 @@ impl TestServer {
         self.ask("POST", "/api/v1/tokens", body).ok()["secret"].as_str().expect("secret").to_owned()
     }
 
+    /// Revokes a token, given its secret.
+    pub(crate) fn revoke(&self, secret: &str) {
+        let id = secret.split('_').nth(1).expect("an id");
+        assert_eq!(self.ask("DELETE", &format!("/api/v1/tokens/{id}"), Value::Null).status, 204);
+    }
+
     /// What a factory knows of the server.
     pub(crate) fn keys(&self, device: u8) -> Keys {
         let info = self.get("/api/v1/info");
@@ -188,11 +197,32 @@ impl TestServer {
         }
     }
 
+    /// Has the connection of device `id` so full that the server can send nothing more, because it is not read.
+    pub(crate) fn clog(&self, id: &str, device: &mut FakeDevice, manifest: [u8; 32], area: u32) {
+        device.ask_without_reading(manifest, area);
+        let sent =
+            || self.get(&format!("/api/v1/devices/{id}"))["link"]["bytes_out"].as_u64().expect("a link");
+        let (mut before, mut n_unchanged) = (0, 0);
+        // Neither end may have had its turn between two looks.
+        while n_unchanged < CLOGGED_LOOKS {
+            let now = sent();
+            n_unchanged = if now == before { n_unchanged + 1 } else { 0 };
+            before = now;
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        assert!(before < u64::from(device::CLOGGING_BYTES), "{before} bytes found room");
+    }
+
     /// Opens a stream of server-sent events.
     pub(crate) fn stream(&self, path: &str, last_event_id: Option<i64>) -> Stream {
+        self.stream_as(&self.admin, path, last_event_id)
+    }
+
+    /// As `stream`, as `token`.
+    pub(crate) fn stream_as(&self, token: &str, path: &str, last_event_id: Option<i64>) -> Stream {
         let mut request = ureq::http::Request::builder()
             .uri(self.url(path))
-            .header("authorization", format!("Bearer {}", self.admin));
+            .header("authorization", format!("Bearer {token}"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id.to_string());
         }
@@ -222,6 +252,16 @@ fn config(data_dir: &std::path::Path, limits: Limits) -> Config {
 pub(crate) struct Stream(BufReader<ureq::BodyReader<'static>>);
 
 impl Stream {
+    /// The id behind which the stream goes on, told before anything else.
+    pub(crate) fn place(&mut self) -> i64 {
+        let mut event = String::new();
+        for _ in 0..2 {
+            self.0.read_line(&mut event).expect("stream goes on");
+        }
+        let id = event.strip_prefix("id: ").and_then(|rest| rest.strip_suffix("\n\n"));
+        id.and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("no id alone: {event:?}"))
+    }
+
     /// The data of the next event; `None` once the stream has ended.
     pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
