@@ -17,6 +17,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{DnsQueryType, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
 use crate::ethernet::Bearer;
+use crate::neighbours::Round;
 use crate::network::{Network, RESOLVERS_MAX};
 use crate::sorting::Side;
 
@@ -27,18 +28,20 @@ const STREAM_RECEIVE_LEN: usize = SOCKET_RECEIVE_BUFFER_LEN as usize;
 const STREAM_TRANSMIT_LEN: usize = SOCKET_SEND_BUFFER_LEN as usize;
 const DATAGRAM_LEN: usize = SOCKET_DATAGRAM_LEN_MAX as usize;
 /// Datagrams that may wait each way, if they are short.
-const DATAGRAMS_WAITING_MAX: usize = 4;
+pub const DATAGRAMS_WAITING_MAX: usize = 4;
 /// Names that are looked up at a time.
 const QUERIES_MAX: usize = 2;
 
 /// Longest wait for a peer to accept, and for the name before that, in milliseconds.
-const CONNECT_TIMEOUT_MS: u64 = 20_000;
+pub const CONNECT_TIMEOUT_MS: u64 = 20_000;
 /// Longest time in which a peer acknowledges nothing of what waits.
-const SEND_TIMEOUT_MS: u64 = 30_000;
+pub const SEND_TIMEOUT_MS: u64 = 30_000;
 /// Longest time that a closed stream may take to send its rest.
-const CLOSE_TIMEOUT_MS: u64 = 5_000;
+pub const CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// Longest time that a datagram may wait for its neighbour to tell its address, which is asked for within a second.
+pub const DATAGRAM_TIMEOUT_MS: u64 = 1_500;
 /// How long a resolver is waited for; a failure before that was an answer.
-const RESOLVER_TIMEOUT_MS: u64 = 10_000;
+pub const RESOLVER_TIMEOUT_MS: u64 = 10_000;
 /// Local ports that are chosen for sockets.
 const PORT_FIRST: u16 = 32_768;
 const PORT_COUNT: u16 = 16_384;
@@ -118,6 +121,10 @@ struct Slot {
     life: Life,
     peer: SocketAddress,
     local_port: u16,
+    /// Whom what is sent last was for.
+    sends_to: Ipv4Address,
+    /// Since when a datagram waits to be sent, if one does.
+    waits_since_ms: Option<u64>,
 }
 
 /// A socket as it is at this moment.
@@ -152,6 +159,7 @@ pub struct ApplicationNetwork {
     sockets: SocketSet<'static>,
     dns: SocketHandle,
     slots: [Slot; SLOTS],
+    round: Round<SLOTS>,
     next_local_port: u16,
     pub(crate) network: Network,
 }
@@ -185,9 +193,19 @@ impl ApplicationNetwork {
             life: Life::Free,
             peer: SocketAddress::default(),
             local_port: 0,
+            sends_to: Ipv4Address::UNSPECIFIED,
+            waits_since_ms: None,
         });
         let next_local_port = u16::try_from(seed >> 48).unwrap_or(0) % PORT_COUNT;
-        Self { interface, sockets, dns, slots, next_local_port, network: Network::unknown() }
+        Self {
+            interface,
+            sockets,
+            dns,
+            slots,
+            round: Round::new(),
+            next_local_port,
+            network: Network::unknown(),
+        }
     }
 
     /// Moves frames: takes those that are next and the application's. Returns whether there was one.
@@ -219,6 +237,15 @@ impl ApplicationNetwork {
             if self.interface.poll_egress(now, &mut port, &mut self.sockets) == PollResult::None {
                 break;
             }
+        }
+        if port.withheld_any() {
+            self.round.begin();
+        }
+        let (slots, sockets, network) = (&self.slots, &self.sockets, &self.network);
+        let asked_for = self.round.turn(now_ms, |index| needed_hop(index, slots, sockets, network));
+        let hardware = self.interface.hardware_addr();
+        if let Some(question) = asked_for.and_then(|hop| network.question(hardware, hop)) {
+            port.ask(&question, now);
         }
         for index in 0..SLOTS {
             self.live(index, now_ms);
@@ -260,9 +287,11 @@ impl ApplicationNetwork {
     /// Opens a free slot. A datagram socket gets `local_port`, or one that is chosen when that is 0.
     pub fn open(&mut self, index: usize, local_port: u16) {
         let chosen = if local_port == 0 { self.choose_port() } else { local_port };
+        self.forget_neighbour(index);
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.peer = SocketAddress::default();
         slot.local_port = 0;
+        slot.waits_since_ms = None;
         slot.life = Life::Open;
         if slot.kind == SocketKind::Datagram {
             let socket = self.sockets.get_mut::<udp::Socket<'_>>(slot.handle);
@@ -352,15 +381,16 @@ impl ApplicationNetwork {
 
     /// Queues a datagram; to nobody in particular means to the peer. It is lost if there is no room or no way.
     pub fn send_to(&mut self, index: usize, to: Option<SocketAddress>, bytes: &[u8]) {
-        let Some(slot) = self.slots.get(index).filter(|slot| slot.kind == SocketKind::Datagram) else {
-            return;
-        };
+        let room = self.look(index).room;
+        let slot = self.slots.get_mut(index).filter(|slot| slot.kind == SocketKind::Datagram && room > 0);
+        let Some(slot) = slot else { return };
         let to = to.unwrap_or(slot.peer);
         if !self.network.permits(SocketKind::Datagram, to) {
             return;
         }
-        let to = IpEndpoint::new(IpAddress::Ipv4(Ipv4Address::from(to.address)), to.port);
-        // Without room it is lost, as datagrams are; the caller looked before.
+        slot.sends_to = Ipv4Address::from(to.address);
+        let to = IpEndpoint::new(IpAddress::Ipv4(slot.sends_to), to.port);
+        // One that is longer than any may be is lost; the caller looked before.
         let _ = self.sockets.get_mut::<udp::Socket<'_>>(slot.handle).send_slice(bytes, to);
     }
 
@@ -459,9 +489,10 @@ impl ApplicationNetwork {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let peer = SocketAddress { address: address.octets(), port, reserved: 0 };
         slot.peer = peer;
+        slot.sends_to = address;
         let refused = if !self.network.permits(slot.kind, peer) {
             Some(SocketReason::Forbidden)
-        } else if !self.network.has_route(address) {
+        } else if self.network.next_hop(address).is_none() {
             Some(SocketReason::NoRoute)
         } else {
             None
@@ -486,6 +517,14 @@ impl ApplicationNetwork {
         }
     }
 
+    /// The next thing that a slot sends does not wait for whom the last one was for.
+    fn forget_neighbour(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        // The set remembers that beside the socket, and forgets it with the socket's place alone.
+        let socket = self.sockets.remove(slot.handle);
+        slot.handle = self.sockets.add(socket);
+    }
+
     /// The next local port that no slot has.
     fn choose_port(&mut self) -> u16 {
         // More ports than slots, so one of so many is free.
@@ -503,6 +542,25 @@ impl ApplicationNetwork {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let late = |since_ms: u64, limit_ms: u64| now_ms.saturating_sub(since_ms) > limit_ms;
         match slot.life {
+            Life::Open | Life::Up { .. } if slot.kind == SocketKind::Datagram => {
+                let socket = self.sockets.get_mut::<udp::Socket<'_>>(slot.handle);
+                if socket.send_queue() == 0 {
+                    slot.waits_since_ms = None;
+                    return;
+                }
+                let since_ms = *slot.waits_since_ms.get_or_insert(now_ms);
+                // What has arrived is lost with it: whoever takes it gets time for that.
+                let at_most_ms =
+                    if socket.can_recv() { 2 * DATAGRAM_TIMEOUT_MS } else { DATAGRAM_TIMEOUT_MS };
+                if late(since_ms, at_most_ms) {
+                    // Nobody answers for its address, and it would keep all others waiting behind it.
+                    socket.close();
+                    // A closed socket takes the port that it had.
+                    let _ = socket.bind(slot.local_port);
+                    slot.waits_since_ms = None;
+                    self.forget_neighbour(index);
+                }
+            }
             Life::Free | Life::Open | Life::Ended(_) => {}
             Life::Resolving { query, port, since_ms } => self.resolve(index, query, port, since_ms, now_ms),
             Life::Connecting { since_ms } => {
@@ -516,15 +574,16 @@ impl ApplicationNetwork {
                     self.end(index, SocketReason::TimedOut);
                 }
             }
-            Life::Up { .. } if slot.kind == SocketKind::Datagram => {}
             Life::Up { ref mut queued, ref mut moved_ms, ref mut peer_done, shut } => {
                 let socket = self.sockets.get::<tcp::Socket<'_>>(slot.handle);
                 let state = socket.state();
+                use tcp::State::{CloseWait, Closed, Closing, FinWait1, LastAck, TimeWait};
                 let now_queued = socket.send_queue();
-                if now_queued == 0 || now_queued != *queued {
+                // The end of the stream is acknowledged as bytes are, and is in no queue.
+                let waits = now_queued > 0 || matches!(state, FinWait1 | Closing | LastAck);
+                if !waits || now_queued != *queued {
                     (*queued, *moved_ms) = (now_queued, now_ms);
                 }
-                use tcp::State::{CloseWait, Closed, Closing, LastAck, TimeWait};
                 *peer_done |= matches!(state, CloseWait | LastAck | Closing | TimeWait);
                 if matches!(state, Closed | TimeWait) {
                     let whole = *peer_done && shut;
@@ -564,6 +623,26 @@ impl ApplicationNetwork {
             }
         }
     }
+}
+
+/// The next hop that a slot may need, and behind the slots a resolver that is being asked.
+fn needed_hop(
+    index: usize,
+    slots: &[Slot; SLOTS],
+    sockets: &SocketSet<'_>,
+    network: &Network,
+) -> Option<Ipv4Address> {
+    let Some(slot) = slots.get(index) else {
+        let resolving = slots.iter().any(|slot| matches!(slot.life, Life::Resolving { .. }));
+        let resolver = network.resolvers().nth(index.checked_sub(SLOTS)?)?;
+        return network.next_hop(resolver).filter(|_| resolving);
+    };
+    let sends = match slot.kind {
+        // One that is up sends whenever the peer does.
+        SocketKind::Stream => sockets.get::<tcp::Socket<'_>>(slot.handle).is_active(),
+        SocketKind::Datagram => sockets.get::<udp::Socket<'_>>(slot.handle).send_queue() > 0,
+    };
+    network.next_hop(slot.sends_to).filter(|_| sends)
 }
 
 fn stream_socket(buffers: &'static mut StreamBuffers) -> tcp::Socket<'static> {

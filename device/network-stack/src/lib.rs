@@ -10,10 +10,14 @@
 
 mod application;
 mod ethernet;
+mod neighbours;
 mod network;
 pub mod sorting;
 mod stack;
 
-pub use application::{ApplicationNetwork, Begun, Look};
+pub use application::{
+    ApplicationNetwork, Begun, CLOSE_TIMEOUT_MS, CONNECT_TIMEOUT_MS, DATAGRAM_TIMEOUT_MS,
+    DATAGRAMS_WAITING_MAX, Look, RESOLVER_TIMEOUT_MS, SEND_TIMEOUT_MS,
+};
 pub use network::Network;
 pub use stack::{Buffers, Connection, NetworkStack, Sockets};

@@ -1,7 +1,7 @@
 //! The network as the device was told of it, and where an application may send.
 
 use bulkhead_syscall_abi::{NETWORK_INFO_VERSION, NetworkInfo, SocketAddress, SocketKind};
-use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{ArpOperation, ArpRepr, EthernetAddress, HardwareAddress, Ipv4Address, Ipv4Cidr};
 
 /// Resolvers that are remembered.
 pub(crate) const RESOLVERS_MAX: usize = 2;
@@ -69,9 +69,21 @@ impl Network {
         single && !own && !forbidden && to.port != 0
     }
 
-    /// Whether there is a way to `address`.
-    pub(crate) fn has_route(&self, address: Ipv4Address) -> bool {
-        self.router.is_some() || self.address.is_some_and(|own| own.contains_addr(&address))
+    /// The neighbour that frames for `address` go to; `None` when there is no way to it.
+    pub(crate) fn next_hop(&self, address: Ipv4Address) -> Option<Ipv4Address> {
+        if self.address?.contains_addr(&address) { Some(address) } else { self.router }
+    }
+
+    /// The question who of the network has `address`, from the host with this hardware address.
+    pub(crate) fn question(&self, hardware: HardwareAddress, address: Ipv4Address) -> Option<ArpRepr> {
+        let HardwareAddress::Ethernet(source_hardware_addr) = hardware;
+        Some(ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr,
+            source_protocol_addr: self.address?.address(),
+            target_hardware_addr: EthernetAddress::BROADCAST,
+            target_protocol_addr: address,
+        })
     }
 
     /// The struct for an application; `None` without an address.

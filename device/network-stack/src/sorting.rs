@@ -52,13 +52,16 @@ impl For {
 /// Whose this frame is. What is no frame at all is the hypervisor's, whose stack drops it.
 ///
 /// Answers of a known resolver go to both: the port that a query leaves from is random, and each stack takes only
-/// the answer to a query of its own.
-pub fn whose(frame: &[u8], resolvers: &[Ipv4Address]) -> For {
+/// the answer to a query of its own. Answers of neighbours are the application's, who could fill the hypervisor's list of
+/// them otherwise, but for the one that the hypervisor has `asked` for.
+pub fn whose(frame: &[u8], resolvers: &[Ipv4Address], asked: Ipv4Address) -> For {
     let Ok(frame) = EthernetFrame::new_checked(frame) else { return For::HYPERVISOR };
     match frame.ethertype() {
-        // Requests are answered once; answers are learned from by both.
+        // Requests are answered once.
         EthernetProtocol::Arp => match ArpPacket::new_checked(frame.payload()) {
-            Ok(packet) if packet.operation() == ArpOperation::Reply => For::BOTH,
+            Ok(packet) if packet.operation() == ArpOperation::Reply => {
+                For { hypervisor: packet.source_protocol_addr() == asked.octets(), application: true }
+            }
             Ok(_) | Err(_) => For::HYPERVISOR,
         },
         EthernetProtocol::Ipv4 => match Ipv4Packet::new_checked(frame.payload()) {
@@ -67,6 +70,14 @@ pub fn whose(frame: &[u8], resolvers: &[Ipv4Address]) -> For {
         },
         _ => For::HYPERVISOR,
     }
+}
+
+/// Whom a frame that is sent asks for, if it is a question for a neighbour.
+pub(crate) fn asked_for(frame: &[u8]) -> Option<Ipv4Address> {
+    let frame = EthernetFrame::new_checked(frame).ok().filter(|f| f.ethertype() == EthernetProtocol::Arp)?;
+    let packet = ArpPacket::new_checked(frame.payload()).ok()?;
+    let address: [u8; 4] = packet.target_protocol_addr().try_into().ok()?;
+    (packet.operation() == ArpOperation::Request).then_some(address.into())
 }
 
 fn whose_packet(packet: &Ipv4Packet<&[u8]>, resolvers: &[Ipv4Address]) -> For {
@@ -89,6 +100,7 @@ mod tests {
 
     use super::*;
 
+    const NOBODY: Ipv4Address = Ipv4Address::UNSPECIFIED;
     const RESOLVER: Ipv4Address = Ipv4Address::new(10, 0, 2, 3);
 
     /// A frame to us: Ethernet, IPv4 without options, ports, four bytes.
@@ -121,7 +133,7 @@ mod tests {
             (frame(udp, peer, 67, 68), For::HYPERVISOR),
             (frame(icmp, peer, 0, 40_000), For::HYPERVISOR),
         ] {
-            assert_eq!(whose(&frame, &[RESOLVER]), expected, "{frame:?}");
+            assert_eq!(whose(&frame, &[RESOLVER], NOBODY), expected, "{frame:?}");
         }
     }
 
@@ -129,20 +141,28 @@ mod tests {
     fn a_later_fragment_and_what_is_cut_anywhere_are_not_the_applications() {
         let mut later = frame(6, [10, 0, 2, 2], 80, 40_000);
         later[21] = 1;
-        assert_eq!(whose(&later, &[]), For::HYPERVISOR);
+        assert_eq!(whose(&later, &[], NOBODY), For::HYPERVISOR);
         let whole = frame(6, [10, 0, 2, 2], 80, 40_000);
         for len in 0..whole.len() {
-            assert_eq!(whose(&whole[..len], &[]), For::HYPERVISOR, "{len} bytes");
+            assert_eq!(whose(&whole[..len], &[], NOBODY), For::HYPERVISOR, "{len} bytes");
         }
     }
 
     #[test]
-    fn arp_answers_are_for_both_and_requests_for_the_one_that_answers() {
+    fn arp_requests_are_for_the_one_that_answers_and_answers_for_whom_they_help() {
         let mut arp = [0; 42];
         arp[12..14].copy_from_slice(&[8, 6]);
         arp[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
-        assert_eq!(whose(&arp, &[]), For::HYPERVISOR);
+        arp[28..32].copy_from_slice(&RESOLVER.octets());
+        arp[38..42].copy_from_slice(&[10, 0, 2, 2]);
+        assert_eq!(whose(&arp, &[], RESOLVER), For::HYPERVISOR);
+        assert_eq!(asked_for(&arp), Some(Ipv4Address::new(10, 0, 2, 2)));
         arp[21] = 2;
-        assert_eq!(whose(&arp, &[]), For::BOTH);
+        assert_eq!(whose(&arp, &[], RESOLVER), For::BOTH, "the hypervisor asked for it");
+        assert_eq!(whose(&arp, &[], NOBODY), For::APPLICATION);
+        assert_eq!(asked_for(&arp), None);
+        for len in 0..arp.len() {
+            assert_eq!((whose(&arp[..len], &[], NOBODY), asked_for(&arp[..len])), (For::HYPERVISOR, None));
+        }
     }
 }

@@ -244,9 +244,13 @@ impl<E: EthernetController> NetworkStack<E> {
         self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp).send_slice(bytes).unwrap_or(0)
     }
 
-    /// Takes received bytes; returns how many.
-    pub fn receive(&mut self, out: &mut [u8]) -> usize {
-        self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp).recv_slice(out).unwrap_or(0)
+    /// Shows received bytes to `take`, if there are any, which returns how many it took; the others are shown again.
+    pub fn receive(&mut self, take: impl FnOnce(&[u8]) -> usize) -> usize {
+        let taken = self.sockets.get_mut::<tcp::Socket<'_>>(self.tcp).recv(|bytes| {
+            let n = take(bytes).min(bytes.len());
+            (n, n)
+        });
+        taken.unwrap_or(0)
     }
 
     /// The network as the device was told of it.

@@ -104,6 +104,21 @@ fn the_end_of_a_stream_is_told_with_its_reason() {
 }
 
 #[test]
+fn a_stream_whose_end_nobody_acknowledges_times_out() {
+    let mut world = world();
+    connect(&mut world, 0, "10.0.2.2", ECHO);
+    assert_eq!(settle(&mut world, 0).0, SocketState::Connected);
+    world.run(40_000);
+    assert_eq!(settle(&mut world, 0).0, SocketState::Connected, "nothing waits for the peer");
+    world.wire.borrow_mut().lose_one_of = 1;
+    world.stack.application().shutdown(0);
+    let closed = |world: &mut World| world.stack.application().look(0).state == Some(SocketState::Closed);
+    let waited_ms = world.until(31_000, closed);
+    assert!(waited_ms >= 30_000, "{waited_ms}");
+    assert_eq!(world.stack.application().look(0).reason, SocketReason::TimedOut);
+}
+
+#[test]
 fn datagrams_go_to_whom_they_are_sent_and_a_connected_socket_hears_its_peer_alone() {
     let mut world = world();
     let (first, second) = (STREAMS, STREAMS + 1);
@@ -125,6 +140,137 @@ fn datagrams_go_to_whom_they_are_sent_and_a_connected_socket_hears_its_peer_alon
     world.stack.application().send_to(second, Some(to(ECHO)), b"ping");
     world.run(5);
     assert_eq!(world.stack.application().receive_from(second, &mut buffer), None);
+}
+
+#[test]
+fn a_datagram_for_nobody_keeps_the_next_one_waiting_for_two_questions_and_no_longer() {
+    let mut world = world();
+    let socket = STREAMS;
+    world.stack.application().open(socket, 0);
+    let to = |last| SocketAddress { address: [10, 0, 2, last], port: ECHO, reserved: 0 };
+    let heard = |world: &mut World, bytes: &[u8]| {
+        world.stack.application().send_to(socket, Some(to(2)), bytes);
+        world.run(5);
+        world.stack.application().receive_from(socket, &mut [0; 1152]) == Some((bytes.len(), to(2)))
+    };
+    for last in [100, 101] {
+        assert!(heard(&mut world, b"before"));
+        world.stack.application().send_to(socket, Some(to(last)), b"lost");
+        world.run(1_000);
+        assert_eq!(world.stack.application().look(socket).room, 0, "it may still be answered");
+        let waited_ms = world.until(3_000, |world| world.stack.application().look(socket).room > 0);
+        assert!(waited_ms >= 400, "{waited_ms}");
+        assert!(heard(&mut world, b"after"));
+    }
+    // What had arrived can be taken meanwhile, and does not hold the rest up for good if it is not.
+    for (take_after_ms, kept) in [(2_000, true), (5_000, false)] {
+        world.stack.application().send_to(socket, Some(to(2)), b"kept");
+        world.run(5);
+        world.stack.application().send_to(socket, Some(to(100)), b"lost");
+        world.run(take_after_ms);
+        let taken = world.stack.application().receive_from(socket, &mut [0; 1152]);
+        assert_eq!(taken, kept.then_some((4, to(2))));
+        world.until(10, |world| world.stack.application().look(socket).room > 0);
+    }
+}
+
+#[test]
+fn a_slot_that_asked_for_nobody_does_not_keep_its_next_peer_waiting() {
+    let mut world = world();
+    connect(&mut world, 0, "10.0.2.2", ECHO);
+    assert_eq!(settle(&mut world, 0).0, SocketState::Connected);
+    world.stack.application().abort(0);
+    connect(&mut world, 0, "10.0.2.100", ECHO);
+    world.run(100);
+    world.stack.application().abort(0);
+    connect(&mut world, 0, "10.0.2.2", ECHO);
+    let waited_ms =
+        world.until(3_000, |world| world.stack.application().look(0).state == Some(SocketState::Connected));
+    assert!(waited_ms <= ROUND_TRIP_MAX_MS, "{waited_ms} ms");
+}
+
+/// Longest until somebody beside one neighbour that never answers is heard: each of the two has a turn.
+const HEARD_WITHIN_MS: u64 = 300;
+
+/// One millisecond in which `dead` sends to a neighbour that never answers, whenever it is let.
+fn step_beside(world: &mut World, dead: usize) {
+    let nobody = SocketAddress { address: [10, 0, 2, 100], port: ECHO, reserved: 0 };
+    world.stack.application().send_to(dead, Some(nobody), b"lost");
+    world.step();
+}
+
+#[test]
+fn a_neighbour_that_never_answers_keeps_no_other_datagram_from_its_peer() {
+    for (dead, alive) in [(STREAMS, STREAMS + 1), (STREAMS + 1, STREAMS)] {
+        for offset_ms in (0..2_600).step_by(100) {
+            let mut world = world();
+            world.stack.application().open(dead, 0);
+            world.stack.application().open(alive, 0);
+            for _ in 0..offset_ms {
+                step_beside(&mut world, dead);
+            }
+            let router = SocketAddress { address: ROUTER.octets(), port: ECHO, reserved: 0 };
+            world.stack.application().send_to(alive, Some(router), b"live");
+            let waited_ms = world.until(10_000, |world| {
+                step_beside(world, dead);
+                world.stack.application().receive_from(alive, &mut [0; 1152]).is_some()
+            });
+            assert!(waited_ms <= HEARD_WITHIN_MS, "{dead} dead for {offset_ms} ms: {waited_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_that_never_answers_keeps_no_stream_and_no_name_waiting() {
+    // A name has two neighbours to ask for, one after the other.
+    for (host, within_ms) in [("10.0.2.2", HEARD_WITHIN_MS), ("a.host", 2 * HEARD_WITHIN_MS)] {
+        for offset_ms in (0..2_600).step_by(100) {
+            let mut world = World::new(Box::new(|query| vec![answer(query, 0, &[ROUTER.octets()])]));
+            world.stack.application().open(STREAMS, 0);
+            for _ in 0..offset_ms {
+                step_beside(&mut world, STREAMS);
+            }
+            connect(&mut world, 0, host, ECHO);
+            let waited_ms = world.until(10_000, |world| {
+                step_beside(world, STREAMS);
+                world.stack.application().look(0).state == Some(SocketState::Connected)
+            });
+            assert!(waited_ms <= within_ms, "{host}, dead for {offset_ms} ms: {waited_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_on_beside_a_neighbour_that_never_answers_when_its_own_has_been_forgotten() {
+    let mut world = world();
+    connect(&mut world, 0, "10.0.2.2", ECHO);
+    assert_eq!(settle(&mut world, 0).0, SocketState::Connected);
+    world.stack.application().open(STREAMS, 0);
+    // smoltcp remembers a neighbour for a minute after it was last heard.
+    for idle_ms in (61_000..63_000).step_by(130) {
+        for _ in 0..idle_ms {
+            step_beside(&mut world, STREAMS);
+        }
+        world.stack.application().send(0, b"live");
+        let waited_ms = world.until(10_000, |world| {
+            step_beside(world, STREAMS);
+            world.stack.application().receive(0, &mut [0; 8]) > 0
+        });
+        assert!(waited_ms <= HEARD_WITHIN_MS, "idle for {idle_ms} ms: {waited_ms} ms");
+    }
+}
+
+#[test]
+fn questions_for_neighbours_are_bounded_whatever_is_sent() {
+    let mut world = world();
+    world.wire.borrow_mut().sent.clear();
+    for _ in 0..10_000 {
+        flood(&mut world);
+        world.step();
+    }
+    let is_question = |frame: &&Vec<u8>| frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&1);
+    let questions = world.wire.borrow().sent.iter().filter(is_question).count();
+    assert!((50..=11 * 10 + 2).contains(&questions), "{questions} in 10 s");
 }
 
 #[test]
@@ -150,10 +296,9 @@ fn round_trips(world: &mut World, for_ms: u64, mut disturb: impl FnMut(&mut Worl
     while world.now_ms < until_ms {
         assert_eq!(world.stack.send(b"?"), 1);
         let since_ms = world.now_ms;
-        let mut buffer = [0; 4];
         world.until(30_000, |world| {
             disturb(world);
-            world.stack.receive(&mut buffer) > 0
+            world.stack.receive(<[u8]>::len) > 0
         });
         longest = longest.max(world.now_ms - since_ms);
         for _ in 0..500 {
@@ -202,6 +347,37 @@ fn an_application_that_floods_does_not_slow_the_link_down() {
         "alone {alone} ms, flooded {flooded} ms"
     );
     assert!(world.wire.borrow().sent.len() > 100_000, "that was no flood");
+}
+
+/// Answers whatever question was asked since `n_seen` frames had been sent, for hosts that do not exist.
+fn answer_for_nobody(world: &mut World, n_seen: &mut usize) {
+    let mut wire = world.wire.borrow_mut();
+    let sent = wire.sent.split_off(*n_seen);
+    for frame in &sent {
+        if frame[12..14] == [8, 6] && frame[21] == 1 && frame[41] >= 100 {
+            let mut answer = frame.clone();
+            answer[..6].copy_from_slice(&frame[6..12]);
+            answer[21] = 2;
+            answer[22..28].copy_from_slice(&[2, 0, 0, 0, 0, frame[41]]);
+            answer[28..32].copy_from_slice(&frame[38..42]);
+            answer[32..42].copy_from_slice(&frame[22..32]);
+            wire.to_device.push_back(answer);
+        }
+    }
+    wire.sent.extend(sent);
+    *n_seen = wire.sent.len();
+}
+
+#[test]
+fn more_neighbours_of_the_application_than_are_remembered_push_out_none_of_the_links() {
+    let mut world = world();
+    assert_eq!(world.link("10.0.2.2"), Connection::Open);
+    let mut n_seen = world.wire.borrow().sent.len();
+    let longest = round_trips(&mut world, 30_000, |world| {
+        flood(world);
+        answer_for_nobody(world, &mut n_seen);
+    });
+    assert!(longest <= ROUND_TRIP_MAX_MS, "{longest} ms");
 }
 
 #[test]
