@@ -61,6 +61,7 @@ const BFARVALID: u32 = 1 << 15;
 const BFSR_ANY: u32 = 0x7F << 8;
 const INVSTATE: u32 = 1 << 17;
 const INVPC: u32 = 1 << 18;
+const NOCP: u32 = 1 << 19;
 const STKOF: u32 = 1 << 20;
 const UFSR_ANY: u32 = 0xFFFF << 16;
 
@@ -77,6 +78,11 @@ impl FaultRegisters {
 }
 
 impl FaultRegisters {
+    /// Whether the floating-point unit was refused to the Secure state.
+    pub fn is_refused_float(&self) -> bool {
+        self.cfsr_secure & NOCP != 0
+    }
+
     /// Whether a secure stack ran into its limit.
     pub fn is_secure_overflow(&self) -> bool {
         self.cfsr_secure & STKOF != 0

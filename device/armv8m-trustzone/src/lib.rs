@@ -18,13 +18,18 @@
 
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 mod arm {
+    mod copy;
     pub mod critical;
     pub mod debug;
+    mod entrance;
+    mod exception;
     pub mod faults;
     pub mod float;
     pub mod gateways;
     pub mod guards;
     mod held_frame;
+    mod homecoming;
+    pub mod hop;
     pub mod interrupts;
     pub mod memory_check;
     pub mod partition;

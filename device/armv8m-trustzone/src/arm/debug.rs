@@ -7,6 +7,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::exception::{
+    EXC_RETURN_NO_FLOAT, EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD, FLOAT_FRAME_BYTES, FRAME_BYTES,
+    XPSR_ALIGNED, XPSR_EXCEPTION, XPSR_THUMB,
+};
 use super::faults::application_stack;
 use super::float::{self, FLOAT_REGISTERS};
 use super::held_frame;
@@ -20,23 +24,14 @@ pub const CORE_REGISTERS: usize = 17;
 /// msp, psp, primask, basepri, faultmask, control, msplim, psplim.
 pub const SYSTEM_REGISTERS: usize = 8;
 
-// DDI 0553, B3.19.
-const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
-const EXC_RETURN_NO_FLOAT: u32 = 1 << 4;
-const EXC_RETURN_THREAD: u32 = 1 << 3;
 const CONTROL_PROCESS_STACK: u32 = 1 << 1;
 const CONTROL_UNPRIVILEGED: u32 = 1 << 0;
 
-const FRAME_BYTES: usize = 32;
-/// A frame with floating-point state, or with room for it.
-const FLOAT_FRAME_BYTES: usize = 4 * held_frame::WORDS_MAX;
 /// Place of the frame's first word of floating-point state, and of its xPSR.
 const FLOAT_IN_FRAME: usize = 8;
 const XPSR_IN_FRAME: usize = 7;
-/// RETPSR bit 9: a word lies between frame and stack, so that the frame is aligned to 8 bytes.
-const XPSR_ALIGNED: u32 = 1 << 9;
 /// What of xPSR the processor wants back as it was: the exception's number, the alignment, and Thumb state.
-const XPSR_KEPT: u32 = 0x1FF | XPSR_ALIGNED | 1 << 24;
+const XPSR_KEPT: u32 = XPSR_EXCEPTION | XPSR_ALIGNED | XPSR_THUMB;
 
 macro_rules! write_banked {
     ($name:literal, $value:expr) => {{
@@ -106,7 +101,7 @@ pub fn release(interrupts_held: bool) {
     // It may be let go in the middle of a step: its developer is gone.
     restore_mask();
     if interrupts_held {
-        MASK_TO_RESTORE.store(system_registers()[2], Ordering::Relaxed);
+        MASK_TO_RESTORE.store(primask(), Ordering::Relaxed);
         write_primask(1);
     }
 }
@@ -265,12 +260,12 @@ fn frame_address() -> u32 {
 }
 
 fn frame_bytes() -> usize {
-    if exc_return() & EXC_RETURN_NO_FLOAT == 0 { FLOAT_FRAME_BYTES } else { FRAME_BYTES }
+    (if exc_return() & EXC_RETURN_NO_FLOAT == 0 { FLOAT_FRAME_BYTES } else { FRAME_BYTES }) as usize
 }
 
 /// r0 to r3, r12, lr, pc, xpsr, of the frame that is kept or else of the one at `at`.
 fn frame(at: u32) -> [u32; 8] {
-    let mut bytes = [0; FRAME_BYTES];
+    let mut bytes = [0; FRAME_BYTES as usize];
     let mut words = [0; 8];
     if held_frame::is_kept() {
         for (index, word) in words.iter_mut().enumerate() {
@@ -329,6 +324,11 @@ fn system_registers() -> [u32; SYSTEM_REGISTERS] {
     [msp, psp, primask, basepri, faultmask, control, msplim, psplim]
 }
 
-fn write_primask(value: u32) {
+pub(super) fn primask() -> u32 {
+    let [_, _, primask, ..] = system_registers();
+    primask
+}
+
+pub(super) fn write_primask(value: u32) {
     write_banked!("primask_ns", value);
 }

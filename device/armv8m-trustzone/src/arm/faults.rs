@@ -5,8 +5,9 @@
 //! which writes an epitaph and restarts.
 
 use super::critical::Shared;
-use super::memory_check::{self, Intent};
+use super::exception::{EXC_RETURN_NO_FLOAT, EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD};
 use super::registers::{self as scs, BFAR, CFSR, HFSR, MMFAR, NON_SECURE_ALIAS, SFAR, SFSR};
+use super::{float, memory_check};
 use crate::{FaultRegisters, Offence, classify};
 
 // lr: EXC_RETURN. Nothing is passed by address: the application's stack may be gone. r3: whose limit of the main stack was
@@ -88,18 +89,26 @@ pub fn take() -> Option<ApplicationFault> {
 /// Puts the fault that waits off, if it is a breakpoint: its thread stands before the instruction and comes across it
 /// again. Whether nothing else waits.
 pub(super) fn put_off_breakpoint() -> bool {
-    let waits = PENDING.with(|p| match p {
-        Some(fault) if fault.offence == Offence::Breakpoint => p.take(),
-        other => *other,
-    });
-    match waits {
-        None => true,
-        Some(fault) if fault.offence == Offence::Breakpoint => {
-            PUT_OFF.with(|p| *p = Some(fault));
-            true
-        }
-        Some(_) => false,
+    let breakpoint = PENDING.with(|p| p.take_if(|fault| fault.offence == Offence::Breakpoint));
+    if breakpoint.is_none() {
+        return PENDING.with(|p| p.is_none());
     }
+    PUT_OFF.with(|p| *p = breakpoint);
+    super::hop::look();
+    true
+}
+
+/// Whether a breakpoint waits while the application's interrupts are served.
+pub(super) fn is_put_off() -> bool {
+    PUT_OFF.with(|p| p.is_some())
+}
+
+/// Forgets a breakpoint that came last, if it is one of those. Whether nothing else waits.
+pub(super) fn forget_breakpoint(is_one: impl Fn(u32) -> bool) -> bool {
+    PENDING.with(|p| {
+        let _ = p.take_if(|fault| fault.offence == Offence::Breakpoint && is_one(fault.program_counter));
+        p.is_none()
+    })
 }
 
 /// The application went on, or is no more: what it came across may not be where it is now.
@@ -109,17 +118,18 @@ pub(super) fn forget_put_off() {
 
 /// Number of the exception. One that was escalated is another: it hit the hypervisor with interrupts masked.
 const USAGE_FAULT: u32 = 6;
-const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
 const EXC_RETURN_PROCESS_STACK: u32 = 1 << 2;
-const EXC_RETURN_THREAD: u32 = 1 << 3;
 
-/// `WFI` and `WFE`, as they lie in memory. Their 32-bit forms are not used by any compiler.
-const WAIT_FOR_INTERRUPT: [u8; 2] = [0x30, 0xBF];
-const WAIT_FOR_EVENT: [u8; 2] = [0x20, 0xBF];
+/// `WFI` and `WFE`. Their 32-bit forms are not used by any compiler.
+const WAIT_FOR_INTERRUPT: u16 = 0xBF30;
+const WAIT_FOR_EVENT: u16 = 0xBF20;
 
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_limit: u32) -> u32 {
     let registers = take_status();
+    if exception & 0x1FF == USAGE_FAULT && registers.is_refused_float() && moves_float(exc_return, msp) {
+        return exc_return;
+    }
     // Its frames fill a secure stack: nothing of the hypervisor's was running, and nothing is left half done.
     let left_frames = exception & 0x1FF == USAGE_FAULT
         && registers.is_secure_overflow()
@@ -154,6 +164,18 @@ extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_lim
     // A refused EXC_RETURN is handed on to the handler of its refusal, reserved bits included. Returned with once more,
     // it would be refused again, above every priority and for ever. The executor comes before anything is unstacked.
     if registers.is_forged_return() { super::switch::RETURN_TO_APPLICATION } else { exc_return }
+}
+
+/// Whether floating-point registers had to be moved that belong to a thread which is caught at the entrance of a gateway:
+/// saved, for a handler to use the unit, or put back, for the thread to go on. The processor may do neither on a secure stack.
+fn moves_float(exc_return: u32, msp: u32) -> bool {
+    let goes_back = exc_return & EXC_RETURN_SECURE_STACK != 0;
+    if !goes_back {
+        let stacks = [process_stack(), msp];
+        return stacks.into_iter().any(|stack| in_secure_memory(stack) && float::save_beside_gateway(stack));
+    }
+    let stack = if exc_return & EXC_RETURN_THREAD != 0 { process_stack() } else { msp };
+    exc_return & EXC_RETURN_NO_FLOAT == 0 && in_secure_memory(stack) && float::restore_beside_gateway(stack)
 }
 
 /// Whether the fault was an access that may fail: then its frame leads to where that is told.
@@ -213,12 +235,12 @@ pub(super) fn was_asleep(exc_return: u32) -> bool {
         return false;
     }
     // DDI 0553, WFI: the return address may be that of the instruction itself or of the next one.
-    let mut code = [0; 4];
-    let behind = interrupted_at(exc_return).wrapping_sub(2);
-    let readable = memory_check::copy_in(behind, &mut code);
-    let [low, high, low_next, high_next] = code;
-    let sleeps = |halfword| matches!(halfword, WAIT_FOR_INTERRUPT | WAIT_FOR_EVENT);
-    readable && (sleeps([low, high]) || sleeps([low_next, high_next]))
+    let next = interrupted_at(exc_return);
+    let sleeps = |at| {
+        let half = memory_check::one::<u16>(at);
+        half.is_some_and(|half| matches!(half, WAIT_FOR_INTERRUPT | WAIT_FOR_EVENT))
+    };
+    sleeps(next.wrapping_sub(2)) || sleeps(next)
 }
 
 /// Stack pointer of the application, behind the frame that the exception pushed.
@@ -235,10 +257,7 @@ pub(super) fn application_stack(exc_return: u32) -> u32 {
 }
 
 fn stacked_program_counter(stack: u32) -> u32 {
-    let mut word = [0; 4];
-    let readable = memory_check::allowed(stack, 32, Intent::Read)
-        && memory_check::copy_in(stack.wrapping_add(24), &mut word);
-    if readable { u32::from_le_bytes(word) } else { 0 }
+    memory_check::one(stack.wrapping_add(24)).unwrap_or(0)
 }
 
 /// Adds what the stacked frame tells, if the application's stack is still in its memory.

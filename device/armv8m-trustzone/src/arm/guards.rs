@@ -2,7 +2,7 @@
 //!
 //! An address that two regions of the SAU cover is secure, whatever the regions say (DDI 0553, B10.2.1): a spare region laid
 //! over the application's memory takes a part of it away. Nothing is ever given to the application that way. What the
-//! hypervisor does on its behalf goes on: [`lifted`] opens the guards for it.
+//! hypervisor does on its behalf goes on: [`lifted`] opens the guards for it, and nobody comes between meanwhile.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,11 +16,9 @@ type Range = Option<(u32, u32)>;
 
 struct Guards {
     ranges: [Range; GUARDS_MAX],
-    /// How many pieces of the hypervisor's work have them open.
-    lifted: u32,
 }
 
-static GUARDS: Shared<Guards> = Shared::new(Guards { ranges: [None; GUARDS_MAX], lifted: 0 });
+static GUARDS: Shared<Guards> = Shared::new(Guards { ranges: [None; GUARDS_MAX] });
 /// The first region of the SAU that the partition does not use.
 static FIRST_SPARE: AtomicU32 = AtomicU32::new(u32::MAX);
 
@@ -44,38 +42,34 @@ pub fn set(index: usize, range: Option<(u32, u32)>) {
         if let Some(place) = guards.ranges.get_mut(index) {
             *place = range;
         }
-        guards.apply();
+        guards.lay();
     });
 }
 
 /// Does `work` on the application's memory `[address, address + len)` with the guards open, where they are in its way.
+///
+/// The application must not run meanwhile, or it would slip through, so where they are everything waits: keep it short.
 pub(super) fn lifted<R>(address: u32, len: u32, work: impl FnOnce() -> R) -> R {
-    let is_guarded = GUARDS.with(|guards| {
-        let touched = guards.touch(address, len);
-        if touched {
-            guards.lifted += 1;
-            guards.apply();
-        }
-        touched
-    });
-    let result = work();
-    if is_guarded {
-        GUARDS.with(|guards| {
-            guards.lifted = guards.lifted.saturating_sub(1);
-            guards.apply();
-        });
+    if !GUARDS.with(|guards| guards.touch(address, len)) {
+        return work();
     }
-    result
+    GUARDS.with(|guards| {
+        let ranges = core::mem::take(&mut guards.ranges);
+        guards.lay();
+        let result = work();
+        guards.ranges = ranges;
+        guards.lay();
+        result
+    })
 }
 
-/// The application's context is thrown away, and with it gateways that had the guards open.
+/// The application's context is thrown away.
 pub(super) fn forget() {
     GUARDS.with(|guards| {
         if guards.ranges.iter().any(Option::is_some) {
             guards.ranges = [None; GUARDS_MAX];
-            guards.apply();
+            guards.lay();
         }
-        guards.lifted = 0;
     });
 }
 
@@ -85,11 +79,11 @@ impl Guards {
         self.ranges.iter().flatten().any(|range| address <= range.1 | 0x1F && last >= range.0 & !0x1F)
     }
 
-    fn apply(&self) {
+    fn lay(&self) {
         let first = FIRST_SPARE.load(Ordering::Relaxed);
         for (number, range) in (0..).zip(self.ranges.iter().take(available())) {
             scs::write(SAU_RNR, first.saturating_add(number));
-            match range.filter(|_| self.lifted == 0) {
+            match range {
                 Some((first, last)) => {
                     scs::write(SAU_RBAR, first & !0x1F);
                     scs::write(SAU_RLAR, last & !0x1F | 1);

@@ -6,10 +6,11 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::exception::FLOAT_FRAME_BYTES;
 use super::memory_check::{copy_in, copy_out};
 
 /// A frame with floating-point state, or with room for it; without: the first eight words.
-pub(super) const WORDS_MAX: usize = 26;
+pub(super) const WORDS_MAX: usize = FLOAT_FRAME_BYTES as usize / 4;
 
 static FRAME: [AtomicU32; WORDS_MAX] = [const { AtomicU32::new(0) }; WORDS_MAX];
 /// Words that are kept; 0 for none.

@@ -76,7 +76,7 @@ pub fn configure(regions: &[SauRegion], application_lines: &[InterruptLine]) -> 
     let keep = scs::read(AIRCR) & 0xFFFF & !AIRCR_BFHFNMINS;
     scs::write(AIRCR, AIRCR_KEY | keep | AIRCR_PRIS);
     scs::write(SHPR1, 0); // MemManage, BusFault, UsageFault, SecureFault: 0x00.
-    scs::write(SHPR2, 0);
+    scs::write(SHPR2, u32::from(EXECUTOR_PRIORITY) << 24); // SVCall, by which gateways end.
     scs::write(SHPR3, (u32::from(TICK_PRIORITY) << 24) | (u32::from(EXECUTOR_PRIORITY) << 16));
     scs::write(SHCSR, scs::read(SHCSR) | SHCSR_ENABLE_ALL);
     // Deep sleep would stop the tick: only the hypervisor may choose it.

@@ -45,6 +45,14 @@ pub(crate) const FPDSCR: u32 = 0xE000_EF3C;
 // DDI 0553, FPCCR: automatic and lazy state preservation on, nothing pending; only the Secure state may switch the second.
 pub(crate) const FPCCR_RESET: u32 = 0b11 << 30;
 pub(crate) const FPCCR_LSPENS: u32 = 1 << 29;
+/// A save of floating-point registers is due.
+pub(crate) const FPCCR_LSPACT: u32 = 1 << 0;
+/// It is one of an unprivileged thread.
+pub(crate) const FPCCR_USER: u32 = 1 << 1;
+/// It is one of the Secure state.
+pub(crate) const FPCCR_S: u32 = 1 << 2;
+/// It is one of a thread.
+pub(crate) const FPCCR_THREAD: u32 = 1 << 3;
 pub(crate) const FPCAR: u32 = 0xE000_EF38;
 pub(crate) const MVFR0: u32 = 0xE000_EF40;
 pub(crate) const CPACR: u32 = 0xE000_ED88;

@@ -20,7 +20,7 @@ bulkhead_vectors:
     .word 0
     .word 0
     .word 0
-    .word bulkhead_fault_entry @ SVCall: the hypervisor makes none
+    .word bulkhead_homecoming
     .word bulkhead_fault_entry @ DebugMonitor
     .word 0
     .word bulkhead_pendsv
@@ -125,18 +125,23 @@ pub fn refuse_application_reset() {
     scs::barrier();
 }
 
-/// Highest stack use of the hypervisor so far, in bytes; the stack is painted by [`paint_stack`].
+/// Highest use of the handlers' stack so far, in bytes; it is painted by [`paint_stack`].
 pub fn stack_used_bytes() -> u32 {
     let (limit, top) = stack_bounds();
+    used_bytes(limit, top)
+}
+
+/// How much of the painted stack from `limit` to `top` was ever used, in bytes.
+pub(super) fn used_bytes(limit: u32, top: u32) -> u32 {
     let mut at = limit;
-    // SAFETY: the range is the stack of this image, aligned to words; it is only read.
+    // SAFETY: the range is a stack of this image, aligned to words; it is only read.
     while at < top && unsafe { core::ptr::read_volatile(at as *const u32) } == STACK_PAINT {
         at = at.wrapping_add(4);
     }
     top.wrapping_sub(at)
 }
 
-const STACK_PAINT: u32 = 0xB01C_4EAD;
+pub(super) const STACK_PAINT: u32 = 0xB01C_4EAD;
 
 /// Fills the unused part of the stack, so that its highest use can be told later. Call once, early.
 pub fn paint_stack() {

@@ -5,13 +5,16 @@
 //! to go on is decided in [`super::worker`]; here is how.
 
 use super::critical::Shared;
+use super::exception::{
+    CALLEE_BYTES, EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD, FRAME_BYTES, INTEGRITY_SIGNATURE, XPSR_THUMB,
+};
 use super::interrupts::{InterruptLine, set_priority};
 use super::registers::{
     self as scs, CCR, CPACR, FPCCR, FPCCR_LSPENS, FPCCR_RESET, FPDSCR, ICSR, ICSR_PENDSTCLR, ICSR_PENDSTSET,
     ICSR_PENDSVCLR, ICSR_PENDSVSET, MPU_CTRL, MPU_RBAR, MPU_RLAR, MPU_RNR, MPU_TYPE, NON_SECURE_ALIAS,
     NVIC_IABR, NVIC_ICER, NVIC_ICPR, NVIC_ISER, NVIC_ISPR, SCR, SHCSR, SHPR1, SHPR2, SHPR3, SYST_CSR, VTOR,
 };
-use super::{debug, faults, partition, worker};
+use super::{debug, entrance, faults, hop, partition, worker};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -121,21 +124,14 @@ const RETURN_TO_IDLE: u32 = 0xFFFF_FFFD; // Secure thread on PSP_S, exception wa
 const RETURN_TO_HANDLER: u32 = 0xFFFF_FFF5; // Secure handler on MSP_S, exception was Secure.
 const RETURN_TO_HANDLER_FROM_NS: u32 = 0xFFFF_FFF0;
 const RETURN_TO_IDLE_FROM_NS: u32 = 0xFFFF_FFF8; // Secure thread, exception was Non-secure.
-pub(super) const EXC_RETURN_THREAD: u32 = 1 << 3;
-pub(super) const EXC_RETURN_SECURE_STACK: u32 = 1 << 6;
-
-// DDI 0553, B3.20: on top of a Secure frame that is left by a Non-secure exception; bit 0: no FP state.
-const INTEGRITY_SIGNATURE: u32 = 0xFEFA_125B;
 
 /// Lies on top of an empty secure stack. It is neither a frame's integrity signature nor an address, so a return that
 /// the application forged finds nothing to take (Arm, "Armv8-M secure stack sealing", 2020).
 const STACK_SEAL: u32 = 0xFEF5_EDA5;
 const STACK_SEAL_WORDS: usize = 2;
 
-const XPSR_THUMB: u32 = 1 << 24;
-const FRAME_WORDS: usize = 8;
-const FRAME_BYTES: u32 = 32;
-const CALLEE_WORDS: usize = 10;
+const FRAME_WORDS: usize = FRAME_BYTES as usize / 4;
+const CALLEE_WORDS: usize = CALLEE_BYTES as usize / 4;
 
 /// External interrupts of the application that may be active at once; more cannot nest, since each needs a priority
 /// of its own and the board gives the application fewer lines than this.
@@ -143,8 +139,11 @@ const ACTIVE_MAX: usize = 16;
 const CHAIN_WORDS: usize = ACTIVE_MAX * (FRAME_WORDS + CALLEE_WORDS);
 const IDLE_STACK_WORDS: usize = 64;
 const GATEWAY_STACK_WORDS: usize = 512;
-/// Stack of the worker: the hypervisor's deepest calls.
-const WORKER_STACK_WORDS: usize = 8192;
+/// Without the seal.
+#[expect(clippy::cast_possible_truncation, reason = "a few thousand")]
+pub(super) const GATEWAY_STACK_BYTES: u32 = 4 * (GATEWAY_STACK_WORDS - STACK_SEAL_WORDS) as u32;
+/// Stack of the worker: the hypervisor's deepest calls, which took 12,536 bytes at most in the end-to-end tests.
+const WORKER_STACK_WORDS: usize = 4096;
 
 /// A static that only the executor (or code before the first exception) touches.
 pub(super) struct ExecutorOnly<T>(UnsafeCell<T>);
@@ -170,6 +169,7 @@ static APPLICATION: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
 #[unsafe(export_name = "bulkhead_worker_context")]
 static WORKER: ExecutorOnly<Context> = ExecutorOnly::new(NO_CONTEXT);
 static IDLE_STACK: ExecutorOnly<Words<IDLE_STACK_WORDS>> = ExecutorOnly::new(Words([0; IDLE_STACK_WORDS]));
+#[unsafe(export_name = "bulkhead_gateway_stack")]
 static GATEWAY_STACK: ExecutorOnly<Words<GATEWAY_STACK_WORDS>> =
     ExecutorOnly::new(Words([0; GATEWAY_STACK_WORDS]));
 static CHAIN: ExecutorOnly<Words<CHAIN_WORDS>> = ExecutorOnly::new(Words([0; CHAIN_WORDS]));
@@ -241,12 +241,19 @@ pub(super) fn carry_out(order: Order) {
     }
 }
 
+/// Highest use of the worker's stack so far, in bytes; it was painted by [`become_worker`].
+pub fn worker_stack_used_bytes() -> u32 {
+    let base = WORKER_STACK.get() as u32;
+    super::start::used_bytes(base, base.wrapping_add(u32::try_from(4 * WORKER_STACK_WORDS).unwrap_or(0)))
+}
+
 /// Makes the thread that started the chip the worker: it goes on in `main`, on a stack of its own, and the main stack
 /// becomes the handlers'. Interrupts stay masked.
 pub fn become_worker(main: extern "C" fn() -> !) -> ! {
     // SAFETY: called once from the start-up thread, before any exception used this.
     let words = unsafe { &mut (*WORKER_STACK.get()).0 };
     let seal_at = words.len().saturating_sub(STACK_SEAL_WORDS);
+    words.fill(super::start::STACK_PAINT);
     for word in words.iter_mut().skip(seal_at) {
         *word = STACK_SEAL;
     }
@@ -283,6 +290,11 @@ extern "C" fn bulkhead_execute(exc_return: u32) {
     }
     worker::account(before == WORKER.get());
     worker::close_door();
+    if hop::goes_on() || hop::begins() {
+        go_on_with(APPLICATION.get(), 0);
+        worker::stamp();
+        return;
+    }
     let unwind_msp = match ORDER.with(|o| core::mem::replace(o, Order::Continue)) {
         Order::Continue => 0,
         Order::Stop => abandon(is_running()),
@@ -531,6 +543,11 @@ const START_STUB: [u32; 3] = [0xF8C0_6001, 0xB662_3CF4, 0xBF00_4710];
 const START_STUB_BYTES: u32 = 16;
 const _: () = assert!(ICSR - SYST_CSR == 0xCF4);
 
+/// Where the secure stack of the application's thread begins: above it lies the seal.
+pub(super) fn gateway_stack_top() -> u32 {
+    (GATEWAY_STACK.get() as u32).wrapping_add(GATEWAY_STACK_BYTES)
+}
+
 /// Builds the application's first frame and makes it current.
 fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
     let frame_at = stack_pointer.wrapping_sub(FRAME_BYTES);
@@ -557,9 +574,8 @@ fn prepare_application(vector_table: u32, stack_pointer: u32, entry: u32) {
         *word = STACK_SEAL;
     }
     let psp = stack.as_ptr().wrapping_add(seal_at) as u32;
-    let base = GATEWAY_STACK.get() as u32;
-    let context =
-        Context { r4_r11: [0; 8], exc_return: RETURN_TO_APPLICATION, psp, psplim: base, basepri: 0 };
+    let psplim = gateway_stack_top().wrapping_sub(entrance::ROOM_BYTES);
+    let context = Context { r4_r11: [0; 8], exc_return: RETURN_TO_APPLICATION, psp, psplim, basepri: 0 };
     // SAFETY: executor only.
     unsafe {
         *APPLICATION.get() = context;

@@ -64,21 +64,21 @@ pub(super) fn mean_cycles() -> u32 {
     MEAN.load(Ordering::Relaxed)
 }
 
-/// Cycles since [`start`], wrapping; for the executor, which no tick interrupts in between by more than one.
+/// Cycles since [`start`], wrapping.
+#[expect(clippy::cast_possible_truncation, reason = "it wraps")]
 pub(super) fn cycles() -> u32 {
-    loop {
-        let before = ticks();
-        let (low, running) = (CYCLES_LOW.load(Ordering::Relaxed), RUNNING.load(Ordering::Relaxed));
-        let next = NEXT.load(Ordering::Relaxed);
-        let left = scs::read(SYST_CVR);
-        let pending = scs::read(ICSR) & ICSR_PENDSTSET != 0;
-        let left = if pending { scs::read(SYST_CVR) } else { left };
-        if ticks() == before {
-            let (over, length) = if pending { (running, next) } else { (0, running) };
-            let within = length.saturating_sub(1).saturating_sub(left);
-            return low.wrapping_add(over).wrapping_add(within);
-        }
-    }
+    all_cycles() as u32
+}
+
+/// Cycles of a tick of `length` that have passed when the counter, which runs down, reads `left`.
+fn passed(length: u32, left: u32) -> u32 {
+    length.saturating_sub(1).saturating_sub(left)
+}
+
+/// As [`passed`], for the tick that follows one that is over but not counted. The counter stays at zero for a cycle before
+/// it runs through the next tick: then nothing of that has passed.
+fn begun(length: u32, left: u32) -> u32 {
+    if left == 0 { 0 } else { passed(length, left) }
 }
 
 /// Ticks since [`start`]. Wraps after 49 days; for differences.
@@ -88,6 +88,11 @@ pub fn ticks() -> u32 {
 
 /// Microseconds since [`start`]; never goes back.
 pub fn now_us() -> u64 {
+    all_cycles() / u64::from(CYCLES_PER_US.load(Ordering::Relaxed))
+}
+
+/// Cycles since [`start`]. No more than one tick may come that is not counted.
+fn all_cycles() -> u64 {
     loop {
         let before = ticks();
         let (low, high) = (CYCLES_LOW.load(Ordering::Relaxed), CYCLES_HIGH.load(Ordering::Relaxed));
@@ -96,14 +101,14 @@ pub fn now_us() -> u64 {
         // A tick that is over but not counted (we run at or above its priority) is added by hand; the counter then
         // runs through the next one.
         let pending = scs::read(ICSR) & ICSR_PENDSTSET != 0;
-        let left = if pending { scs::read(SYST_CVR) } else { left };
-        if ticks() != before {
-            continue;
+        let since = if pending {
+            running.wrapping_add(begun(next, scs::read(SYST_CVR)))
+        } else {
+            passed(running, left)
+        };
+        if ticks() == before {
+            let whole = (u64::from(high) << 32) | u64::from(low);
+            return whole.wrapping_add(u64::from(since));
         }
-        let whole = (u64::from(high) << 32) | u64::from(low);
-        let (over, length) = if pending { (u64::from(running), next) } else { (0, running) };
-        let within = length.saturating_sub(1).saturating_sub(left);
-        return whole.wrapping_add(over).wrapping_add(u64::from(within))
-            / u64::from(CYCLES_PER_US.load(Ordering::Relaxed));
     }
 }

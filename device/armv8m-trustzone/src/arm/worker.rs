@@ -12,13 +12,14 @@
 //!    in a handler or masking everything costs the offender latency and nobody else.
 //! 3. *A held or faulted application stands still.* Then the worker has the processor, and the door is shut.
 
+use super::exception::{EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD};
 use super::partition::NON_SECURE_PRIORITY;
 use super::registers::{
     self as scs, ICSR, NON_SECURE_ALIAS, NVIC_ISPR, SAU_RLAR, SAU_RNR, SHCSR, SYST_CVR, VTOR,
 };
 use super::switch::{
-    EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD, ExecutorOnly, Interrupted, Order, application_context,
-    carry_out, interrupted, is_running, pend_executor, worker_is_current,
+    ExecutorOnly, Interrupted, Order, application_context, carry_out, interrupted, is_running, pend_executor,
+    worker_is_current,
 };
 use super::{debug, faults, memory_check, switch, tick};
 use crate::share::{Moment, Share, Slice, Wants};
@@ -410,11 +411,19 @@ fn choose(exc_return: u32, found: Interrupted) -> Slice {
     }
     let in_thread = exc_return & EXC_RETURN_THREAD != 0 && exc_return & EXC_RETURN_SECURE_STACK == 0;
     let moment = if faults::is_waiting() {
-        // Its interrupts need not wait for what the worker is in the middle of, if its thread is at a breakpoint.
-        if !(in_thread && found == Interrupted::Thread && faults::put_off_breakpoint()) {
-            return Slice::Alone;
+        // Its interrupts need not wait if its thread is at a breakpoint: it comes there again.
+        match found {
+            Interrupted::Thread if in_thread && faults::put_off_breakpoint() => Moment::Asleep,
+            Interrupted::Handler { .. } if in_thread && faults::forget_breakpoint(|_| true) => {
+                faults::forget_put_off();
+                Moment::Hurrying
+            }
+            Interrupted::Thread
+            | Interrupted::Handler { .. }
+            | Interrupted::Masked { .. }
+            | Interrupted::Held
+            | Interrupted::Stopped => return Slice::Alone,
         }
-        Moment::Asleep
     } else if !wants_to_run() {
         return Slice::Nothing;
     } else {
