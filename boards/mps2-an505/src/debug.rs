@@ -2,9 +2,10 @@
 
 use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::Breakpoints;
-use bulkhead_debug_agent::{AccessRefused, DebugTarget, Interrupts, Memory, Width};
+use bulkhead_debug_agent::{AccessRefused, DebugTarget, Hop, Interrupts, Memory, Width};
 use bulkhead_debug_protocol::{Float, Region, RegionKind, Register, RegisterFile, Words};
-use world::debug::RegisterRefused;
+use world::debug::{RegisterRefused, Registers};
+use world::hop::{HALVES_MAX, HalfWord};
 use world::memory_check::{copy_in, copy_out};
 
 use crate::{board, registers};
@@ -15,11 +16,27 @@ const WORD: usize = 4;
 /// The application; for the executor alone.
 pub(crate) struct Target {
     breakpoints: Breakpoints,
+    /// What the application's thread was seen with, while it is looked at without being held.
+    seen: Option<Registers>,
 }
 
 impl Target {
     pub(crate) fn new(breakpoints: Breakpoints) -> Self {
-        Self { breakpoints }
+        Self { breakpoints, seen: None }
+    }
+
+    /// From here on the application's registers are those; `None`: those that it has.
+    pub(crate) fn see(&mut self, seen: Option<Registers>) {
+        self.seen = seen;
+    }
+
+    /// What stands at a place of code, which may be replaced for a moment.
+    fn reserve(&mut self, address: u32) -> Option<u16> {
+        if !is_writable(address, 2) {
+            return self.breakpoints.reserve(address as usize);
+        }
+        let mut stood = [0; 2];
+        copy_in(address, &mut stood).then(|| u16::from_le_bytes(stood))
     }
 }
 
@@ -77,7 +94,7 @@ impl DebugTarget for Target {
     }
 
     fn registers(&mut self) -> RegisterFile {
-        let registers = world::debug::registers();
+        let registers = self.seen.unwrap_or_else(world::debug::registers);
         let (core, system) = (Words(registers.core), Words(registers.system));
         RegisterFile { core, system, float: None }
     }
@@ -138,6 +155,44 @@ impl DebugTarget for Target {
         }
         world::debug::code_changed();
         Ok(u16::from_le_bytes(stood))
+    }
+
+    fn prepare_hop(&mut self, hop: &Hop) -> bool {
+        // Where no code is, the instruction faults, and that ends the hop as well.
+        let is_ready = hop.places.into_iter().flatten().all(|address| {
+            let is_code = copy_in(address, &mut [0; 2]);
+            !is_code || self.reserve(address).is_some()
+        });
+        if !is_ready {
+            self.cancel_hop(hop);
+        }
+        is_ready
+    }
+
+    fn cancel_hop(&mut self, hop: &Hop) {
+        for address in hop.places.into_iter().flatten() {
+            self.breakpoints.settle(address as usize);
+        }
+    }
+
+    fn hop(&mut self, hop: &Hop) -> bool {
+        let mut halves = [HalfWord::default(); HALVES_MAX];
+        let mut count = 1;
+        let [first, places @ ..] = &mut halves;
+        *first = HalfWord { address: hop.at, during: hop.original, after: hop.breakpoint };
+        for address in hop.places.into_iter().flatten() {
+            if let Some(after) = self.reserve(address)
+                && let Some(half) = places.get_mut(count - 1)
+            {
+                *half = HalfWord { address, during: hop.breakpoint, after };
+                count += 1;
+            }
+        }
+        let seen = self.seen.map(|seen| seen.core);
+        let halves = halves.get(..count).unwrap_or_default();
+        let done = seen.is_some_and(|core| world::hop::hop(core, halves));
+        self.cancel_hop(hop);
+        done
     }
 
     fn now_us(&self) -> u64 {

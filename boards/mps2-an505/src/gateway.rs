@@ -33,6 +33,10 @@ impl ApplicationMemory for Memory {
         memory_check::allowed(address, len, Intent::Write)
     }
 
+    fn may_read(&self, address: u32, len: u32) -> bool {
+        memory_check::allowed(address, len, Intent::Read)
+    }
+
     fn owns_line(&self, line: u32) -> bool {
         partition::owns_line(line)
     }

@@ -5,17 +5,18 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulkhead_armv8m_trustzone as world;
 use bulkhead_chip_mps2_an505::{Breakpoints, DIE_TIMES, EXTERNAL_TIMES, Lan9118, NvmFlash, NvmKind};
+use bulkhead_device_identity::Identity;
 use bulkhead_hardware_ports::Entropy;
 use bulkhead_hypervisor::{
-    ConfigurationStorage, CrashStorage, DebugStorage, DeviceSession, FRAME_LEN_MAX, Facts, FaultStatus,
-    FlashSpeeds, Health, Hypervisor, LinkSettings, LinkStorage, MailboxAccess as _, Moments, Offence, Order,
-    Outside, SeededEntropy,
+    ConfigurationStorage, CrashStorage, DebugStorage, DeviceSession, Facts, FaultStatus, FlashSpeeds, Glance,
+    Health, Hypervisor, LinkSettings, LinkStorage, MailboxAccess as _, Moments, Offence, Order, Outside,
+    SeededEntropy,
 };
 use bulkhead_link_protocol::{BootReason, FaultKind};
 use bulkhead_network_stack::{Buffers, NetworkStack, Sockets};
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_syscall_abi::ABI_VERSION;
-use bulkhead_update_engine::{DeviceFacts, Engine, Layout, Memory, Part, Workspace};
+use bulkhead_update_engine::{Boot, DeviceFacts, Engine, Layout, Memory, Part, Workspace};
 use static_cell::{ConstStaticCell, StaticCell};
 use world::critical::ExecutorCell;
 use world::interrupts::{InterruptLine, disable, enable, pend};
@@ -47,7 +48,7 @@ static NETWORK: StaticCell<NetworkStack<Lan9118>> = StaticCell::new();
 static SESSION: StaticCell<Option<DeviceSession>> = StaticCell::new();
 static CONFIGURATION: ConstStaticCell<ConfigurationStorage> =
     ConstStaticCell::new(ConfigurationStorage::new());
-static INCOMING: ConstStaticCell<[u8; FRAME_LEN_MAX]> = ConstStaticCell::new([0; FRAME_LEN_MAX]);
+static ENGINE: StaticCell<Engine<'static>> = StaticCell::new();
 static WORKSPACE: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace::new());
 static DEBUG: StaticCell<DebugStorage> = StaticCell::new();
 static CRASH: ConstStaticCell<CrashStorage> = ConstStaticCell::new(CrashStorage::new());
@@ -56,10 +57,16 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 static ASLEEP: AtomicBool = AtomicBool::new(false);
 static LAST_SLICE: AtomicU32 = AtomicU32::new(0);
 
-/// Builds everything. Without identity or with a wrong layout the board says so and stays at its console: nothing that
-/// it could do over the network would be trusted.
+/// Builds everything: what is large first, each while little else is on the stack.
 #[unsafe(no_mangle)]
 fn bulkhead_build() {
+    build(sockets(), debug_storage());
+}
+
+/// Builds the rest. Without identity or with a wrong layout the board says so and stays at its console: nothing that it
+/// could do over the network would be trusted.
+#[inline(never)]
+fn build(sockets: &'static mut Sockets, debug: &'static mut DebugStorage) {
     // SAFETY: the die's part of the NVM, which `board.toml` gives to no other driver; the application may write to its
     // own pages behind our back, which the driver's volatile accesses allow for.
     let mut die = unsafe {
@@ -103,19 +110,51 @@ fn bulkhead_build() {
     let Ok(mut entropy) = SeededEntropy::next_boot(&identity.entropy_seed, &mut die, first) else {
         epitaph::halt("the entropy counter cannot be advanced; its flash pages are worn out");
     };
-    let network = network(&mut entropy);
-    let engine = Engine::new(
-        layout(),
-        DeviceFacts {
-            device_class: board::DEVICE_CLASS,
-            board_revision: board::BOARD_REVISION,
-            abi: ABI_VERSION,
-            device_id: *identity.device_id().as_bytes(),
-            owner_keys: identity.signing_keys,
-            storage_root: identity.storage_root,
-        },
-        WORKSPACE.take(),
-    );
+    let network = network(&mut entropy, sockets);
+    let mut external = external;
+    let engine = engine(&identity, &mut Memory { die: &mut die, external: &mut external });
+    assemble((die, external, entropy), breakpoints, &identity, network, engine, debug);
+}
+
+/// Makes the update's engine in its place and has it read the journal. Out of line, like all that needs much stack once.
+#[inline(never)]
+fn engine(
+    identity: &Identity<'static>,
+    memory: &mut Memory<'_, NvmFlash, NvmFlash>,
+) -> (&'static mut Engine<'static>, Boot) {
+    let engine = new_engine(identity);
+    match engine.boot(memory) {
+        Ok(boot) => (engine, boot),
+        Err(error) => {
+            console::line(format_args!("{error}"));
+            epitaph::halt("board.toml and the update engine do not fit");
+        }
+    }
+}
+
+#[inline(never)]
+fn new_engine(identity: &Identity<'static>) -> &'static mut Engine<'static> {
+    let facts = DeviceFacts {
+        device_class: board::DEVICE_CLASS,
+        board_revision: board::BOARD_REVISION,
+        abi: ABI_VERSION,
+        device_id: *identity.device_id().as_bytes(),
+        owner_keys: identity.signing_keys,
+        storage_root: identity.storage_root,
+    };
+    ENGINE.init_with(|| Engine::new(layout(), facts, WORKSPACE.take()))
+}
+
+/// Puts the machine together. Out of line: what was called before did not need this much stack beneath it.
+#[inline(never)]
+fn assemble(
+    (mut die, mut external, mut entropy): (NvmFlash, NvmFlash, SeededEntropy),
+    breakpoints: Breakpoints,
+    identity: &Identity<'static>,
+    network: Option<&'static mut NetworkStack<Lan9118>>,
+    engine: (&'static mut Engine<'static>, Boot),
+    debug: &'static mut DebugStorage,
+) {
     let words: Option<&'static str> = epitaph::take().map(|text| EPITAPH.init(text).as_str());
     let mut device_id = [b' '; 34];
     let mut text = heapless::String::<34>::new();
@@ -156,38 +195,24 @@ fn bulkhead_build() {
         // A lone emulator wakes no street: the spread after a power failure is for boards in the field.
         power_up_delay_ms: 0,
     };
-    let mut external = external;
     let mut memory = Memory { die: &mut die, external: &mut external };
     let configuration = CONFIGURATION.take();
     let (first, length) = board::EXTERNAL_CONFIGURATION;
     configuration.prepare(&identity.storage_root, FlashAddress(first), length);
-    let storage =
-        LinkStorage { session: SESSION.init_with(|| None), incoming: INCOMING.take(), configuration };
+    let storage = LinkStorage { session: SESSION.init_with(|| None), configuration };
     let link = (settings, storage);
-    match Hypervisor::start(
-        facts,
-        network,
-        link,
-        (debug_storage(), CRASH.take()),
-        engine,
-        &mut memory,
-        &mut entropy,
-    ) {
-        Ok(hypervisor) => {
-            let target = Target::new(breakpoints);
-            MACHINE.set(|| Machine { hypervisor, die, external, entropy, target });
-        }
-        Err(error) => {
-            console::line(format_args!("{error}"));
-            epitaph::halt("board.toml and the update engine do not fit");
-        }
-    }
+    let storage = (debug, CRASH.take());
+    let hypervisor = Hypervisor::start(facts, network, link, storage, engine, &mut memory, &mut entropy);
+    MACHINE.set(|| Machine { hypervisor, die, external, entropy, target: Target::new(breakpoints) });
     BUSY.store(true, Ordering::Relaxed);
 }
 
-/// Starts the network, if the machine has a controller. Out of line, like all that needs much stack once.
+/// Starts the network, if the machine has a controller.
 #[inline(never)]
-fn network(entropy: &mut SeededEntropy) -> Option<&'static mut NetworkStack<Lan9118>> {
+fn network(
+    entropy: &mut SeededEntropy,
+    sockets: &'static mut Sockets,
+) -> Option<&'static mut NetworkStack<Lan9118>> {
     let seeds = [(); 2].map(|()| {
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
@@ -197,7 +222,6 @@ fn network(entropy: &mut SeededEntropy) -> Option<&'static mut NetworkStack<Lan9
     let controller = unsafe { Lan9118::start(board::ETHERNET_BASE) };
     match controller {
         Ok(controller) => {
-            let sockets = sockets();
             Some(NETWORK.init_with(|| NetworkStack::new(controller, BUFFERS.take(), sockets, seeds, 0)))
         }
         Err(_) => {
@@ -307,6 +331,18 @@ fn bulkhead_poll(interrupted: Interrupted) -> (world::switch::Order, Pace) {
     done.unwrap_or((world::switch::Order::Continue, Pace::Rest))
 }
 
+/// Looks at an application that stands at a breakpoint while its interrupts are served.
+fn look(hypervisor: &mut Hypervisor<'static, Lan9118>, now_us: u64, here: &mut Here<'_>) -> Glance {
+    let Some(seen) = world::hop::sight() else { return Glance::Hold };
+    here.target.see(Some(seen));
+    let glance = hypervisor.glance(now_us, here);
+    here.target.see(None);
+    if glance != Glance::Hold {
+        world::hop::let_go();
+    }
+    glance
+}
+
 fn health(interrupted: Interrupted) -> (Health, u32) {
     match interrupted {
         Interrupted::Stopped => (Health::Stopped, 0),
@@ -320,8 +356,16 @@ fn health(interrupted: Interrupted) -> (Health, u32) {
 fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Order {
     let (mut health, mut program_counter) = health(interrupted);
     // What is to be looked at, or held, stands still from here on.
-    let wants_halt = machine.hypervisor.wants_halt(health, world::tick::now_us());
-    if world::faults::is_waiting() || wants_halt {
+    let now_us = world::tick::now_us();
+    let wants_halt = machine.hypervisor.wants_halt(health, now_us);
+    let waits = world::faults::is_waiting();
+    let mut here = Here { target: &mut machine.target };
+    let glance =
+        if waits && !wants_halt { look(&mut machine.hypervisor, now_us, &mut here) } else { Glance::Hold };
+    if glance == Glance::PassesInAHurry {
+        return world::switch::Order::Continue;
+    }
+    if waits && glance == Glance::Hold || wants_halt {
         let now = world::worker::freeze();
         if matches!(health, Health::InHandler | Health::Masked) {
             (health, program_counter) = self::health(now); // It may have come to itself meanwhile.
@@ -341,9 +385,12 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
     };
     let now_us = moment.now_us;
     let mut memory = Memory { die: &mut machine.die, external: &mut machine.external };
-    let mut here = Here { target: &mut machine.target };
+    // Cleared before: what a gateway leaves from here on may be behind the place where this slice looks for it.
+    BUSY.store(false, Ordering::Relaxed);
     let order = machine.hypervisor.poll(moment, &mut memory, &TheMailbox, &mut machine.entropy, &mut here);
-    BUSY.store(machine.hypervisor.is_busy(), Ordering::Relaxed);
+    if machine.hypervisor.is_busy() {
+        BUSY.store(true, Ordering::Relaxed);
+    }
     ASLEEP.store(TheMailbox.with(|m| m.is_asleep()), Ordering::Relaxed);
     match order {
         Order::Continue => world::switch::Order::Continue,
@@ -352,8 +399,11 @@ fn slice(machine: &mut Machine, interrupted: Interrupted) -> world::switch::Orde
             world::switch::Order::Stop
         }
         Order::Start { offset, length } => {
-            // `cargo xtask bench footprint` reads this line.
-            say(format_args!("stack: {} bytes used at most", world::start::stack_used_bytes()));
+            say(format_args!(
+                "stack: {} bytes used at most by handlers, {} by the worker",
+                world::start::stack_used_bytes(),
+                world::switch::worker_stack_used_bytes()
+            ));
             match start_order(&mut machine.die, offset, length) {
                 Some(Vectors { vector_table, stack_pointer, entry }) => {
                     machine.hypervisor.application_started(entry, &mut here);

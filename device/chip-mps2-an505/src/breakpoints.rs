@@ -52,26 +52,51 @@ impl Breakpoints {
             return None;
         }
         let stood = self.half(address);
-        let known = (0..self.count()).find(|slot| self.slot(*slot).is_some_and(|(at, _)| at == address));
-        match known {
-            Some(slot) => {
-                let original = self.slot(slot).map_or(stood, |(_, original)| original);
-                self.set_half(address, half);
-                if half == original {
-                    self.set_word(self.slot_at(slot).wrapping_add(4), 0);
-                    self.shrink();
-                }
+        if self.known(address).is_none() {
+            if half == stood {
+                return Some(stood);
             }
-            None if half == stood => {}
-            None => {
-                let slot = (0..SLOTS).find(|slot| *slot >= self.count() || self.slot(*slot).is_none())?;
-                self.set_word(self.slot_at(slot), u32::try_from(offset).ok()?);
-                self.set_word(self.slot_at(slot).wrapping_add(4), USED | u32::from(stood));
-                self.set_count(self.count().max(slot + 1));
-                self.set_half(address, half);
-            }
+            self.write_down(offset, stood)?;
+        }
+        self.set_half(address, half);
+        self.settle(address);
+        Some(stood)
+    }
+
+    /// Writes down what stands at `address`, so that it may be replaced for a moment by whoever puts it back, and returns
+    /// it; `None` as in [`Self::patch`]. [`Self::settle`] ends it.
+    pub fn reserve(&mut self, address: usize) -> Option<u16> {
+        let offset = address.checked_sub(self.code)?;
+        if !address.is_multiple_of(2) || offset.checked_add(2)? > self.code_len {
+            return None;
+        }
+        let stood = self.half(address);
+        if self.known(address).is_none() {
+            self.write_down(offset, stood)?;
         }
         Some(stood)
+    }
+
+    /// Forgets a place where the code is as it was.
+    pub fn settle(&mut self, address: usize) {
+        let Some(slot) = self.known(address) else { return };
+        if self.slot(slot).is_some_and(|(_, original)| self.half(address) == original) {
+            self.set_word(self.slot_at(slot).wrapping_add(4), 0);
+            self.shrink();
+        }
+    }
+
+    /// The slot of an address.
+    fn known(&self, address: usize) -> Option<usize> {
+        (0..self.count()).find(|slot| self.slot(*slot).is_some_and(|(at, _)| at == address))
+    }
+
+    fn write_down(&self, offset: usize, stood: u16) -> Option<()> {
+        let slot = (0..SLOTS).find(|slot| *slot >= self.count() || self.slot(*slot).is_none())?;
+        self.set_word(self.slot_at(slot), u32::try_from(offset).ok()?);
+        self.set_word(self.slot_at(slot).wrapping_add(4), USED | u32::from(stood));
+        self.set_count(self.count().max(slot + 1));
+        Some(())
     }
 
     /// Puts the code as it is over `bytes`, which were read from `address`.
@@ -192,6 +217,31 @@ mod tests {
         assert_eq!(breakpoints.patch(base + 2, 0xBEBB), None, "full");
         restore(&mut memory);
         assert_eq!(memory[..CODE_BYTES / 4], before[..CODE_BYTES / 4]);
+    }
+
+    #[test]
+    fn a_place_that_was_replaced_for_a_moment_is_put_back_by_the_next_boot_or_forgotten() {
+        let mut memory = memory();
+        let before = memory.clone();
+        let base = memory.as_mut_ptr() as usize;
+        let mut breakpoints = restore(&mut memory);
+        let stood = breakpoints.reserve(base + 6).unwrap();
+        assert_eq!(breakpoints.half(base + 6), stood);
+        breakpoints.set_half(base + 6, 0xBEBB);
+        breakpoints.settle(base + 6);
+        assert_eq!(breakpoints.count(), 1, "not as it was");
+        let mut breakpoints = restore(&mut memory);
+        assert_eq!(memory[..CODE_BYTES / 4], before[..CODE_BYTES / 4]);
+        breakpoints.patch(base + 6, 0xBEBB).unwrap();
+        assert_eq!(
+            breakpoints.reserve(base + 6),
+            Some(0xBEBB),
+            "of a breakpoint the original stays written down"
+        );
+        breakpoints.settle(base + 6);
+        assert_eq!(breakpoints.patch(base + 6, stood), Some(0xBEBB));
+        assert_eq!(breakpoints.count(), 0);
+        assert_eq!(breakpoints.reserve(base + CODE_BYTES), None);
     }
 
     #[test]

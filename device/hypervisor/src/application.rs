@@ -91,6 +91,8 @@ pub struct Application {
     fault: Option<Fault>,
     fault_count: u32,
     stuck_since_ms: Option<(Health, u64)>,
+    /// It was stopped on order during an update, and stays so after it.
+    stays_stopped: bool,
 }
 
 impl Application {
@@ -102,12 +104,14 @@ impl Application {
             fault: None,
             fault_count: 0,
             stuck_since_ms: None,
+            stays_stopped: false,
         }
     }
 
     /// The update engine found a whole application.
     pub fn verified(&mut self, reason: WakeReason) {
-        self.state = State::Starting(reason);
+        let stays_stopped = core::mem::take(&mut self.stays_stopped);
+        self.state = if stays_stopped { State::Held } else { State::Starting(reason) };
         if matches!(reason, WakeReason::Updated | WakeReason::Reverted) {
             self.back_off_ms = BACK_OFF_FIRST_MS;
         }
@@ -116,6 +120,7 @@ impl Application {
     /// There is no whole application.
     pub fn none(&mut self) {
         self.state = State::Unverified;
+        self.stays_stopped = false;
     }
 
     /// An update is about to be applied: it must not run until [`Self::verified`].
@@ -123,15 +128,24 @@ impl Application {
         self.state = State::Updating;
     }
 
-    /// Restart on the owner's or its own order.
+    /// Restart on the owner's or a developer's order. During an update it starts anyway.
     pub fn restart(&mut self, reason: WakeReason) {
+        self.stays_stopped = false;
         if self.is_startable() {
             self.state = State::Starting(reason);
         }
     }
 
-    /// Stop until [`Self::restart`].
+    /// Restart on its own order, which it can give only while it runs: not once it was stopped or has faulted.
+    pub fn restart_itself(&mut self) {
+        if let State::Running { .. } = self.state {
+            self.state = State::Starting(WakeReason::Requested);
+        }
+    }
+
+    /// Stop until [`Self::restart`]; during an update, from its end on.
     pub fn hold(&mut self) {
+        self.stays_stopped = self.state == State::Updating;
         if self.is_startable() {
             self.state = State::Held;
         }
@@ -303,6 +317,53 @@ mod tests {
         assert_eq!(app.due(false, u64::MAX), Due::Nothing);
         app.verified(WakeReason::Updated);
         assert_eq!(app.due(false, 0), Due::Start(Start { reason: WakeReason::Updated }));
+    }
+
+    #[test]
+    fn a_stop_is_kept_over_what_the_application_asked_for_itself() {
+        let mut app = running();
+        app.hold();
+        app.restart_itself();
+        assert_eq!(app.due(true, 5), Due::Stop);
+        app.restart_itself();
+        assert_eq!((app.due(false, 5), app.reported()), (Due::Nothing, ApplicationState::Stopped));
+        app.restart(WakeReason::Commanded);
+        app.restart_itself();
+        assert_eq!(app.due(false, 5), Due::Start(Start { reason: WakeReason::Commanded }));
+        app.restart_itself();
+        assert_eq!(app.due(true, 6), Due::Stop);
+        assert_eq!(app.due(false, 6), Due::Start(Start { reason: WakeReason::Requested }));
+    }
+
+    #[test]
+    fn a_stop_during_an_update_is_kept_after_it_unless_it_is_taken_back() {
+        let mut app = running();
+        app.hold_for_update();
+        app.hold();
+        assert_eq!(app.reported(), ApplicationState::Updating);
+        app.verified(WakeReason::Updated);
+        assert_eq!((app.due(false, 5), app.reported()), (Due::Nothing, ApplicationState::Stopped));
+        app.hold_for_update();
+        app.verified(WakeReason::Updated);
+        assert_eq!(
+            app.due(false, 5),
+            Due::Start(Start { reason: WakeReason::Updated }),
+            "one stop, one update"
+        );
+        app.hold_for_update();
+        app.hold();
+        app.restart(WakeReason::Commanded);
+        app.verified(WakeReason::Updated);
+        assert_eq!(app.due(false, 5), Due::Start(Start { reason: WakeReason::Updated }));
+    }
+
+    #[test]
+    fn who_faults_behind_its_wish_to_restart_waits_all_the_same() {
+        let mut app = running();
+        app.faulted(WILD, 10);
+        app.restart_itself();
+        assert_eq!(app.due(true, 10), Due::Stop);
+        assert_eq!((app.due(false, 1_009), app.reported()), (Due::Nothing, ApplicationState::BackingOff));
     }
 
     #[test]

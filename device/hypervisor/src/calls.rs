@@ -1,14 +1,17 @@
 //! System calls: every argument is distrusted, every pointer is asked of the processor, every byte copied once.
 
-use bulkhead_link_protocol::{LogSource, MESSAGE_HEADER_LEN};
+use bulkhead_link_protocol::MESSAGE_HEADER_LEN;
+use bulkhead_network_stack as network;
 use bulkhead_syscall_abi::{
-    ABI_VERSION, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugState, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits,
-    Status, UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION, UpdateStageNumber, UpdateStatus, slot,
+    ABI_VERSION, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugState, LIMITS_1_LEN, LIMITS_VERSION,
+    LOG_TEXT_LEN_MAX, Limits, Status, UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION, UpdateStageNumber,
+    UpdateStatus, slot,
 };
 
+use crate::log_ring::NotLogged;
 use crate::mailbox::{Mailbox, NOTIFICATIONS_MAX};
 use crate::message_queue::{MESSAGES_MAX, QUEUE_LEN};
-use crate::{application, configuration, log_ring, messages, sleep, sockets, storage, update_policy};
+use crate::{application, configuration, log_ring, messages, random, sleep, sockets, storage, update_policy};
 
 /// The application's memory, reached only by checked copies.
 ///
@@ -21,6 +24,10 @@ pub trait ApplicationMemory {
     fn copy_out(&self, address: u32, bytes: &[u8]) -> bool;
     /// Whether all of a range may be written, asked before it is written in pieces. Each copy asks again.
     fn may_write(&self, _address: u32, _len: u32) -> bool {
+        true
+    }
+    /// The same for reading.
+    fn may_read(&self, _address: u32, _len: u32) -> bool {
         true
     }
     /// Whether the interrupt line belongs to the application.
@@ -90,7 +97,7 @@ pub fn dispatch(
         slot::STORAGE_WRITE => storage::write([a, b, c, d], memory, mailbox),
         slot::STORAGE_ERASE => storage::erase(a, b, mailbox),
         slot::STORAGE_RESULT_READ => storage::result_read(a, b, memory, mailbox),
-        slot::LIMITS_READ => put_version(a, LIMITS_VERSION, memory, &limits().to_bytes()),
+        slot::LIMITS_READ => limits_read(a, memory),
         slot::DEBUG_STATE_READ => {
             let state = DebugState { version: DEBUG_STATE_VERSION, ..mailbox.with(|m| m.debug) };
             put_version(a, DEBUG_STATE_VERSION, memory, &state.to_bytes())
@@ -106,6 +113,7 @@ pub fn dispatch(
         slot::CONFIG_REVISION_READ => put(a, &mailbox.with(|m| m.configuration.revision).to_le_bytes()),
         slot::POWER_SLEEP => sleep::sleep(a, now_us(), mailbox),
         slot::POWER_WAKE_READ => sleep::wake_read(a, now_us(), memory, mailbox),
+        slot::RANDOM_READ => random::read(a, b, memory, mailbox),
         slot::NETWORK_REQUEST..=slot::SOCKET_STATUS_READ => {
             sockets::calls::answer(number, arguments, memory, mailbox)
         }
@@ -149,6 +157,12 @@ fn limits() -> Limits {
         back_off_first_ms: number(application::BACK_OFF_FIRST_MS),
         back_off_max_ms: number(application::BACK_OFF_MAX_MS),
         healthy_after_ms: number(application::HEALTHY_AFTER_MS),
+        socket_datagrams_waiting_max: count(network::DATAGRAMS_WAITING_MAX),
+        socket_connect_ms: number(network::CONNECT_TIMEOUT_MS),
+        socket_answer_ms: number(network::SEND_TIMEOUT_MS),
+        socket_close_ms: number(network::CLOSE_TIMEOUT_MS),
+        socket_resolver_ms: number(network::RESOLVER_TIMEOUT_MS),
+        socket_neighbour_ms: number(network::DATAGRAM_TIMEOUT_MS),
         ..Limits::KNOWN
     }
 }
@@ -167,29 +181,55 @@ fn log_write(
     if len == 0 || len > LOG_TEXT_LEN_MAX {
         return Status::ArgumentRefused;
     }
-    let mut text = [0; LOG_TEXT_LEN_MAX as usize];
-    let Some(text) = usize::try_from(len).ok().and_then(|len| text.get_mut(..len)) else {
-        return Status::ArgumentRefused;
-    };
-    if !memory.copy_in(address, text) {
-        return Status::PointerRefused;
+    let text = from_memory(address, memory);
+    let logged = mailbox.with(|m| m.log_from(level, now_us, len as usize, text));
+    match logged {
+        Ok(()) => Status::Ok,
+        Err(NotLogged::NoRoom) if memory.may_read(address, len) => Status::Busy,
+        Err(NotLogged::NoRoom | NotLogged::NoText) => Status::PointerRefused,
     }
-    let queued = mailbox.with(|m| m.log(LogSource::Application, level, now_us, text));
-    if queued { Status::Ok } else { Status::Busy }
+}
+
+/// Fills one piece after the other with the application's memory from `address` on; `false` where it may not be read.
+pub(crate) fn from_memory(
+    mut address: u32,
+    memory: &impl ApplicationMemory,
+) -> impl FnMut(&mut [u8]) -> bool {
+    move |room| {
+        let copied = memory.copy_in(address, room);
+        address = address.wrapping_add(u32::try_from(room.len()).unwrap_or_default());
+        copied
+    }
 }
 
 fn update_status_read(address: u32, memory: &impl ApplicationMemory, mailbox: &impl MailboxAccess) -> Status {
+    let status = mailbox.with(|m| m.update);
+    let in_version = |version| UpdateStatus { version, ..status }.to_bytes();
+    put_grown(address, (UPDATE_STATUS_1_LEN, UPDATE_STATUS_VERSION), memory, in_version)
+}
+
+fn limits_read(address: u32, memory: &impl ApplicationMemory) -> Status {
+    let in_version = |version| Limits { version, ..limits() }.to_bytes();
+    put_grown(address, (LIMITS_1_LEN, LIMITS_VERSION), memory, in_version)
+}
+
+/// Fills a struct that has grown once: version 1 was the first `len_1` bytes of what version 2 is.
+fn put_grown<const LEN: usize>(
+    address: u32,
+    (len_1, newest): (usize, u32),
+    memory: &impl ApplicationMemory,
+    in_version: impl FnOnce(u32) -> [u8; LEN],
+) -> Status {
     let mut version = [0; 4];
     if !memory.copy_in(address, &mut version) {
         return Status::PointerRefused;
     }
     let version = u32::from_le_bytes(version);
-    let bytes = UpdateStatus { version, ..mailbox.with(|m| m.update) }.to_bytes();
-    let bytes = match version {
-        1 => bytes.get(..UPDATE_STATUS_1_LEN).unwrap_or_default(),
-        UPDATE_STATUS_VERSION => &bytes,
-        _ => return Status::VersionUnknown,
-    };
+    if version != 1 && version != newest {
+        return Status::VersionUnknown;
+    }
+    let bytes = in_version(version);
+    let bytes = if version == 1 { bytes.get(..len_1).unwrap_or_default() } else { &bytes };
     if memory.copy_out(address, bytes) { Status::Ok } else { Status::PointerRefused }
 }
 

@@ -1,6 +1,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
 
 use super::*;
+use crate::log_ring::StoredRecord;
 use crate::storage::StorageArea;
 use bulkhead_link_protocol::MessageDown;
 use bulkhead_nor_flash::FlashAddress;
@@ -88,7 +89,7 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
                 arguments = [2, wild, 64, 64];
             }
             let takes_pointer = call.arguments.iter().any(|a| a.c_type.ends_with('*'));
-            if call.name == "bh_storage_result_read" {
+            if ["bh_storage_result_read", "bh_random_read"].contains(&call.name) {
                 arguments = [wild, 64, 64, 64];
             }
             if call.name == "bh_message_send" {
@@ -126,11 +127,31 @@ fn wild_pointers_are_refused_by_every_call_that_takes_one() {
 }
 
 #[test]
+fn a_struct_is_not_filled_when_the_buffer_beside_it_is_refused() {
+    let (memory, mailbox) = world();
+    let message = MessageDown { number: 7, topic: 0, bytes: (&[5_u8; 8][..]).into() };
+    assert_eq!(messages::arrived(&message, 0, &mailbox), messages::Arrival::New);
+    assert!(memory.copy_out(RAM, &1u32.to_le_bytes()));
+    let receive =
+        |buffer, len| dispatch(slot::MESSAGE_RECEIVE, [RAM, buffer, len, 0], || 0, &memory, &mailbox);
+    let id = || {
+        let mut id = [0; 4];
+        assert!(memory.copy_in(RAM + 4, &mut id));
+        u32::from_le_bytes(id)
+    };
+    assert_eq!((receive(BASE, 8), id()), (Status::PointerRefused, 0), "nothing was done");
+    assert_eq!((receive(BASE, 7), id()), (Status::BufferTooSmall, 7), "the struct alone");
+    assert_eq!(receive(RAM + 64, 8), Status::Ok);
+}
+
+#[test]
 fn a_log_text_arrives_and_a_full_queue_says_busy() {
     let (memory, mailbox) = world();
     assert!(memory.copy_out(RAM, b"hello"));
     assert_eq!(dispatch(slot::LOG_WRITE, [2, RAM, 5, 0], || 7, &memory, &mailbox), Status::Ok);
-    let record = mailbox.with(|m| m.take_log()).unwrap().read();
+    let mut record = StoredRecord::new();
+    assert!(mailbox.with(|m| m.take_log(&mut record)));
+    let record = record.read();
     assert_eq!((record.text.as_str(), record.uptime_us), ("hello", 7));
     let mut last = Status::Ok;
     for _ in 0..1000 {
@@ -209,9 +230,9 @@ fn slots_beyond_the_table_say_so() {
 #[test]
 fn every_limit_that_is_told_is_one_that_is_kept() {
     let (memory, mailbox) = world();
-    assert!(memory.copy_out(RAM, &1u32.to_le_bytes()));
+    assert!(memory.copy_out(RAM, &LIMITS_VERSION.to_le_bytes()));
     assert_eq!(dispatch(slot::LIMITS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox), Status::Ok);
-    let mut bytes = [0; 100];
+    let mut bytes = [0; size_of::<Limits>()];
     assert!(memory.copy_in(RAM, &mut bytes));
     let words: std::vec::Vec<u32> =
         bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
@@ -219,7 +240,9 @@ fn every_limit_that_is_told_is_one_that_is_kept() {
         let place = Limits::IN_C.1.iter().position(|(_, name, _, _)| *name == field).unwrap();
         words[place]
     };
-    assert!(words[..24].iter().all(|word| *word > 0), "nothing is left open: {words:?}");
+    let reserved = LIMITS_1_LEN / 4 - 1;
+    let open: std::vec::Vec<_> = (0..words.len()).filter(|place| words[*place] == 0).collect();
+    assert_eq!(open, [reserved], "nothing is left open: {words:?}");
     let call = |slot, arguments| dispatch(slot, arguments, || 0, &memory, &mailbox);
     let longest = told("message_len_max");
     assert_eq!(call(slot::MESSAGE_SEND, [1, BASE, longest + 1, 0]), Status::ArgumentRefused);
@@ -235,10 +258,41 @@ fn every_limit_that_is_told_is_one_that_is_kept() {
     assert_eq!(call(slot::CONFIG_READ, [BASE, key + 1, 0, 0]), Status::ArgumentRefused);
     let notifications = told("notifications_max");
     for value in 0..notifications + 3 {
-        mailbox.with(|m| m.notify(0, NotificationKind::ClockSet, value));
+        mailbox.with(|m| m.announce(0, NotificationKind::ClockSet, value));
     }
+    mailbox.with(|m| m.reveal());
     let oldest = mailbox.with(|m| m.peek_notification()).unwrap();
     assert_eq!(oldest.value, 3, "as many wait as was told");
+}
+
+#[test]
+fn a_caller_of_the_first_version_of_the_limits_gets_what_it_had() {
+    let (memory, mailbox) = world();
+    for (version, len) in [(1u32, LIMITS_1_LEN), (2, size_of::<Limits>())] {
+        assert!(memory.copy_out(RAM, &[0xAA; 256]) && memory.copy_out(RAM, &version.to_le_bytes()));
+        assert_eq!(dispatch(slot::LIMITS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox), Status::Ok);
+        let mut back = [0; 256];
+        assert!(memory.copy_in(RAM, &mut back));
+        assert_eq!(back[..4], version.to_le_bytes());
+        assert_ne!(back[len - 4..len], [0xAA; 4], "filled to its end");
+        assert!(back[len..].iter().all(|byte| *byte == 0xAA), "and not beyond");
+    }
+    assert!(memory.copy_out(RAM, &3u32.to_le_bytes()));
+    let later = dispatch(slot::LIMITS_READ, [RAM, 0, 0, 0], || 0, &memory, &mailbox);
+    assert_eq!(later, Status::VersionUnknown);
+}
+
+#[test]
+fn a_sleep_is_not_ended_by_a_notification_that_cannot_be_fetched_yet() {
+    let (memory, mailbox) = world();
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], || 0, &memory, &mailbox);
+    assert_eq!(call(slot::POWER_SLEEP, 10), Status::Ok);
+    mailbox.with(|m| m.announce(0, NotificationKind::NetworkChanged, 1));
+    assert_eq!(call(slot::POWER_WAKE_READ, RAM), Status::Busy);
+    assert_eq!(call(slot::POWER_SLEEP, 10), Status::Ok, "nor slept over by whoever sleeps once more");
+    mailbox.with(|m| m.reveal());
+    assert_eq!(call(slot::POWER_WAKE_READ, RAM), Status::Ok);
+    assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::Ok);
 }
 
 #[test]
@@ -246,18 +300,48 @@ fn a_sleep_goes_on_until_its_deadline_or_a_notification() {
     let (memory, mailbox) = world();
     let at = |slot, a, now_us| dispatch(slot, [a, 0, 0, 0], || now_us, &memory, &mailbox);
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 0), Status::NothingPending);
-    assert_eq!(at(slot::POWER_SLEEP, 0, 0), Status::ArgumentRefused);
+    assert_eq!(at(slot::POWER_SLEEP, 86_400_001, 0), Status::ArgumentRefused);
     assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 10_999), Status::Busy);
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 11_000), Status::Ok);
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 11_000), Status::NothingPending, "told once");
     assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
-    mailbox.with(|m| m.notify(0, NotificationKind::ClockSet, 0));
+    mailbox.with(|m| {
+        m.announce(0, NotificationKind::ClockSet, 0);
+        m.reveal();
+    });
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 1_001), Status::Ok);
     let mut wake = [0; 4];
     assert!(memory.copy_in(RAM, &mut wake) && wake == [1, 0, 0, 0]);
     assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
     assert_eq!(at(slot::POWER_WAKE_READ, RAM, 1_001), Status::Ok, "one that waits is not slept over");
+    assert_eq!(at(slot::NOTIFICATION_NEXT, RAM, 1_001), Status::Ok);
+    assert_eq!(at(slot::POWER_SLEEP, 0, 0), Status::Ok, "there is none to end");
+    assert_eq!(at(slot::POWER_SLEEP, 10, 1_000), Status::Ok);
+    assert!(mailbox.with(|m| m.is_asleep()));
+    assert_eq!(at(slot::POWER_SLEEP, 0, 1_001), Status::Ok);
+    assert!(
+        !mailbox.with(|m| m.is_asleep() || m.sleep.is_over(u64::MAX)),
+        "an interrupt gave it something to do"
+    );
+    assert_eq!(at(slot::POWER_WAKE_READ, RAM, 1_001), Status::NothingPending);
+}
+
+#[test]
+fn a_sleep_ends_when_a_notification_is_to_be_seen_whenever_it_was_announced() {
+    let (memory, mailbox) = world();
+    let call = |slot, a| dispatch(slot, [a, 0, 0, 0], || 1_000, &memory, &mailbox);
+    mailbox.with(|m| m.announce(0, NotificationKind::MessageArrived, 1));
+    assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::NothingPending);
+    assert_eq!(call(slot::POWER_SLEEP, 60_000), Status::Ok);
+    mailbox.with(|m| m.reveal());
+    assert_eq!(call(slot::POWER_WAKE_READ, RAM), Status::Ok, "announced before the sleep, seen in it");
+    assert_eq!(call(slot::NOTIFICATION_NEXT, RAM), Status::Ok);
+    assert_eq!(call(slot::POWER_SLEEP, 60_000), Status::Ok);
+    mailbox.with(|m| m.announce(0, NotificationKind::MessageArrived, 2));
+    assert_eq!(call(slot::POWER_WAKE_READ, RAM), Status::Busy, "what woke it could not be seen yet");
+    mailbox.with(|m| m.reveal());
+    assert_eq!(call(slot::POWER_WAKE_READ, RAM), Status::Ok);
 }
 
 extern crate std;

@@ -4,7 +4,7 @@ use bulkhead_bundle_format::Medium;
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::{DeviceMessage, TrialState, UpdateStage};
 use bulkhead_nor_flash::NorFlash;
-use bulkhead_syscall_abi::{NotificationKind, Status, UpdateStatus};
+use bulkhead_syscall_abi::{NotificationKind, UpdateStatus};
 use bulkhead_update_engine::{Memory, Part, Step};
 
 use crate::application::Health;
@@ -12,11 +12,12 @@ use crate::calls::MailboxAccess;
 use crate::hypervisor::{Hypervisor, Moments, Outside};
 use crate::mailbox::Requests;
 use crate::storage::{Operation, StorageArea, perform};
-use crate::update_policy::{Moment, POSTPONE_TOTAL_S, Patience};
+use crate::update_policy::{Listener, Moment, POSTPONE_TOTAL_S, Patience};
 use crate::wear::Counted;
 
-/// Erases by the application after which their number is written down.
-const OWN_ERASES_UNSAVED_MAX: u32 = 64;
+/// Erases by the application after which their number is written down: so often that a page of the ledger outlives what
+/// the application can erase, see `docs/spec/system-calls/storage.md`.
+pub(crate) const OWN_ERASES_UNSAVED_MAX: u32 = 64;
 /// `apply_in_s` when nothing is ready.
 const NEVER: u32 = u32::MAX;
 
@@ -72,16 +73,16 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         outside: &mut impl Outside,
     ) {
         let Some(update) = self.engine.status().map(|status| status.manifest) else { return };
-        // An application that its developer holds cannot answer: what is staged waits until it runs, unless forced.
-        if self.debug.is_moving_it() && !self.policy.is_urgent() {
-            return;
-        }
         // The running bundle says how polite one has to be to its application.
         let longest_s = self.engine.policy().and_then(|policy| policy.postpone_max_s);
         let total_s = longest_s.unwrap_or(POSTPONE_TOTAL_S);
         let patience = Patience { total_s, used_s: self.ledger.postponed_s(&update) };
-        let running = moment.health != Health::Stopped;
-        match self.policy.judge(running, requests, patience, moment.now_us / 1000) {
+        let listener = match moment.health {
+            _ if self.debug.is_moving_it() => Listener::Held,
+            Health::Stopped => Listener::Nobody,
+            Health::Sound | Health::InHandler | Health::Masked | Health::Held => Listener::Runs,
+        };
+        match self.policy.judge(update, listener, requests, patience, moment.now_us / 1000) {
             Moment::Wait => {}
             Moment::Tell => {
                 let pages = self.pages_to_write();
@@ -157,8 +158,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             self.say(now_us, 2, mailbox, outside, format_args!("configuration {revision} counts now"));
             self.notify(now_us, NotificationKind::ConfigChanged, revision, mailbox, outside);
         }
-        if let Some(read) = self.configuration.serve(memory.external, mailbox) {
-            let status = if read { Status::Ok } else { Status::HardwareFailed };
+        if let Some(status) = self.configuration.serve(memory.external, mailbox) {
             self.notify(now_us, NotificationKind::ConfigDone, status as u32, mailbox, outside);
         }
     }

@@ -182,6 +182,11 @@ impl<'w> Debug<'w> {
         self.storage.agent.is_attached()
     }
 
+    /// Looks at an application whose thread stands at a breakpoint while its interrupts are served.
+    pub(crate) fn glance(&mut self, target: &mut impl DebugTarget) -> bulkhead_debug_agent::Glance {
+        self.storage.agent.glance(target)
+    }
+
     /// Whether what the application did is the developer's to see, or the agent's own doing.
     pub(crate) fn takes(&self, offence: &Offence, target: &mut impl DebugTarget) -> bool {
         self.storage.agent.takes(cause(offence), target)

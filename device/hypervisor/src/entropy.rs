@@ -4,7 +4,8 @@
 //! draw the same stream, whatever power does.
 
 use bulkhead_nor_flash::{FlashAddress, FlashError, NorFlash};
-use rand_core::{RngCore, SeedableRng};
+use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
+use chacha20::{ChaCha20, Nonce};
 use sha2::{Digest, Sha256};
 
 /// A record: counter, its complement. One 16-byte unit.
@@ -19,8 +20,9 @@ pub enum EntropyError {
     Layout,
 }
 
-/// The stream of one boot.
-pub struct SeededEntropy(rand_chacha::ChaCha20Rng);
+/// The stream of one boot: ChaCha20's, by the code that also encrypts the link. Its end, after 256 GiB, is a panic and
+/// with it a restart, which draws another stream.
+pub struct SeededEntropy(ChaCha20);
 
 impl SeededEntropy {
     /// Takes the next counter value from the two erase blocks at `first` and starts its stream.
@@ -37,13 +39,14 @@ impl SeededEntropy {
         hash.update(b"bulkhead/entropy/1");
         hash.update(seed);
         hash.update(counter.to_le_bytes());
-        Ok(Self(rand_chacha::ChaCha20Rng::from_seed(hash.finalize().into())))
+        Ok(Self(ChaCha20::new(&hash.finalize(), &Nonce::default())))
     }
 }
 
 impl bulkhead_hardware_ports::Entropy for SeededEntropy {
     fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill_bytes(out);
+        out.fill(0);
+        self.0.apply_keystream(out);
     }
 }
 
@@ -103,4 +106,25 @@ fn write_record(flash: &mut impl NorFlash, at: FlashAddress, counter: u64) -> Re
     high.copy_from_slice(&(!counter).to_le_bytes());
     flash.program(at, &record)?;
     if read_record(flash, at) == Some(counter) { Ok(()) } else { Err(FlashError::HardwareFault) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_hardware_ports::Entropy;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_chacha20_of_its_seed_however_it_is_drawn() {
+        let stream = || SeededEntropy(ChaCha20::new(&[0; 32].into(), &Nonce::default()));
+        let (mut whole, mut pieces) = ([0xA5; 150], [0xA5; 150]);
+        stream().fill(&mut whole);
+        let mut drawn = stream();
+        for piece in pieces.chunks_mut(7) {
+            drawn.fill(piece);
+        }
+        // RFC 8439, A.1, test vector 1.
+        assert_eq!(whole[..8], [0x76, 0xB8, 0xE0, 0xAD, 0xA0, 0xF1, 0x3D, 0x90]);
+        assert_eq!(whole, pieces);
+    }
 }

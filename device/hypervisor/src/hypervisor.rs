@@ -10,7 +10,8 @@ use bulkhead_link_protocol::{
 use bulkhead_network_stack::NetworkStack;
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
 use bulkhead_syscall_abi::{BootReasonNumber, NotificationKind};
-use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, LayoutError, Memory};
+use bulkhead_update_engine::{Boot, Engine, Floors as EngineFloors, Memory};
+use heapless::Deque;
 
 use crate::application::{Application, Due, FaultStatus, Health, Offence};
 use crate::calls::MailboxAccess;
@@ -20,7 +21,8 @@ use crate::debug::{Debug, DebugStorage};
 use crate::downtime::FlashSpeeds;
 use crate::ledger::Ledger;
 use crate::link::{Link, LinkSettings, LinkStorage};
-use crate::log_ring::LogRecord;
+use crate::log_ring::{LogRecord, Sieve};
+use crate::random::Generator;
 use crate::trial_watch::TrialWatch;
 use crate::update_policy::UpdatePolicy;
 
@@ -32,10 +34,16 @@ mod networking;
 mod reports;
 mod updating;
 
+pub use debugging::Glance;
+
 /// Longest own log text in bytes.
 const LINE_LEN_MAX: usize = 160;
 /// Longest time for which an application that comes across breakpoints again and again is all that is looked after.
 const HURRY_MAX_US: u64 = 2_000;
+/// The same for one that is stepped: it stands still while other things are looked after.
+const STEPS_MAX_US: u64 = 20_000;
+/// Answers to commands that wait to be sent: as many as the server has commands open at a time.
+const ANSWERS_MAX: usize = 16;
 
 /// What does not change while power is on.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +125,7 @@ pub struct Hypervisor<'w, E> {
     pub(crate) facts: Facts,
     network: Option<&'w mut NetworkStack<E>>,
     pub(crate) link: Link<'w>,
-    pub(crate) engine: Engine<'w>,
+    pub(crate) engine: &'w mut Engine<'w>,
     pub(crate) application: Application,
     pub(crate) policy: UpdatePolicy,
     pub(crate) ledger: Ledger,
@@ -144,42 +152,40 @@ pub struct Hypervisor<'w, E> {
     reported_stage: Option<(Digest, UpdateStage, u32, u64)>,
     reported_at_ms: u64,
     told_stage: Option<(Digest, UpdateStage)>,
+    log_sieve: Sieve,
     pending_log: Option<LogRecord>,
-    pending_done: Option<CommandDone>,
+    pending_done: Deque<CommandDone, ANSWERS_MAX>,
     pending_fetch: Option<Fetch>,
     pending_plan: Option<PlanRequest>,
     connect_count: u32,
     key_set: Option<KeySetOffer>,
     owner_told: Option<(Option<u32>, bool, EngineFloors)>,
+    random: Generator,
 }
 
 impl<'w, E: EthernetController> Hypervisor<'w, E> {
-    /// Puts the parts together and lets the engine read the journal.
-    ///
-    /// # Errors
-    /// [`LayoutError`]: the board's description and its memories do not fit: a fault of whoever built the image.
+    /// Puts the parts together, around an engine that has read the journal.
     pub fn start<D: NorFlash, X: NorFlash>(
         facts: Facts,
         network: Option<&'w mut NetworkStack<E>>,
         (settings, storage): (LinkSettings<'w>, LinkStorage<'w>),
         (debug, crash): (&'w mut DebugStorage, &'w mut CrashStorage),
-        mut engine: Engine<'w>,
+        (engine, boot): (&'w mut Engine<'w>, Boot),
         memory: &mut Memory<'_, D, X>,
         entropy: &mut impl Entropy,
-    ) -> Result<Self, LayoutError> {
-        let boot = engine.boot(memory)?;
+    ) -> Self {
         let mut run = [0; 4];
         entropy.fill(&mut run);
-        let LinkStorage { session, incoming, configuration } = storage;
+        let LinkStorage { session, configuration } = storage;
         let mut ledger = Ledger::read(memory.die, facts.ledger);
         let journal_len = engine.layout().die_journal.length;
         ledger.wear.journal_pages = journal_len.checked_div(facts.flash_speeds.die_page_bytes).unwrap_or(0);
         let debug = Debug::new(settings.private_key, debug);
         let crash = Crash::new((settings.private_key, debug.device()), crash, memory.external, facts.crashes);
-        Ok(Self {
+        Self {
             facts,
             network,
-            link: Link::new(settings, (session, incoming), entropy),
+            link: Link::new(settings, session, entropy),
             courier: messaging::Courier::new(u32::from_le_bytes(run)),
             configuration: Configuration::new(configuration),
             engine,
@@ -206,14 +212,16 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
             reported_stage: None,
             reported_at_ms: 0,
             told_stage: None,
+            log_sieve: Sieve::default(),
             pending_log: None,
-            pending_done: None,
+            pending_done: Deque::new(),
             pending_fetch: None,
             pending_plan: None,
             connect_count: 0,
             key_set: None,
             owner_told: None,
-        })
+            random: Generator::new(entropy),
+        }
     }
 
     /// Whether another slice should follow at once.
@@ -245,21 +253,22 @@ impl<'w, E: EthernetController> Hypervisor<'w, E> {
     ) -> Order {
         let now_ms = moment.now_us / 1000;
         if self.judge_application(&moment, mailbox, outside) == debugging::Judged::RunsOn {
-            // Who comes across breakpoints without end does not keep the link from its turn; who is in the middle of a step,
-            // its interrupts held back, is at the next breakpoint in no time.
-            let is_rested = moment.now_us.saturating_sub(self.polled_us) < HURRY_MAX_US;
-            if is_rested || self.debug.is_moving_it() {
+            // Who comes across breakpoints without end does not keep the link from its turn.
+            if self.hurries(moment.now_us) {
                 return Order::Continue;
             }
-            // Nor does it wait for that.
             moment.holdable = false;
-            outside.run_on();
+            // Nor does it wait for that, unless it is in the middle of a step, its interrupts held back.
+            if !self.debug.is_moving_it() {
+                outside.run_on();
+            }
         }
         self.polled_us = moment.now_us;
         self.poll_link(moment.now_us, mailbox, entropy, outside);
-        let carried = self.serve_sockets(moment.now_us, mailbox, outside);
+        let carried = self.serve_sockets(moment.now_us, mailbox);
         self.serve_storage(moment.now_us, memory, mailbox, outside);
         self.serve_configuration(moment.now_us, memory, mailbox, entropy, outside);
+        self.random.serve(mailbox);
         self.end_sleep(moment.now_us, mailbox, outside);
         self.poll_engine(&moment, memory, mailbox, outside);
         self.watch_owner(moment.now_us, mailbox, outside);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::courtesy::OWN_ERASES_UNSAVED_MAX;
 use bulkhead_flash_simulator::{Cut, Moment, Power, Reading, SimulatedFlash};
 
 const PAGE: u32 = 256;
@@ -92,4 +93,26 @@ fn pages_that_hold_something_else_are_taken_over() {
     ledger.save(&mut flash);
     let Wear { owned, crashes, configuration, .. } = Ledger::read(&mut flash, AT).wear;
     assert_eq!((owned, crashes, configuration), (5, Some(6), Some(7)));
+}
+
+/// An application that erases its own sectors without end wears them out, not the ledger.
+#[test]
+fn a_page_of_the_ledger_outlives_eight_megabytes_of_sectors_that_the_application_erases() {
+    const DIE_PAGE: u32 = 8192;
+    const DIE_CYCLES: u32 = 10_000;
+    const SECTOR_CYCLES: u32 = 100_000;
+    let power = Power::new();
+    let mut flash = SimulatedFlash::die(4 * DIE_PAGE, DIE_PAGE, &power);
+    let first = FlashAddress(DIE_PAGE);
+    let mut ledger = Ledger::read(&mut flash, first);
+    let mut own_erases = 0;
+    while flash.erase_count(first) < 4 {
+        own_erases += OWN_ERASES_UNSAVED_MAX;
+        ledger.count(|wear| wear.owned = own_erases);
+        ledger.save(&mut flash);
+    }
+    let own_erases_a_cycle = own_erases / 4;
+    assert!((21_760 - 64..=21_760 + 64).contains(&own_erases_a_cycle), "{own_erases_a_cycle}");
+    let sectors = own_erases_a_cycle * DIE_CYCLES / SECTOR_CYCLES;
+    assert!(sectors * 4096 > 8 << 20, "{sectors} sectors");
 }

@@ -2,9 +2,7 @@
 
 use bulkhead_hardware_ports::{Entropy, EthernetController};
 use bulkhead_link_protocol::DeviceMessage;
-use bulkhead_link_session::{
-    Closed, DeviceSession, Event, FRAME_LEN_MAX, Keepalive, LinkKeys, Reconnect, ServerKey,
-};
+use bulkhead_link_session::{Closed, DeviceSession, Event, Keepalive, LinkKeys, Reconnect, ServerKey};
 use bulkhead_network_stack::{Connection, NetworkStack};
 
 use crate::configuration::ConfigurationStorage;
@@ -32,48 +30,39 @@ pub struct LinkSettings<'w> {
 pub struct LinkStorage<'w> {
     /// Room for the session, `None` at first.
     pub session: &'w mut Option<DeviceSession>,
-    /// Bytes from the network that the session has not taken yet.
-    pub incoming: &'w mut [u8; FRAME_LEN_MAX],
     /// Room for what passes between the link and the configuration at rest.
     pub configuration: &'w mut ConfigurationStorage,
-}
-
-/// What the link itself keeps of it.
-struct Room<'w> {
-    session: &'w mut Option<DeviceSession>,
-    incoming: &'w mut [u8; FRAME_LEN_MAX],
 }
 
 /// The link, up or on its way.
 pub(crate) struct Link<'w> {
     settings: LinkSettings<'w>,
-    storage: Room<'w>,
+    session: &'w mut Option<DeviceSession>,
     reconnect: Reconnect,
     keepalive: Keepalive,
     opening: bool,
     next_attempt_ms: u64,
-    n_incoming: usize,
-    n_taken: usize,
+    /// The session has not taken all that arrived.
+    bytes_wait: bool,
     has_address: bool,
 }
 
 impl<'w> Link<'w> {
     pub(crate) fn new(
         settings: LinkSettings<'w>,
-        (session, incoming): (&'w mut Option<DeviceSession>, &'w mut [u8; FRAME_LEN_MAX]),
+        session: &'w mut Option<DeviceSession>,
         entropy: &mut impl Entropy,
     ) -> Self {
         let mut seed = [0; 8];
         entropy.fill(&mut seed);
         Self {
             settings,
-            storage: Room { session, incoming },
+            session,
             reconnect: Reconnect::new(u64::from_le_bytes(seed)),
             keepalive: Keepalive::default(),
             opening: false,
             next_attempt_ms: settings.power_up_delay_ms,
-            n_incoming: 0,
-            n_taken: 0,
+            bytes_wait: false,
             has_address: false,
         }
     }
@@ -87,7 +76,7 @@ impl<'w> Link<'w> {
     ) {
         let connection = network.connection();
         self.has_address = connection != Connection::NoAddress;
-        match (self.storage.session.as_mut(), connection) {
+        match (self.session.as_mut(), connection) {
             (Some(session), Connection::Open) => {
                 session.run_handshake_step(now_ms);
                 session.handle_timeout(now_ms);
@@ -120,33 +109,29 @@ impl<'w> Link<'w> {
         let mut ephemeral = [0; 32];
         entropy.fill(&mut ephemeral);
         let session = DeviceSession::new(self.keys(), ephemeral, self.keepalive, now_ms);
-        *self.storage.session = Some(session);
-        self.n_incoming = 0;
-        self.n_taken = 0;
+        *self.session = Some(session);
+        self.bytes_wait = false;
     }
 
     /// Hands received bytes to the session; `false` when there are none.
     pub(crate) fn feed<E: EthernetController>(&mut self, network: &mut NetworkStack<E>, now_ms: u64) -> bool {
-        let Some(session) = self.storage.session.as_mut() else { return false };
-        if self.n_taken >= self.n_incoming {
-            self.n_incoming = network.receive(self.storage.incoming);
-            self.n_taken = 0;
+        let Some(session) = self.session.as_mut() else { return false };
+        let mut shown = 0;
+        // The session takes them from where they arrived; what it leaves waits there.
+        let taken = network.receive(|bytes| {
+            shown = bytes.len();
+            session.receive(bytes, now_ms)
+        });
+        if shown == 0 && network.connection() != Connection::Open {
+            session.connection_lost();
         }
-        let waiting = self.storage.incoming.get(self.n_taken..self.n_incoming).unwrap_or(&[]);
-        if waiting.is_empty() {
-            if network.connection() != Connection::Open {
-                session.connection_lost();
-            }
-            return false;
-        }
-        let taken = session.receive(waiting, now_ms);
-        self.n_taken += taken;
+        self.bytes_wait = taken < shown;
         taken > 0
     }
 
     /// The next event of the session.
     pub(crate) fn poll_event(&mut self, now_ms: u64) -> Option<Event<'_>> {
-        self.storage.session.as_mut()?.poll_event(now_ms)
+        self.session.as_mut()?.poll_event(now_ms)
     }
 
     /// The session works: the server answered.
@@ -161,8 +146,10 @@ impl<'w> Link<'w> {
         network: Option<&mut NetworkStack<E>>,
         now_ms: u64,
     ) {
-        if let Some(session) = self.storage.session.take() {
+        // Forgotten where it lies: taken out it would be 10 KiB of stack.
+        if let Some(session) = self.session.as_ref() {
             self.keepalive = session.keepalive();
+            *self.session = None;
         }
         if let Some(network) = network {
             network.close();
@@ -172,27 +159,27 @@ impl<'w> Link<'w> {
 
     /// Queues a message; `false` if there is no link or no room.
     pub(crate) fn send(&mut self, message: &DeviceMessage<'_>) -> bool {
-        self.storage.session.as_mut().is_some_and(|session| session.send(message).is_ok())
+        self.session.as_mut().is_some_and(|session| session.send(message).is_ok())
     }
 
     /// Whether a debug message of any length can be queued.
     pub(crate) fn has_room_for_debug(&self) -> bool {
-        self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_debug)
+        self.session.as_ref().is_some_and(DeviceSession::has_room_for_debug)
     }
 
     /// Whether a piece of a crash dump can be queued.
     pub(crate) fn has_room_for_crash(&self) -> bool {
-        self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_crash)
+        self.session.as_ref().is_some_and(DeviceSession::has_room_for_crash)
     }
 
     /// Whether a message of the application of any length can be queued.
     pub(crate) fn has_room_for_application(&self) -> bool {
-        self.storage.session.as_ref().is_some_and(DeviceSession::has_room_for_application)
+        self.session.as_ref().is_some_and(DeviceSession::has_room_for_application)
     }
 
     /// Moves sealed frames to the network as far as it has room. Returns whether it did.
     pub(crate) fn flush<E: EthernetController>(&mut self, network: &mut NetworkStack<E>) -> bool {
-        let Some(session) = self.storage.session.as_mut() else { return false };
+        let Some(session) = self.session.as_mut() else { return false };
         let mut moved = false;
         let mut buffer = [0; 512];
         while session.wants_to_transmit() {
@@ -209,7 +196,7 @@ impl<'w> Link<'w> {
 
     /// Whether bytes wait that the session has not taken.
     pub(crate) const fn is_busy(&self) -> bool {
-        self.n_taken < self.n_incoming
+        self.bytes_wait
     }
 
     pub(crate) const fn has_address(&self) -> bool {
@@ -218,7 +205,7 @@ impl<'w> Link<'w> {
 
     /// Whether the device waits before its next attempt.
     pub(crate) const fn is_backing_off(&self) -> bool {
-        self.storage.session.is_none() && !self.opening
+        self.session.is_none() && !self.opening
     }
 
     fn keys(&self) -> LinkKeys {

@@ -2,6 +2,8 @@
 
 use bulkhead_link_protocol::{LOG_TEXT_LEN_MAX, LogSource};
 
+use crate::ring;
+
 /// Bytes of the ring.
 pub(crate) const RING_LEN: usize = 2560;
 
@@ -23,6 +25,15 @@ pub struct LogRecord {
     pub lost: u32,
     /// The text; what was not UTF-8 became `?`.
     pub text: heapless::String<LOG_TEXT_LEN_MAX>,
+}
+
+/// Why there is no record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotLogged {
+    /// The ring is full, or the text too long. The next record's `lost` will tell.
+    NoRoom,
+    /// The text cannot be read.
+    NoText,
 }
 
 /// The ring.
@@ -48,67 +59,77 @@ impl LogRing {
     /// Adds a record; `false` when there is no room, which the next record's `lost` will tell.
     pub fn push(&mut self, source: LogSource, level: u8, uptime_us: u64, text: &[u8]) -> bool {
         let text = text.get(..LOG_TEXT_LEN_MAX).unwrap_or(text);
-        if self.used + HEADER_LEN + text.len() > RING_LEN {
+        let pushed = self.push_from(source, level, uptime_us, text.len(), ring::from_slice(text));
+        pushed.is_ok()
+    }
+
+    /// Adds a record whose `len` bytes of text `fill` writes, in one piece or two; `false` from it: they cannot be had, and
+    /// there is no record. So an application's text is copied once, while its interrupts wait.
+    ///
+    /// # Errors
+    /// See [`NotLogged`].
+    pub fn push_from(
+        &mut self,
+        source: LogSource,
+        level: u8,
+        uptime_us: u64,
+        len: usize,
+        mut fill: impl FnMut(&mut [u8]) -> bool,
+    ) -> Result<(), NotLogged> {
+        if len > LOG_TEXT_LEN_MAX || self.used + HEADER_LEN + len > RING_LEN {
             self.lost = self.lost.saturating_add(1);
-            return false;
+            return Err(NotLogged::NoRoom);
         }
-        let mut header = [0; HEADER_LEN];
-        let [l0, l1] = u16::try_from(text.len()).unwrap_or(0).to_le_bytes();
+        let at = wrapped(self.first + self.used);
+        let (head, tail) = ring::span_mut(&mut self.bytes, wrapped(at + HEADER_LEN), len);
+        if !(head.is_empty() || fill(head)) || !(tail.is_empty() || fill(tail)) {
+            return Err(NotLogged::NoText);
+        }
+        let [l0, l1] = u16::try_from(len).unwrap_or(0).to_le_bytes();
         let source = match source {
             LogSource::Application => 0,
             LogSource::Hypervisor => 1,
         };
-        let fixed = [source, level, l0, l1].into_iter().chain(uptime_us.to_le_bytes());
-        let counts = self.sequence.to_le_bytes().into_iter().chain(self.lost.to_le_bytes());
-        for (to, from) in header.iter_mut().zip(fixed.chain(counts)) {
-            *to = from;
-        }
-        self.put(&header);
-        self.put(text);
+        let [u0, u1, u2, u3, u4, u5, u6, u7] = uptime_us.to_le_bytes();
+        let header = [
+            [source, level, l0, l1],
+            [u0, u1, u2, u3],
+            [u4, u5, u6, u7],
+            self.sequence.to_le_bytes(),
+            self.lost.to_le_bytes(),
+        ];
+        const { assert!(size_of_val(&[[0_u8; 4]; 5]) == HEADER_LEN) };
+        ring::write(&mut self.bytes, at, header.as_flattened());
+        self.used += HEADER_LEN + len;
         self.sequence = self.sequence.wrapping_add(1);
         self.lost = 0;
-        true
+        Ok(())
     }
 
-    /// Takes the oldest record, as it lies in the ring.
-    pub fn pop(&mut self) -> Option<StoredRecord> {
+    /// Takes the oldest record, as it lies in the ring; `false` if there is none. Nothing but its own bytes is copied:
+    /// interrupts are masked meanwhile.
+    pub fn pop(&mut self, into: &mut StoredRecord) -> bool {
         if self.used == 0 {
-            return None;
+            return false;
         }
-        let mut record = StoredRecord { bytes: [0; RECORD_LEN_MAX], len: 0 };
-        let (header, text) = record.bytes.split_at_mut_checked(HEADER_LEN)?;
+        let (header, text) = into.bytes.split_at_mut(HEADER_LEN);
         self.take(header);
         let len = match header {
             [_, _, l0, l1, ..] => usize::from(u16::from_le_bytes([*l0, *l1])),
             _ => 0,
         };
+        into.len = 0;
         if let Some(text) = text.get_mut(..len) {
             self.take(text);
-            record.len = len;
+            into.len = len;
         }
-        Some(record)
+        true
     }
 
     /// Copies at most two pieces: interrupts are masked meanwhile.
-    fn put(&mut self, bytes: &[u8]) {
-        let at = wrapped(self.first.saturating_add(self.used));
-        let (head, tail) = bytes.split_at(bytes.len().min(RING_LEN.saturating_sub(at)));
-        for (at, piece) in [(at, head), (0, tail)] {
-            if let Some(to) = self.bytes.get_mut(at..).and_then(|rest| rest.get_mut(..piece.len())) {
-                to.copy_from_slice(piece);
-            }
-        }
-        self.used = self.used.saturating_add(bytes.len());
-    }
-
     fn take(&mut self, out: &mut [u8]) {
+        ring::read(&self.bytes, self.first, out);
         let len = out.len();
-        let (head, tail) = out.split_at_mut(len.min(RING_LEN.saturating_sub(self.first)));
-        for (at, piece) in [(self.first, head), (0, tail)] {
-            if let Some(from) = self.bytes.get(at..).and_then(|rest| rest.get(..piece.len())) {
-                piece.copy_from_slice(from);
-            }
-        }
         self.first = wrapped(self.first.saturating_add(len));
         self.used = self.used.saturating_sub(len);
     }
@@ -130,6 +151,11 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// Room for one.
+    pub const fn new() -> Self {
+        Self { bytes: [0; RECORD_LEN_MAX], len: 0 }
+    }
+
     /// What it says.
     pub fn read(&self) -> LogRecord {
         let mut rest = self.bytes.as_slice();
@@ -149,6 +175,23 @@ impl StoredRecord {
     }
 }
 
+/// Lets those records pass that the server wants to have. What was lost before one that it does not want is told with the
+/// next that it does.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sieve {
+    lost: u32,
+}
+
+impl Sieve {
+    /// The record, if it is of `level_max` or graver.
+    pub(crate) fn sift(&mut self, mut record: LogRecord, level_max: u8) -> Option<LogRecord> {
+        record.lost = record.lost.saturating_add(self.lost);
+        let passes = record.level <= level_max;
+        self.lost = if passes { 0 } else { record.lost };
+        passes.then_some(record)
+    }
+}
+
 /// Splits so many bytes off.
 fn first<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     match rest.split_first_chunk() {
@@ -157,6 +200,12 @@ fn first<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
             *chunk
         }
         None => [0; N],
+    }
+}
+
+impl Default for StoredRecord {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -190,15 +239,20 @@ fn printable(mut bytes: &[u8]) -> heapless::String<LOG_TEXT_LEN_MAX> {
 mod tests {
     use super::*;
 
+    fn pop(ring: &mut LogRing) -> Option<LogRecord> {
+        let mut record = StoredRecord::new();
+        ring.pop(&mut record).then(|| record.read())
+    }
+
     #[test]
     fn records_come_out_in_order_across_the_wrap() {
         let mut ring = LogRing::new();
         for round in 0..100u32 {
             assert!(ring.push(LogSource::Application, 2, u64::from(round), b"a text of some length"));
-            let record = ring.pop().unwrap().read();
+            let record = pop(&mut ring).unwrap();
             assert_eq!((record.sequence, record.text.as_str()), (round, "a text of some length"));
         }
-        assert!(ring.is_empty() && ring.pop().is_none());
+        assert!(ring.is_empty() && pop(&mut ring).is_none());
     }
 
     #[test]
@@ -211,16 +265,53 @@ mod tests {
         }
         assert_eq!(taken, RING_LEN / (HEADER_LEN + 256));
         assert!(!ring.push(LogSource::Application, 2, 0, &text));
-        ring.pop().unwrap();
+        pop(&mut ring).unwrap();
         assert!(ring.push(LogSource::Hypervisor, 0, 0, b"after"));
-        let last = core::iter::from_fn(|| ring.pop()).last().unwrap().read();
+        let last = core::iter::from_fn(|| pop(&mut ring)).last().unwrap();
         assert_eq!((last.lost, last.source), (2, LogSource::Hypervisor));
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_leaves_no_record_wherever_it_lies_in_the_ring() {
+        for before in 0..RING_LEN / 30 {
+            let mut ring = LogRing::new();
+            for _ in 0..before {
+                assert!(ring.push(LogSource::Application, 2, 0, b"ten bytes!"));
+                pop(&mut ring).unwrap();
+            }
+            let mut pieces = 0;
+            let pushed = ring.push_from(LogSource::Application, 2, 0, 100, |to| {
+                pieces += to.len();
+                pieces < 100
+            });
+            assert_eq!((pushed, pieces), (Err(NotLogged::NoText), 100));
+            assert!(ring.is_empty());
+            assert!(ring.push(LogSource::Application, 1, 7, b"after"));
+            let record = pop(&mut ring).unwrap();
+            assert_eq!(
+                (record.text.as_str(), record.level, record.uptime_us, record.lost),
+                ("after", 1, 7, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_lost_before_a_record_that_nobody_wants_is_told_with_the_next() {
+        let mut sieve = Sieve::default();
+        let record = |level, lost| {
+            let (source, text) = (LogSource::Application, heapless::String::new());
+            LogRecord { source, level, uptime_us: 0, sequence: 0, lost, text }
+        };
+        assert_eq!(sieve.sift(record(4, 3), 2), None);
+        assert_eq!(sieve.sift(record(3, 2), 2), None);
+        assert_eq!(sieve.sift(record(2, 1), 2).map(|record| record.lost), Some(6));
+        assert_eq!(sieve.sift(record(0, 0), 2).map(|record| record.lost), Some(0), "told once");
     }
 
     #[test]
     fn bytes_that_are_no_text_become_question_marks() {
         let mut ring = LogRing::new();
         ring.push(LogSource::Application, 2, 0, b"a\xFFb\xC3");
-        assert_eq!(ring.pop().unwrap().read().text.as_str(), "a?b?");
+        assert_eq!(pop(&mut ring).unwrap().text.as_str(), "a?b?");
     }
 }

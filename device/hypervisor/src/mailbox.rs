@@ -7,8 +7,9 @@ use bulkhead_syscall_abi::{
 };
 
 use crate::configuration::Desk;
-use crate::log_ring::{LogRing, StoredRecord};
+use crate::log_ring::{LogRing, NotLogged, StoredRecord};
 use crate::messages::Messages;
+use crate::random::Pool;
 use crate::sleep::Sleep;
 use crate::sockets::{Rose, Sockets};
 use crate::storage::Storage;
@@ -35,6 +36,8 @@ pub struct Mailbox {
     notifications: heapless::Deque<Notification, NOTIFICATIONS_MAX>,
     /// The youngest of them, which are not to be seen yet.
     n_hidden: usize,
+    /// Something was announced since the last [`Mailbox::reveal`].
+    is_news: bool,
     notification_line: Option<u8>,
     requests: Requests,
     /// Wall clock minus monotonic clock in microseconds, once known.
@@ -55,6 +58,8 @@ pub struct Mailbox {
     pub(crate) configuration: Desk,
     /// The application's sleep.
     pub(crate) sleep: Sleep,
+    /// Random bytes for the application.
+    pub(crate) random: Pool,
     /// What a developer does with the application.
     pub debug: DebugState,
     /// Why the device started.
@@ -74,6 +79,7 @@ impl Mailbox {
             log: LogRing::new(),
             notifications: heapless::Deque::new(),
             n_hidden: 0,
+            is_news: false,
             notification_line: None,
             requests: Requests { restart: false, apply_now: false, postpone_until_ms: None, confirm: false },
             wall_offset_us: None,
@@ -94,6 +100,7 @@ impl Mailbox {
             messages: Messages::new(),
             configuration: Desk::new(),
             sleep: Sleep::new(),
+            random: Pool::new(),
             debug: DebugState { version: 0, state: 0, halts: 0, held_ms: 0 },
             boot_reason: BootReasonNumber::PowerOn,
             sockets: Sockets::new(),
@@ -107,9 +114,23 @@ impl Mailbox {
         self.log.push(source, level, now_us, text)
     }
 
+    /// As [`Self::log`], of `len` bytes that `fill` writes; see [`LogRing::push_from`].
+    ///
+    /// # Errors
+    /// See [`NotLogged`].
+    pub fn log_from(
+        &mut self,
+        level: u8,
+        now_us: u64,
+        len: usize,
+        fill: impl FnMut(&mut [u8]) -> bool,
+    ) -> Result<(), NotLogged> {
+        self.log.push_from(LogSource::Application, level, now_us, len, fill)
+    }
+
     /// Takes the oldest log record.
-    pub fn take_log(&mut self) -> Option<StoredRecord> {
-        self.log.pop()
+    pub fn take_log(&mut self, into: &mut StoredRecord) -> bool {
+        self.log.pop(into)
     }
 
     /// Whether a log record waits.
@@ -123,25 +144,24 @@ impl Mailbox {
             self.notifications.pop_front();
         }
         let _ = self.notifications.push_back(Notification { at_us, kind: kind as u32, value });
-        self.sleep.notified();
         self.n_hidden = self.n_hidden.saturating_add(1).min(NOTIFICATIONS_MAX);
+        self.is_news = true;
     }
 
-    /// Shows what was announced; returns the line to pend, if something was and the application chose one.
+    /// Shows what was announced; returns the line to pend, if something was and the application chose one. A sleep ends
+    /// here and not before: it may have begun since, by an application that saw nothing yet.
     pub fn reveal(&mut self) -> Option<u8> {
-        let is_news = core::mem::take(&mut self.n_hidden) > 0;
+        self.n_hidden = 0;
+        let is_news = core::mem::take(&mut self.is_news);
+        if is_news {
+            self.sleep.notified();
+        }
         self.notification_line.filter(|_| is_news)
     }
 
-    /// Tells the application something at once; returns the line to pend, if it chose one.
-    pub fn notify(&mut self, at_us: u64, kind: NotificationKind, value: u32) -> Option<u8> {
-        self.announce(at_us, kind, value);
-        self.reveal()
-    }
-
-    /// Tells what rose on a socket; what is still to be told of the same socket is told with it, so that sockets can
-    /// never push out more than one notification each.
-    pub(crate) fn notify_socket(&mut self, at_us: u64, rose: Rose) -> Option<u8> {
+    /// Announces what rose on a socket; what is still to be told of the same socket is told with it, so that sockets can
+    /// never push out more than one notification each. What was announced before stays as hidden as it was.
+    pub(crate) fn announce_socket(&mut self, at_us: u64, rose: Rose) {
         let kind = NotificationKind::SocketChanged;
         let events = rose.events << SOCKET_EVENT_SHIFT;
         let same = |waiting: &&mut Notification| {
@@ -149,9 +169,10 @@ impl Mailbox {
         };
         if let Some(waiting) = self.notifications.iter_mut().find(same) {
             waiting.value |= events;
-            return self.notification_line;
+            self.is_news = true;
+            return;
         }
-        self.notify(at_us, kind, events | rose.handle)
+        self.announce(at_us, kind, events | rose.handle);
     }
 
     /// The oldest notification, left in place.
@@ -185,6 +206,7 @@ impl Mailbox {
     pub fn application_ended(&mut self) {
         self.notifications.clear();
         self.n_hidden = 0;
+        self.is_news = false;
         self.notification_line = None;
         self.requests = Requests::default();
         self.storage.forget();
@@ -202,7 +224,7 @@ impl Mailbox {
     /// Whether a gateway left something for the executor to do.
     pub fn waits(&self) -> bool {
         let fetched = self.configuration.is_waiting() || self.messages.fresh;
-        self.storage.is_waiting() || self.sockets.wait() || fetched
+        self.storage.is_waiting() || self.sockets.wait() || self.random.is_short() || fetched
     }
 }
 

@@ -1,9 +1,12 @@
 //! Messages that wait: a ring of bytes, each message behind its header.
 //!
-//! A body is written and read in pieces, so that no lock is held for the length of a message. The invariant: what a
-//! writer has reserved is not seen before it is committed, and there is one writer at a time.
+//! A gateway copies a body once, out of the application's memory or into it, in the two pieces at most into which the end of the
+//! ring cuts it. The invariant: what a writer has reserved is not seen before it is committed, and there is one writer at a
+//! time.
 
 use bulkhead_link_protocol::MESSAGE_HEADER_LEN;
+
+use crate::ring;
 
 /// Messages that may wait, each way.
 pub(crate) const MESSAGES_MAX: usize = 16;
@@ -62,12 +65,12 @@ impl MessageQueue {
         true
     }
 
-    /// Writes a piece of the reserved body.
-    pub(crate) fn fill(&mut self, offset: usize, bytes: &[u8]) {
-        let end = MESSAGE_HEADER_LEN.saturating_add(offset).saturating_add(bytes.len());
-        if end <= self.reserved {
-            self.write(self.used + MESSAGE_HEADER_LEN + offset, bytes);
-        }
+    /// Lets `fill` write the reserved body, in one piece or two; `false` from it ends that.
+    pub(crate) fn fill(&mut self, mut fill: impl FnMut(&mut [u8]) -> bool) -> bool {
+        let len = self.reserved.saturating_sub(MESSAGE_HEADER_LEN);
+        let start = (self.first + self.used + MESSAGE_HEADER_LEN) % QUEUE_LEN;
+        let (head, tail) = ring::span_mut(&mut self.ring, start, len);
+        (head.is_empty() || fill(head)) && (tail.is_empty() || fill(tail))
     }
 
     /// The reserved message waits from now on.
@@ -110,6 +113,14 @@ impl MessageQueue {
         true
     }
 
+    /// Shows the body of message `number` to `take`, in one piece or two; `None`: it is gone, `false` from it ends that.
+    pub(crate) fn show(&self, number: u32, mut take: impl FnMut(&[u8]) -> bool) -> Option<bool> {
+        let (at, head) = self.heads().find(|(_, head)| head.number == number)?;
+        let start = (self.first + at + MESSAGE_HEADER_LEN) % QUEUE_LEN;
+        let (head, tail) = ring::span(&self.ring, start, usize::try_from(head.len).ok()?);
+        Some((head.is_empty() || take(head)) && (tail.is_empty() || take(tail)))
+    }
+
     /// Drops the oldest message.
     pub(crate) fn pop(&mut self) {
         let Some(head) = self.front() else { return };
@@ -137,25 +148,13 @@ impl MessageQueue {
         })
     }
 
-    /// Writes from `offset` behind the first byte, around the end of the ring.
+    /// Writes from `offset` behind the first byte.
     fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let start = (self.first + offset) % QUEUE_LEN;
-        let (before_end, behind) = bytes.split_at(bytes.len().min(QUEUE_LEN - start));
-        for (from, piece) in [(start, before_end), (0, behind)] {
-            if let Some(room) = self.ring.get_mut(from..from + piece.len()) {
-                room.copy_from_slice(piece);
-            }
-        }
+        ring::write(&mut self.ring, (self.first + offset) % QUEUE_LEN, bytes);
     }
 
     fn copy(&self, offset: usize, out: &mut [u8]) {
-        let start = (self.first + offset) % QUEUE_LEN;
-        let (before_end, behind) = out.split_at_mut(out.len().min(QUEUE_LEN - start));
-        for (from, piece) in [(start, before_end), (0, behind)] {
-            if let Some(bytes) = self.ring.get(from..from + piece.len()) {
-                piece.copy_from_slice(bytes);
-            }
-        }
+        ring::read(&self.ring, (self.first + offset) % QUEUE_LEN, out);
     }
 }
 
@@ -171,9 +170,13 @@ mod tests {
         if !queue.reserve(head) {
             return false;
         }
-        for (index, piece) in body.chunks(100).enumerate() {
-            queue.fill(100 * index, piece);
-        }
+        let mut left = body;
+        let filled = queue.fill(|room| {
+            let piece = left.split_off(..room.len()).unwrap();
+            room.copy_from_slice(piece);
+            true
+        });
+        assert!(filled && left.is_empty());
         queue.commit();
         true
     }
@@ -193,6 +196,14 @@ mod tests {
                     assert!(queue.read(wanted, 64 * index, piece));
                 }
                 assert_eq!(back, body);
+                back.clear();
+                let shown = queue.show(wanted, |piece| {
+                    back.extend_from_slice(piece);
+                    true
+                });
+                assert_eq!((shown, &back), (Some(true), &body));
+                assert_eq!(queue.show(wanted, |_| false), Some(false));
+                assert_eq!(queue.show(1, |_| true), None);
                 assert!(!queue.read(wanted, body.len(), &mut [0]), "nothing behind the body");
                 queue.pop();
             }
@@ -211,7 +222,10 @@ mod tests {
         assert!(queue.reserve(Head { number: 2, len: 8, ..Head::default() }));
         assert!(!push(&mut queue, 3, &[0]), "beside another writer");
         assert_eq!(queue.waiting(), 0, "not seen before it is committed");
-        queue.fill(8, &[1]);
+        assert!(!queue.fill(|room| {
+            assert_eq!(room.len(), 8);
+            false
+        }));
         queue.cancel();
         for number in 0..u32::try_from(MESSAGES_MAX).unwrap() {
             assert!(push(&mut queue, number, &[1]));

@@ -10,10 +10,11 @@ use bulkhead_syscall_abi::{
     MessageQueue as QueueState, Status,
 };
 
-use crate::calls::{ApplicationMemory, MailboxAccess, version_of};
+use crate::calls::{ApplicationMemory, MailboxAccess, from_memory, version_of};
 use crate::message_queue::{Head, MESSAGES_MAX, MessageQueue};
+use crate::ring;
 
-/// Bytes that are copied under one lock.
+/// Bytes that the executor copies under one lock.
 const PIECE_LEN: usize = 64;
 
 /// What gateways and executor share.
@@ -29,6 +30,8 @@ pub(crate) struct Messages {
     /// The newest of those, in a ring; number 0 where there is none.
     recent: [MessageFinished; MESSAGES_MAX],
     recent_next: usize,
+    /// Number of the oldest message that found no room on this link.
+    turned_away: Option<u32>,
     /// What the server is to be told.
     reports: heapless::Deque<MessageFinished, MESSAGES_MAX>,
     /// Whether a gateway added something since the executor looked.
@@ -42,7 +45,7 @@ pub(crate) enum Arrival {
     New,
     /// It is here already, or was finished, which the server will hear again.
     Known,
-    /// There is no room: the server did not heed the window.
+    /// There is no room, or there was none for one before it: the server did not heed the window.
     NoRoom,
 }
 
@@ -56,6 +59,7 @@ impl Messages {
             finished: 0,
             recent: [MessageFinished { number: 0, end: MessageEnd::Delivered }; MESSAGES_MAX],
             recent_next: 0,
+            turned_away: None,
             reports: heapless::Deque::new(),
             fresh: false,
         }
@@ -138,13 +142,22 @@ impl Messages {
         if self.incoming.newest().is_some_and(|head| number <= head.number) {
             return Arrival::Known;
         }
-        if self.incoming.reserve(Head { number, topic, at_s, len }) { Arrival::New } else { Arrival::NoRoom }
+        // Whatever is numbered below one that is here counts as known: nothing may pass one that was turned away.
+        let passes = self.turned_away.is_some_and(|first| number > first);
+        if passes || !self.incoming.reserve(Head { number, topic, at_s, len }) {
+            self.turned_away.get_or_insert(number);
+            return Arrival::NoRoom;
+        }
+        if self.turned_away == Some(number) {
+            self.turned_away = None;
+        }
+        Arrival::New
     }
-}
 
-/// Offsets and lengths of the pieces of `len` bytes.
-fn pieces(len: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..len).step_by(PIECE_LEN).map(move |offset| (offset, (len - offset).min(PIECE_LEN)))
+    /// The link is gone: on the next one the server sends again what was turned away, in order.
+    pub(crate) const fn link_lost(&mut self) {
+        self.turned_away = None;
+    }
 }
 
 /// Takes a message of the server's in.
@@ -153,11 +166,10 @@ pub(crate) fn arrived(message: &MessageDown<'_>, now_s: u32, mailbox: &impl Mail
     let len = u32::try_from(message.bytes.len()).unwrap_or(u32::MAX);
     let arrival = mailbox.with(|m| m.messages.admit(message.number, message.topic, len, now_s));
     if arrival == Arrival::New {
-        for (offset, len) in pieces(message.bytes.len()) {
-            let piece = message.bytes.get(offset..offset + len).unwrap_or_default();
-            mailbox.with(|m| m.messages.incoming.fill(offset, piece));
-        }
-        mailbox.with(|m| m.messages.incoming.commit());
+        mailbox.with(|m| {
+            m.messages.incoming.fill(ring::from_slice(message.bytes));
+            m.messages.incoming.commit();
+        });
     }
     arrival
 }
@@ -175,19 +187,12 @@ pub(crate) fn send(
     memory: &impl ApplicationMemory,
     mailbox: &impl MailboxAccess,
 ) -> Status {
-    let Some(n_bytes) = usize::try_from(len).ok().filter(|_| (1..=MESSAGE_LEN_MAX).contains(&len)) else {
+    if !(1..=MESSAGE_LEN_MAX).contains(&len) {
         return Status::ArgumentRefused;
-    };
+    }
     let at_s = u32::try_from(now_us / 1_000_000).unwrap_or(u32::MAX);
     let Some(number) = mailbox.with(|m| m.messages.begin(topic, len, at_s)) else { return Status::Busy };
-    let mut piece = [0; PIECE_LEN];
-    let mut copied = pieces(n_bytes).all(|(offset, len)| {
-        let from = u32::try_from(offset).ok().and_then(|offset| address.checked_add(offset));
-        let (Some(from), Some(piece)) = (from, piece.get_mut(..len)) else { return false };
-        let done = memory.copy_in(from, piece);
-        mailbox.with(|m| m.messages.outgoing.fill(offset, piece));
-        done
-    });
+    let mut copied = mailbox.with(|m| m.messages.outgoing.fill(from_memory(address, memory)));
     copied = copied && (id == 0 || memory.copy_out(id, &number.to_le_bytes()));
     mailbox.with(|m| if copied { m.messages.commit(number) } else { m.messages.outgoing.cancel() });
     if copied { Status::Ok } else { Status::PointerRefused }
@@ -204,25 +209,26 @@ pub(crate) fn receive(
     let Some(head) = mailbox.with(|m| m.messages.incoming.front()) else { return Status::NothingPending };
     let message =
         Message { version: MESSAGE_VERSION, id: head.number, topic: head.topic, length_bytes: head.len };
-    if !memory.copy_out(address, &message.to_bytes()) {
+    let fits = len >= head.len;
+    if fits && !memory.may_write(buffer, head.len) || !memory.copy_out(address, &message.to_bytes()) {
         return Status::PointerRefused;
     }
-    if len < head.len {
+    if !fits {
         return Status::BufferTooSmall;
     }
-    let mut piece = [0; PIECE_LEN];
-    for (offset, len) in pieces(usize::try_from(head.len).unwrap_or_default()) {
-        let Some(piece) = piece.get_mut(..len) else { return Status::PointerRefused };
-        if !mailbox.with(|m| m.messages.incoming.read(head.number, offset, piece)) {
-            // An interrupt of the application finished it meanwhile.
-            return Status::NothingPending;
-        }
-        let to = u32::try_from(offset).ok().and_then(|offset| buffer.checked_add(offset));
-        if !to.is_some_and(|to| memory.copy_out(to, piece)) {
-            return Status::PointerRefused;
-        }
+    let mut at = buffer;
+    let copied = mailbox.with(|m| {
+        m.messages.incoming.show(head.number, |piece| {
+            let done = memory.copy_out(at, piece);
+            at = at.wrapping_add(u32::try_from(piece.len()).unwrap_or_default());
+            done
+        })
+    });
+    match copied {
+        Some(true) => Status::Ok,
+        Some(false) => Status::PointerRefused,
+        None => Status::NothingPending,
     }
-    Status::Ok
 }
 
 pub(crate) fn finish(id: u32, outcome: u32, mailbox: &impl MailboxAccess) -> Status {

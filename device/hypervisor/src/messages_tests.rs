@@ -16,7 +16,7 @@ const STRUCT: u32 = BASE;
 /// Where bodies go.
 const BODY: u32 = BASE + 1024;
 
-/// Application memory; and, once, an interrupt of the application's in the middle of a copy.
+/// Application memory; and, once, another call in the middle of one, before its last word is written.
 struct Memory {
     bytes: RefCell<[u8; MEMORY_LEN]>,
     interrupt: RefCell<Option<std::boxed::Box<dyn FnOnce()>>>,
@@ -47,12 +47,12 @@ impl Memory {
 
 impl ApplicationMemory for Memory {
     fn copy_in(&self, address: u32, out: &mut [u8]) -> bool {
-        self.interrupted();
         let Some(range) = Self::range(address, out.len()) else { return false };
         out.copy_from_slice(&self.bytes.borrow()[range]);
         true
     }
     fn copy_out(&self, address: u32, bytes: &[u8]) -> bool {
+        self.interrupted();
         let Some(range) = Self::range(address, bytes.len()) else { return false };
         self.bytes.borrow_mut()[range].copy_from_slice(bytes);
         true
@@ -146,7 +146,8 @@ fn a_handler_that_sends_in_the_middle_of_a_send_is_told_busy_and_mixes_nothing()
     *memory.interrupt.borrow_mut() = Some(std::boxed::Box::new(move || {
         assert_eq!(inner.with(|m| m.messages.begin(1, 8, 0)), None);
     }));
-    assert_eq!(call(slot::MESSAGE_SEND, [9, BODY, 200, 0], &memory, &mailbox), Status::Ok);
+    assert_eq!(call(slot::MESSAGE_SEND, [9, BODY, 200, STRUCT], &memory, &mailbox), Status::Ok);
+    assert!(memory.interrupt.borrow().is_none(), "it came");
     let mut back = [0; 200];
     assert!(body(1, &mut back, &mailbox) && back == [0xAA; 200]);
 }
@@ -205,4 +206,60 @@ fn a_server_that_does_not_heed_the_window_loses_what_does_not_fit() {
     assert_eq!(arrive(3, &[0; 960], &mailbox), Arrival::NoRoom);
     assert_eq!(arrive(4, &[], &mailbox), Arrival::NoRoom, "no message is empty");
     assert_eq!(mailbox.with(|m| m.messages.incoming.waiting()), 2);
+}
+
+#[test]
+fn what_found_no_room_is_not_passed_and_not_told_as_delivered() {
+    let (memory, mailbox) = world();
+    let finish = |number: u32| {
+        let accepted = MessageOutcome::Accepted as u32;
+        assert_eq!(call(slot::MESSAGE_FINISH, [number, accepted, 0, 0], &memory, &mailbox), Status::Ok);
+    };
+    let reports = || {
+        let mut numbers = Vec::new();
+        while let Some(report) = mailbox.with(|m| m.messages.next_report()) {
+            mailbox.with(|m| m.messages.reported());
+            numbers.push(report.number);
+        }
+        numbers
+    };
+    // Of an earlier link; the server does not count them any more and sends a window full.
+    for number in 1..=10 {
+        assert_eq!(arrive(number, b"old", &mailbox), Arrival::New);
+    }
+    mailbox.with(|m| m.messages.link_lost());
+    for number in 11..=26 {
+        let expected = if number <= 16 { Arrival::New } else { Arrival::NoRoom };
+        assert_eq!(arrive(number, b"new", &mailbox), expected, "{number}");
+    }
+    for number in 1..=16 {
+        finish(number);
+    }
+    assert_eq!(reports(), (1..=16).collect::<Vec<_>>());
+    for number in 27..=32 {
+        assert_eq!(arrive(number, b"newer", &mailbox), Arrival::NoRoom, "{number} would pass 17");
+    }
+    // On the next link the server sends again what was not finished, and what was turned away arrives.
+    mailbox.with(|m| m.messages.link_lost());
+    for number in 17..=32 {
+        assert_eq!(arrive(number, b"again", &mailbox), Arrival::New, "{number}");
+        assert_eq!(reports(), [], "{number} was not seen by the application");
+    }
+    for number in 17..=32 {
+        assert_eq!(receive_one(&memory, &mailbox), Some((number, b"again".to_vec())));
+        finish(number);
+    }
+}
+
+#[test]
+fn one_that_was_turned_away_and_comes_again_on_the_same_link_opens_the_way() {
+    let (memory, mailbox) = world();
+    for number in [1, 2] {
+        assert_eq!(arrive(number, &[0; 960], &mailbox), Arrival::New);
+    }
+    assert_eq!(arrive(3, &[3; 960], &mailbox), Arrival::NoRoom);
+    assert_eq!(arrive(4, b"4", &mailbox), Arrival::NoRoom, "it has room and would pass 3");
+    assert_eq!(call(slot::MESSAGE_FINISH, [1, 0, 0, 0], &memory, &mailbox), Status::Ok);
+    assert_eq!(arrive(3, &[3; 960], &mailbox), Arrival::New);
+    assert_eq!(arrive(4, b"4", &mailbox), Arrival::New);
 }

@@ -1,4 +1,4 @@
-//! Sleep of the application: it says that it has nothing to do until a notification, an interrupt, or a deadline.
+//! Sleep of the application: it says that it has nothing to do until a notification, a deadline, or its own word.
 //!
 //! Nobody waits inside the hypervisor: the application waits with `WFI` in its own thread, where its interrupts and a
 //! debugger reach it as ever. What the hypervisor adds is the deadline, and that it looks around less often meanwhile.
@@ -58,9 +58,14 @@ impl Sleep {
     }
 }
 
+/// Begins a sleep, or ends one: an interrupt that gives the application something to do is seen by nobody else.
 pub(crate) fn sleep(milliseconds: u32, now_us: u64, mailbox: &impl MailboxAccess) -> Status {
-    if milliseconds == 0 || milliseconds > SLEEP_MAX_MS {
+    if milliseconds > SLEEP_MAX_MS {
         return Status::ArgumentRefused;
+    }
+    if milliseconds == 0 {
+        mailbox.with(|m| m.sleep = Sleep::new());
+        return Status::Ok;
     }
     let until_us = now_us.saturating_add(u64::from(milliseconds).saturating_mul(1000));
     mailbox.with(|m| {

@@ -1,8 +1,8 @@
 //! The application's sockets as gateways and executor share them: a desk for each, and one way out for all.
 //!
-//! The invariant: bytes cross in pieces of a few dozen, so that neither a gateway's stack nor the time with interrupts
-//! masked grows with what an application asks for. What is crossing is claimed; who finds it claimed is told to come
-//! back. The sockets themselves are the network stack's, which only the executor touches.
+//! The invariant: bytes are copied once on their way between the application and here, and the executor takes one record
+//! at a time, so that interrupts are masked for no longer than that takes. What is crossing is claimed; who finds it claimed is told
+//! to come back. The sockets themselves are the network stack's, which only the executor touches.
 
 use bulkhead_network_stack::Network;
 use bulkhead_syscall_abi::{
@@ -51,6 +51,8 @@ struct Desk {
     reason: u32,
     /// Bytes that may still be handed over.
     room: usize,
+    /// The application said that it has sent all.
+    shut: bool,
     /// The network stack has more than lies here.
     more: bool,
     local_port: u16,
@@ -74,6 +76,7 @@ impl Desk {
         state: 0,
         reason: 0,
         room: 0,
+        shut: false,
         more: false,
         local_port: 0,
         peer: SocketAddress { address: [0; 4], port: 0, reserved: 0 },
@@ -110,6 +113,8 @@ pub(crate) struct Sockets {
     datagrams: [[u8; DATAGRAM_LEN]; DATAGRAMS],
     out: [u8; OUT_LEN],
     out_len: usize,
+    /// What of it the network stack has.
+    carried: usize,
     /// A gateway is writing behind `out_len`.
     writing: bool,
     name: Name,
@@ -129,6 +134,7 @@ impl Sockets {
             datagrams: [[0; DATAGRAM_LEN]; DATAGRAMS],
             out: [0; OUT_LEN],
             out_len: 0,
+            carried: 0,
             writing: false,
             name: Name { slot: 0, port: 0, len: 0, text: [0; HOST_LEN_MAX] },
             opened: 0,
@@ -149,7 +155,7 @@ impl Sockets {
             *desk = Desk { used: true, orders: Orders { abort: true, ..Orders::default() }, ..Desk::FREE };
             self.waits = true;
         }
-        self.out_len = 0;
+        (self.out_len, self.carried) = (0, 0);
         self.writing = false;
         self.name.slot = 0;
         self.network_wanted = false;
@@ -232,6 +238,7 @@ impl Sockets {
             return Err(Status::NotConnected);
         }
         desk.orders.shutdown = true;
+        desk.shut = true;
         desk.room = 0;
         self.waits = true;
         Ok(())
@@ -286,7 +293,7 @@ impl Sockets {
             return Err(if network.is_up() { Status::ArgumentRefused } else { Status::NotConnected });
         }
         let ready = match (stream, to) {
-            (true, _) => desk.is(&[Connected, PeerDone]) && !desk.orders.shutdown,
+            (true, _) => desk.is(&[Connected, PeerDone]) && !desk.shut,
             (false, Some(_)) => desk.is(&[Open, Connected]),
             (false, None) => desk.is(&[Connected]),
         };
@@ -304,14 +311,9 @@ impl Sockets {
         Ok(Claim { slot, at: out_len + RECORD_LEN, len })
     }
 
-    /// Writes a piece of what was claimed.
-    fn put(&mut self, claim: Claim, offset: usize, piece: &[u8]) {
-        let span = self.out.get_mut(claim.at..).and_then(|out| out.get_mut(..claim.len));
-        if let Some(to) =
-            span.and_then(|out| out.get_mut(offset..)).and_then(|out| out.get_mut(..piece.len()))
-        {
-            to.copy_from_slice(piece);
-        }
+    /// The room that was claimed.
+    fn room(&mut self, claim: Claim) -> Option<&mut [u8]> {
+        self.out.get_mut(claim.at..).and_then(|out| out.get_mut(..claim.len))
     }
 
     /// Ends a claim: what was put is sent, or forgotten.
@@ -364,13 +366,10 @@ impl Sockets {
         Ok((slot, waiting.min(len), desk.from))
     }
 
-    /// Reads a piece of what was claimed.
-    fn get(&mut self, slot: usize, offset: usize, piece: &mut [u8]) {
+    /// What was claimed.
+    fn arrived(&mut self, slot: usize, len: usize) -> Option<&[u8]> {
         let start = self.desks.get(slot).map_or(0, |desk| desk.start);
-        let inbox = self.inbox(slot);
-        if let Some(from) = inbox.get(start + offset..).and_then(|inbox| inbox.get(..piece.len())) {
-            piece.copy_from_slice(from);
-        }
+        self.inbox(slot).get(start..).and_then(|inbox| inbox.get(..len))
     }
 
     /// Ends a claim: what was read is gone, or stays.

@@ -3,6 +3,8 @@
 use bulkhead_bundle_format::{Confirm, Policy};
 use bulkhead_update_engine::Trial;
 
+use crate::application::Health;
+
 /// Time without a fault that a trial takes at least unless the manifest says otherwise, in seconds.
 const WINDOW_S: u32 = 10;
 /// An application that has to confirm gets so many windows for it, and never less than [`CONFIRM_LEAST_MS`].
@@ -25,10 +27,12 @@ pub(crate) enum Verdict {
     Unconfirmed,
 }
 
-/// The watch over one trial. Monotonic time alone counts: a wall clock that jumps changes nothing.
+/// The watch over one trial. Monotonic time alone counts: a wall clock that jumps changes nothing. And of that only what the
+/// new version ran: one that is stopped, or that a developer holds, shows nothing and can confirm nothing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct TrialWatch {
-    since_ms: u64,
+    ran_ms: u64,
+    looked_ms: u64,
     faults_before: u32,
     confirmed: bool,
     acknowledged: bool,
@@ -37,7 +41,19 @@ pub(crate) struct TrialWatch {
 impl TrialWatch {
     /// The new version is started; `faults` happened before.
     pub(crate) fn begin(&mut self, faults: u32, now_ms: u64) {
-        *self = Self { since_ms: now_ms, faults_before: faults, ..Self::default() };
+        *self = Self { looked_ms: now_ms, faults_before: faults, ..Self::default() };
+    }
+
+    /// The application was found so: the time since the last look counts if it runs.
+    pub(crate) fn look(&mut self, health: Health, now_ms: u64) {
+        let passed_ms = now_ms.saturating_sub(self.looked_ms);
+        self.looked_ms = now_ms;
+        match health {
+            Health::Sound | Health::InHandler | Health::Masked => {
+                self.ran_ms = self.ran_ms.saturating_add(passed_ms);
+            }
+            Health::Stopped | Health::Held => {}
+        }
     }
 
     /// The application said that it works.
@@ -51,7 +67,7 @@ impl TrialWatch {
     }
 
     /// Judges. `faults` is the number since power came on.
-    pub(crate) fn judge(&self, trial: Trial, policy: &Policy, faults: u32, now_ms: u64) -> Verdict {
+    pub(crate) fn judge(&self, trial: Trial, policy: &Policy, faults: u32) -> Verdict {
         if trial.healthy {
             return if self.acknowledged { Verdict::Keep } else { Verdict::Wait };
         }
@@ -59,15 +75,14 @@ impl TrialWatch {
             return Verdict::Faulted;
         }
         let window_ms = u64::from(policy.trial_window_s.unwrap_or(WINDOW_S)).saturating_mul(1000);
-        let passed_ms = now_ms.saturating_sub(self.since_ms);
-        if passed_ms < window_ms {
+        if self.ran_ms < window_ms {
             return Verdict::Wait;
         }
         if policy.confirm == Confirm::Auto || self.confirmed {
             return Verdict::Healthy;
         }
         let longest_ms = window_ms.saturating_mul(CONFIRM_WINDOWS).max(CONFIRM_LEAST_MS);
-        if passed_ms < longest_ms { Verdict::Wait } else { Verdict::Unconfirmed }
+        if self.ran_ms < longest_ms { Verdict::Wait } else { Verdict::Unconfirmed }
     }
 }
 
@@ -78,6 +93,7 @@ mod tests {
     const NEW: Trial = Trial { boots: 1, boots_max: 3, healthy: false };
     const HEALTHY: Trial = Trial { healthy: true, ..NEW };
 
+    /// Started after seven faults, one second after power came on.
     fn watch() -> TrialWatch {
         let mut watch = TrialWatch::default();
         watch.begin(7, 1_000);
@@ -87,28 +103,51 @@ mod tests {
     #[test]
     fn a_version_that_runs_for_its_window_is_healthy_and_kept_once_the_server_saw_it() {
         let (mut watch, policy) = (watch(), Policy::default());
-        assert_eq!(watch.judge(NEW, &policy, 7, 10_999), Verdict::Wait);
-        assert_eq!(watch.judge(NEW, &policy, 7, 11_000), Verdict::Healthy);
-        assert_eq!(watch.judge(HEALTHY, &policy, 7, u64::MAX), Verdict::Wait, "offline for ever");
+        watch.look(Health::Sound, 10_999);
+        assert_eq!(watch.judge(NEW, &policy, 7), Verdict::Wait);
+        watch.look(Health::InHandler, 11_000);
+        assert_eq!(watch.judge(NEW, &policy, 7), Verdict::Healthy);
+        watch.look(Health::Sound, u64::MAX);
+        assert_eq!(watch.judge(HEALTHY, &policy, 7), Verdict::Wait, "offline for ever");
         watch.acknowledge();
-        assert_eq!(watch.judge(HEALTHY, &policy, 7, 11_001), Verdict::Keep);
+        assert_eq!(watch.judge(HEALTHY, &policy, 7), Verdict::Keep);
     }
 
     #[test]
     fn a_fault_counts_until_it_was_found_healthy_and_not_after() {
         let (watch, policy) = (watch(), Policy::default());
-        assert_eq!(watch.judge(NEW, &policy, 8, 1_001), Verdict::Faulted);
-        assert_eq!(watch.judge(HEALTHY, &policy, 8, 20_000), Verdict::Wait);
+        assert_eq!(watch.judge(NEW, &policy, 8), Verdict::Faulted);
+        assert_eq!(watch.judge(HEALTHY, &policy, 8), Verdict::Wait);
     }
 
     #[test]
     fn who_has_to_confirm_and_does_not_is_taken_back() {
         let policy = Policy { confirm: Confirm::Application, trial_window_s: Some(2), ..Policy::default() };
-        let mut watch = watch();
-        assert_eq!(watch.judge(NEW, &policy, 7, 60_999), Verdict::Wait);
-        assert_eq!(watch.judge(NEW, &policy, 7, 61_000), Verdict::Unconfirmed);
+        let (mut silent, mut watch) = (watch(), watch());
+        silent.look(Health::Sound, 60_999);
+        assert_eq!(silent.judge(NEW, &policy, 7), Verdict::Wait);
+        silent.look(Health::Masked, 61_000);
+        assert_eq!(silent.judge(NEW, &policy, 7), Verdict::Unconfirmed);
         watch.confirm();
-        assert_eq!(watch.judge(NEW, &policy, 7, 2_999), Verdict::Wait, "the window comes first");
-        assert_eq!(watch.judge(NEW, &policy, 7, 3_000), Verdict::Healthy);
+        watch.look(Health::Sound, 2_999);
+        assert_eq!(watch.judge(NEW, &policy, 7), Verdict::Wait, "the window comes first");
+        watch.look(Health::Sound, 3_000);
+        assert_eq!(watch.judge(NEW, &policy, 7), Verdict::Healthy);
+    }
+
+    #[test]
+    fn who_stands_still_is_neither_taken_back_nor_found_healthy() {
+        let confirms = Policy { confirm: Confirm::Application, ..Policy::default() };
+        for still in [Health::Held, Health::Stopped] {
+            let mut watch = watch();
+            watch.look(Health::Sound, 2_000);
+            watch.look(still, 1_000_000);
+            for policy in [Policy::default(), confirms] {
+                assert_eq!(watch.judge(NEW, &policy, 7), Verdict::Wait, "{still:?}");
+            }
+            watch.look(Health::Sound, 1_009_000);
+            assert_eq!(watch.judge(NEW, &Policy::default(), 7), Verdict::Healthy, "it ran for ten seconds");
+            assert_eq!(watch.judge(NEW, &confirms, 7), Verdict::Wait);
+        }
     }
 }

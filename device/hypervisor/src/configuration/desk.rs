@@ -8,9 +8,6 @@ use bulkhead_syscall_abi::{
 use super::record::{EntryHead, key_of};
 use crate::calls::{ApplicationMemory, MailboxAccess, version_of};
 
-/// Bytes that are copied under one lock.
-const PIECE_LEN: usize = 64;
-
 /// What is at the desk. All zeros when nothing is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]
@@ -33,7 +30,8 @@ pub(crate) struct Desk {
     /// Another for each read.
     serial: u32,
     wanted: EntryHead,
-    failed: bool,
+    /// How the last read ended.
+    ended: Status,
     value: [u8; CONFIG_VALUE_LEN_MAX],
 }
 
@@ -47,7 +45,7 @@ impl Desk {
             stage: Stage::Free,
             serial: 0,
             wanted: EntryHead::NONE,
-            failed: false,
+            ended: Status::Ok,
             value: [0; CONFIG_VALUE_LEN_MAX],
         }
     }
@@ -89,11 +87,11 @@ impl Desk {
         self.waiting().is_some()
     }
 
-    /// The executor has read it, or could not.
-    pub(super) fn done(&mut self, found: Option<(EntryHead, &[u8])>) {
+    /// The executor has read it, or says why not.
+    pub(super) fn done(&mut self, found: Result<(EntryHead, &[u8]), &Status>) {
         self.stage = Stage::Done;
-        self.failed = found.is_none();
-        if let Some((head, value)) = found {
+        self.ended = found.err().copied().unwrap_or(Status::Ok);
+        if let Ok((head, value)) = found {
             self.wanted = head;
             if let Some(room) = self.value.get_mut(..value.len()) {
                 room.copy_from_slice(value);
@@ -148,9 +146,9 @@ pub(crate) fn result_read(
     if let Err(status) = version_of(address, CONFIG_VALUE_VERSION, memory) {
         return status;
     }
-    let (stage, serial, head, failed) = mailbox.with(|m| {
+    let (stage, serial, head, ended) = mailbox.with(|m| {
         let desk = &m.configuration;
-        (desk.stage, desk.serial, desk.wanted, desk.failed)
+        (desk.stage, desk.serial, desk.wanted, desk.ended)
     });
     let leave = |status| {
         mailbox.with(|m| {
@@ -164,7 +162,7 @@ pub(crate) fn result_read(
     match stage {
         Stage::Free => return Status::NothingPending,
         Stage::Waiting => return Status::Busy,
-        Stage::Done if failed => return leave(Status::HardwareFailed),
+        Stage::Done if ended != Status::Ok => return leave(ended),
         Stage::Done => {}
     }
     let value = ConfigValue {
@@ -173,28 +171,23 @@ pub(crate) fn result_read(
         length_bytes: u32::from(head.value_len),
         secret: u32::from(head.secret),
     };
-    if !memory.copy_out(address, &value.to_bytes()) {
+    let fits = len >= value.length_bytes;
+    let room = fits && value.length_bytes > 0;
+    if room && !memory.may_write(buffer, value.length_bytes) || !memory.copy_out(address, &value.to_bytes()) {
         return Status::PointerRefused;
     }
-    if len < value.length_bytes {
+    if !fits {
         return Status::BufferTooSmall;
     }
-    let mut piece = [0; PIECE_LEN];
-    for offset in (0..usize::from(head.value_len)).step_by(PIECE_LEN) {
-        let len = (usize::from(head.value_len) - offset).min(PIECE_LEN);
-        let Some(piece) = piece.get_mut(..len) else { return Status::PointerRefused };
-        let copied = mailbox.with(|m| {
-            let desk = &m.configuration;
-            let bytes = desk.value.get(offset..offset + len).filter(|_| desk.serial == serial);
-            bytes.map(|bytes| piece.copy_from_slice(bytes)).is_some()
-        });
-        let to = u32::try_from(offset).ok().and_then(|offset| buffer.checked_add(offset));
-        if !copied {
-            return Status::NothingPending;
-        }
-        if !to.is_some_and(|to| memory.copy_out(to, piece)) {
-            return Status::PointerRefused;
-        }
+    let copied = mailbox.with(|m| {
+        let desk = &m.configuration;
+        let bytes = desk.value.get(..usize::from(head.value_len)).filter(|_| desk.serial == serial)?;
+        Some(bytes.is_empty() || memory.copy_out(buffer, bytes))
+    });
+    match copied {
+        None => return Status::NothingPending,
+        Some(false) => return Status::PointerRefused,
+        Some(true) => {}
     }
     leave(Status::Ok)
 }

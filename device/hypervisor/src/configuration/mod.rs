@@ -12,6 +12,7 @@ use bulkhead_link_protocol::{
     CONFIG_KEYS_MAX, CONFIG_VALUE_LEN_MAX, ConfigEntry, ConfigFetch, ConfigOffer, ConfigRefused, ConfigState,
 };
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
+use bulkhead_syscall_abi::Status;
 
 use self::record::{Bank, EntryHead, RECORD_LEN, Record, bank_bytes, compose, key_of, value_of};
 use crate::calls::MailboxAccess;
@@ -230,9 +231,13 @@ impl<'w> Configuration<'w> {
         None
     }
 
-    /// Hands the application what it waits for; whether it has it, if it waited.
+    /// Hands the application what it waits for; how its read ended, if it waited.
     #[inline(never)]
-    pub(crate) fn serve(&mut self, flash: &mut impl NorFlash, mailbox: &impl MailboxAccess) -> Option<bool> {
+    pub(crate) fn serve(
+        &mut self,
+        flash: &mut impl NorFlash,
+        mailbox: &impl MailboxAccess,
+    ) -> Option<Status> {
         // The entry that came lies where the one that is asked for would.
         if matches!(self.work, Work::Write { .. }) {
             return None;
@@ -241,12 +246,17 @@ impl<'w> Configuration<'w> {
         let place = mailbox.with(|m| m.configuration.find(wanted.key()));
         let bank = self.active;
         let record = &mut self.storage.record;
-        let head = bank.zip(place).and_then(|(bank, (place, _))| bank.read(flash, place, record));
-        let head = head.filter(|head| head.key() == wanted.key());
-        let found = head.as_ref().map(|head| (*head, value_of(record, head)));
-        mailbox.with(|m| m.configuration.done(found));
+        // It was there when it was asked for; a configuration without it may count since.
+        let found = match place {
+            None => Err(Status::NotFound),
+            Some((place, _)) => {
+                let head = bank.and_then(|bank| bank.read(flash, place, record));
+                head.filter(|head| head.key() == wanted.key()).ok_or(Status::HardwareFailed)
+            }
+        };
+        mailbox.with(|m| m.configuration.done(found.as_ref().map(|head| (*head, value_of(record, head)))));
         record.fill(0);
-        Some(head.is_some())
+        Some(found.err().unwrap_or(Status::Ok))
     }
 
     fn find(&mut self, flash: &mut impl NorFlash, mailbox: &impl MailboxAccess) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::mailbox::Mailbox;
 use bulkhead_flash_simulator::{Cut, Moment, Power, Reading, SimulatedFlash};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -294,4 +294,62 @@ fn a_link_that_drops_in_the_middle_leaves_the_old_one_and_the_next_link_begins_a
     assert_eq!(contents(&mut c, &mut flash, &mailbox), (6, as_read(&first())));
     play(&mut c, (9, &second()), &mut flash, &mut salt, &mailbox);
     assert_eq!(boot(&mut flash), (9, as_read(&second())));
+}
+
+/// Application memory with nothing but a key in it, and how often something was written, which goes nowhere.
+struct Key(&'static [u8], Cell<usize>);
+
+/// From here on the application may not write.
+const CONSTANT: u32 = 0x1000;
+
+impl crate::calls::ApplicationMemory for Key {
+    fn copy_in(&self, _: u32, out: &mut [u8]) -> bool {
+        // The first word of a struct is its version, and all are 1.
+        let bytes: &[u8] = if out.len() == 4 { &[1, 0, 0, 0] } else { self.0 };
+        out.copy_from_slice(bytes);
+        true
+    }
+    fn copy_out(&self, address: u32, _: &[u8]) -> bool {
+        let may = self.may_write(address, 1);
+        self.1.set(self.1.get() + usize::from(may));
+        may
+    }
+    fn may_write(&self, address: u32, _: u32) -> bool {
+        address < CONSTANT
+    }
+    fn owns_line(&self, _: u32) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_key_that_vanishes_before_it_is_read_is_not_found_and_flash_that_fails_is_told_apart() {
+    for (change, dies, expected) in [
+        (None, false, Status::Ok),
+        // Another configuration with the key, and one without it.
+        (Some(std::vec![("period", 9, b"90".to_vec())]), false, Status::Ok),
+        (Some(std::vec![("zone", 9, Vec::new())]), false, Status::NotFound),
+        (None, true, Status::HardwareFailed),
+    ] {
+        let (_, mut flash) = flash();
+        let (mut storage, mailbox, mut salt) = (storage(), Access(RefCell::new(Mailbox::new())), Counting(0));
+        let mut c = Configuration::new(&mut storage);
+        rest(&mut c, &mut flash, &mut salt, &mailbox);
+        play(&mut c, (6, &first()), &mut flash, &mut salt, &mailbox);
+        let key = Key(b"period", Cell::new(0));
+        assert_eq!(read(0, 6, &key, &mailbox), Status::Ok);
+        if let Some(set) = change {
+            play(&mut c, (9, &set), &mut flash, &mut salt, &mailbox);
+        }
+        if dies {
+            flash.kill();
+        }
+        assert_eq!(c.serve(&mut flash, &mailbox), Some(expected));
+        if expected == Status::Ok {
+            assert_eq!(result_read([0, CONSTANT, 512], &key, &mailbox), Status::PointerRefused);
+            assert_eq!(key.1.get(), 0, "nothing was done");
+        }
+        assert_eq!(result_read([0, 0, 512], &key, &mailbox), expected);
+        assert_eq!(c.serve(&mut flash, &mailbox), None, "nobody waits any more");
+    }
 }

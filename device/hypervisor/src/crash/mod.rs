@@ -18,11 +18,10 @@ use bulkhead_link_protocol::{CrashDone, CrashWanted};
 use bulkhead_nor_flash::{FlashAddress, NorFlash};
 
 use crate::application::Offence;
-use crate::link::Link;
 
 use capture::{Job, Progress};
 use ring::Ring;
-use upload::Upload;
+use upload::{Upload, Way};
 
 /// Dumps that may be begun at once; a further one may be with every [`REFILL_MS`].
 const BURST: u8 = 8;
@@ -100,6 +99,8 @@ pub(crate) enum Told {
     TooMany,
     /// It was given up: flash failed.
     Failed,
+    /// One that waited cannot be read, and is not sent.
+    Unreadable,
 }
 
 impl core::fmt::Display for Told {
@@ -109,6 +110,9 @@ impl core::fmt::Display for Told {
             Self::NoSlot => write!(f, "no crash dump: earlier ones wait to be uploaded"),
             Self::TooMany => write!(f, "no crash dump: too many of late"),
             Self::Failed => write!(f, "no crash dump: external flash failed"),
+            Self::Unreadable => {
+                write!(f, "a crash dump cannot be read, and is left out: external flash failed")
+            }
         }
     }
 }
@@ -207,12 +211,14 @@ impl<'w> Crash<'w> {
         (die, flash): (&mut impl NorFlash, &mut X),
         target: &mut impl DebugTarget,
         entropy: &mut impl Entropy,
-        link: Option<&mut Link<'_>>,
+        link: Option<&mut impl Way>,
     ) -> bool {
         let CrashStorage { writer, work } = &mut *self.storage;
         let Work::Dump(running) = work else {
-            if let Some(link) = link {
-                self.upload.poll(link, &mut self.ring, flash, writer.block());
+            if let Some(link) = link
+                && self.upload.poll(link, &mut self.ring, flash, writer.block()).is_err()
+            {
+                self.told = Some(Told::Unreadable);
             }
             return false;
         };

@@ -15,7 +15,8 @@ use bulkhead_debug_agent::{AccessRefused, Interrupts, Memory, Width};
 use bulkhead_debug_protocol::{Region, RegionKind, Register, Words};
 use bulkhead_device_identity::{device_id, public_key};
 use bulkhead_flash_simulator::{Cut, Moment, Power, SimulatedFlash};
-use bulkhead_link_protocol::FaultKind;
+use bulkhead_link_protocol::{CrashOffer, DeviceMessage, FaultKind};
+use bulkhead_nor_flash::{FlashError, Geometry};
 
 const DEVICE: [u8; 32] = [0x11; 32];
 const ALICE: [u8; 32] = [0x22; 32];
@@ -89,6 +90,73 @@ impl DebugTarget for Still {
     }
 }
 
+/// A server that takes what it is offered from the beginning, and what it has to be told about it.
+#[derive(Default)]
+struct Server {
+    offered: Option<CrashOffer>,
+    received: Vec<u8>,
+    kept: Vec<Vec<u8>>,
+}
+
+const NO_LINK: Option<&mut Server> = None;
+
+impl Way for Server {
+    fn has_room_for_crash(&self) -> bool {
+        true
+    }
+    fn send(&mut self, message: &DeviceMessage<'_>) -> bool {
+        match message {
+            DeviceMessage::CrashOffer(offer) => {
+                self.received.clear();
+                self.offered = Some(*offer);
+            }
+            DeviceMessage::CrashPiece(piece) => {
+                assert_eq!(piece.offset as usize, self.received.len());
+                self.received.extend_from_slice(piece.bytes);
+            }
+            other => panic!("{other:?}"),
+        }
+        true
+    }
+}
+
+impl Server {
+    /// Answers what was sent.
+    fn answer(&mut self, crash: &mut Crash<'_>) {
+        let Some(CrashOffer { crash: id, len }) = self.offered else { return };
+        if self.received.is_empty() {
+            crash.wanted(&CrashWanted { crash: id, offset: 0 });
+        } else if self.received.len() == len as usize {
+            self.kept.push(core::mem::take(&mut self.received));
+            self.offered = None;
+            crash.done(&CrashDone { crash: id, kept: true });
+        }
+    }
+}
+
+/// Flash that cannot be read in a place.
+struct Broken<'f>(&'f mut SimulatedFlash, core::ops::Range<u32>);
+
+impl NorFlash for Broken<'_> {
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+    fn read(&mut self, at: FlashAddress, out: &mut [u8]) -> Result<(), FlashError> {
+        let end = at.0 + u32::try_from(out.len()).unwrap();
+        if at.0 < self.1.end && end > self.1.start {
+            Err(FlashError::Unreadable)
+        } else {
+            self.0.read(at, out)
+        }
+    }
+    fn program(&mut self, at: FlashAddress, bytes: &[u8]) -> Result<(), FlashError> {
+        self.0.program(at, bytes)
+    }
+    fn erase(&mut self, at: FlashAddress) -> Result<(), FlashError> {
+        self.0.erase(at)
+    }
+}
+
 struct Counting(u8);
 
 impl Entropy for Counting {
@@ -134,7 +202,7 @@ impl Bench {
             self.now_ms += 1;
             let before = self.power.operations();
             let flash = (&mut self.die, &mut self.flash);
-            if crash.poll(self.now_ms, flash, &mut self.target, &mut self.entropy, None) {
+            if crash.poll(self.now_ms, flash, &mut self.target, &mut self.entropy, NO_LINK) {
                 self.target.run(Interrupts::Allowed);
             }
             steps += 1;
@@ -267,7 +335,7 @@ fn what_takes_too_long_is_left_out_and_the_application_is_let_go() {
         assert!(bench.target.held);
         for _ in 0..steps {
             let flash = (&mut bench.die, &mut bench.flash);
-            crash.poll(bench.now_ms, flash, &mut bench.target, &mut bench.entropy, None);
+            crash.poll(bench.now_ms, flash, &mut bench.target, &mut bench.entropy, NO_LINK);
         }
         bench.now_ms += 10_000;
         bench.finish(&mut crash);
@@ -370,4 +438,30 @@ fn a_power_cut_anywhere_in_a_capture_leaves_a_beginning_that_opens() {
         }
     }
     assert!(cut > 20 && found > cut, "{found} beginnings, {cut} of them cut");
+}
+
+#[test]
+fn a_dump_that_cannot_be_read_is_left_out_and_the_next_one_arrives() {
+    // Nowhere; in the middle of the first dump's blocks; where its id lies.
+    for (broken, n_kept) in [(0..0, 2), (5_000..5_001, 1), (120..121, 1)] {
+        let (mut bench, mut storage) = (Bench::new(), CrashStorage::new());
+        let mut crash = bench.crash(&mut storage);
+        for _ in 0..2 {
+            crash.begin(&scene(bench.now_ms, None));
+            assert!(matches!(bench.finish(&mut crash), Some(Told::Captured { .. })));
+        }
+        let (mut server, mut told) = (Server::default(), Vec::new());
+        for _ in 0..1_000 {
+            let mut flash = Broken(&mut bench.flash, broken.clone());
+            let flash = (&mut bench.die, &mut flash);
+            crash.poll(bench.now_ms, flash, &mut bench.target, &mut bench.entropy, Some(&mut server));
+            server.answer(&mut crash);
+            told.extend(crash.take_told());
+        }
+        assert_eq!(told, vec![Told::Unreadable; 2 - n_kept], "{broken:?}");
+        let sequences: Vec<_> =
+            server.kept.iter().map(|dump| open(dump, &ALICE).unwrap().header.sequence).collect();
+        assert_eq!(sequences, (2 - u32::try_from(n_kept).unwrap()..2).collect::<Vec<_>>(), "{broken:?}");
+        assert!(!crash.is_busy() && crash.ring.oldest().is_none(), "{broken:?}");
+    }
 }

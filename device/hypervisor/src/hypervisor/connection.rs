@@ -6,6 +6,7 @@ use bulkhead_link_protocol::{
 };
 use bulkhead_link_session::{Closed, Event};
 use bulkhead_syscall_abi::{ABI_VERSION, NotificationKind, WakeReason};
+use bulkhead_update_engine::Cancelled;
 
 use super::messaging::message_arrived;
 use super::{Hypervisor, Outside};
@@ -130,10 +131,13 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             self.notify(now_us, NotificationKind::NetworkChanged, 0, mailbox, outside);
         }
         self.welcomed = false;
+        // A command's number means nothing on the next link.
+        self.pending_done.clear();
         self.pending_fetch = None;
         self.pending_plan = None;
         self.engine.link_lost();
         self.courier.link_lost();
+        mailbox.with(|m| m.messages.link_lost());
         self.configuration.link_lost();
         self.debug.link_lost(outside.target());
         self.crash.link_lost();
@@ -179,57 +183,61 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         mailbox: &impl MailboxAccess,
         outside: &mut impl Outside,
     ) {
+        if self.pending_done.is_full() {
+            let text = format_args!("command refused: too many wait for their answer");
+            return self.say(now_us, 1, mailbox, outside, text);
+        }
         let has_application = self.application.reported() != ApplicationState::None;
-        let accepted = match command.kind {
+        let refused = match command.kind {
             CommandKind::RestartApplication if has_application => {
                 self.application.restart(WakeReason::Commanded);
-                true
+                None
             }
             CommandKind::StopApplication if has_application => {
                 self.application.hold();
-                true
+                None
             }
-            CommandKind::ApplyNow => {
+            CommandKind::ApplyNow if self.engine.is_update_ahead() => {
                 self.policy.order();
-                true
+                None
             }
             CommandKind::RestartDevice => {
                 self.restart_at_ms = Some((now_us / 1000).saturating_add(RESTART_DELAY_MS));
-                true
+                None
             }
             CommandKind::CancelUpdate => {
                 self.engine_busy = true;
-                self.engine.cancel()
+                match self.engine.cancel() {
+                    Cancelled::Done => {
+                        // The same one may be offered again before it is seen that it ended.
+                        self.policy.reset();
+                        None
+                    }
+                    Cancelled::Nothing => Some("there is no update"),
+                    Cancelled::TooLate => Some("what is being written is finished first"),
+                }
             }
             CommandKind::RevertUpdate if self.engine.trial().is_some() => {
                 self.engine.fail_trial("the owner ordered to go back");
                 self.engine_busy = true;
-                true
+                None
             }
             CommandKind::TakeCrash if self.may_take_crash() => {
                 self.crash_ordered_ms = Some(now_us / 1000);
-                true
+                None
             }
-            CommandKind::RestartApplication
-            | CommandKind::StopApplication
-            | CommandKind::RevertUpdate
-            | CommandKind::TakeCrash => false,
+            CommandKind::RestartApplication | CommandKind::StopApplication => Some("there is no application"),
+            CommandKind::ApplyNow => Some("there is no update to apply"),
+            CommandKind::RevertUpdate => Some("no new version is on trial; deploy the old one instead"),
+            CommandKind::TakeCrash => {
+                Some("nothing runs whose bundle names a debug key, or it is being debugged")
+            }
         };
-        if !accepted {
-            let why = match command.kind {
-                CommandKind::CancelUpdate => "what is being written is finished first",
-                CommandKind::RevertUpdate => "no new version is on trial; deploy the old one instead",
-                CommandKind::TakeCrash => {
-                    "nothing runs whose bundle names a debug key, or it is being debugged"
-                }
-                CommandKind::RestartApplication
-                | CommandKind::StopApplication
-                | CommandKind::ApplyNow
-                | CommandKind::RestartDevice => "there is no application",
-            };
+        if let Some(why) = refused {
             self.say(now_us, 1, mailbox, outside, format_args!("command refused: {why}"));
         }
         self.state_due = true;
-        self.pending_done = Some(CommandDone { id: command.id, accepted });
+        // There was room before it was carried out.
+        let _ = self.pending_done.push_back(CommandDone { id: command.id, accepted: refused.is_none() });
     }
 }

@@ -3,7 +3,7 @@
 use bulkhead_hardware_ports::EthernetController;
 use bulkhead_syscall_abi::WakeReason;
 
-use super::{Hypervisor, Moments, Outside};
+use super::{HURRY_MAX_US, Hypervisor, Moments, Outside, STEPS_MAX_US};
 use crate::application::Health;
 use crate::calls::MailboxAccess;
 use crate::lines::FaultLine;
@@ -17,7 +17,32 @@ pub(super) enum Judged {
     RunsOn,
 }
 
+/// What a look at an application led to whose thread stands at a breakpoint, its interrupts served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Glance {
+    /// It is to stand still, and to be judged by a slice. Nothing was done.
+    Hold,
+    /// It goes on, and a slice is due.
+    Passes,
+    /// It goes on, and will be at the next breakpoint in no time.
+    PassesInAHurry,
+}
+
 impl<E: EthernetController> Hypervisor<'_, E> {
+    /// Looks at an application that stands at a breakpoint, without holding it.
+    pub fn glance(&mut self, now_us: u64, outside: &mut impl Outside) -> Glance {
+        if self.debug.glance(outside.target()) == bulkhead_debug_agent::Glance::Hold {
+            return Glance::Hold;
+        }
+        if self.hurries(now_us) { Glance::PassesInAHurry } else { Glance::Passes }
+    }
+
+    /// Whether an application that comes across breakpoints without end need not wait for a whole slice yet.
+    pub(super) fn hurries(&self, now_us: u64) -> bool {
+        let at_most_us = if self.debug.is_moving_it() { STEPS_MAX_US } else { HURRY_MAX_US };
+        now_us.saturating_sub(self.polled_us) < at_most_us
+    }
+
     /// Judges what the application was found doing. What a developer debugs is theirs to judge.
     #[inline(never)]
     pub(super) fn judge_application(

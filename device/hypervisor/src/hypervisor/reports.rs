@@ -6,7 +6,7 @@ use bulkhead_syscall_abi::{NetworkReason, NetworkStatus};
 
 use super::{Hypervisor, Outside};
 use crate::calls::MailboxAccess;
-use crate::log_ring::LogRecord;
+use crate::log_ring::{LogRecord, StoredRecord};
 
 /// Log records sent in one slice.
 const LOGS_PER_SLICE: usize = 4;
@@ -17,13 +17,15 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     /// Sends what is due, most important first, as far as there is room.
     #[inline(never)]
     pub(super) fn send_reports(&mut self, now_ms: u64, mailbox: &impl MailboxAccess) {
+        // Before they are looked at: one that comes in this moment asks for another slice.
+        mailbox.with(|m| m.messages.fresh = false);
         if !self.welcomed {
             return;
         }
-        if let Some(done) = self.pending_done
-            && self.link.send(&DeviceMessage::CommandDone(done))
+        while let Some(done) = self.pending_done.front()
+            && self.link.send(&DeviceMessage::CommandDone(*done))
         {
-            self.pending_done = None;
+            self.pending_done.pop_front();
         }
         if self.state_due {
             let state = State {
@@ -55,23 +57,26 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         {
             self.pending_fetch = None;
         }
+        self.send_log(mailbox);
+    }
+
+    fn send_log(&mut self, mailbox: &impl MailboxAccess) {
         for _ in 0..LOGS_PER_SLICE {
             if self.pending_log.is_none() {
-                self.pending_log = take_log(mailbox);
+                let Some(record) = take_log(mailbox) else { break };
+                self.pending_log = self.log_sieve.sift(record, self.log_level);
             }
-            let Some(record) = &self.pending_log else { break };
-            if record.level <= self.log_level {
-                let log = Log {
-                    source: record.source,
-                    level: record.level,
-                    uptime_us: record.uptime_us,
-                    sequence: record.sequence,
-                    lost: record.lost,
-                    text: &record.text,
-                };
-                if !self.link.send(&DeviceMessage::Log(log)) {
-                    break;
-                }
+            let Some(record) = &self.pending_log else { continue };
+            let log = Log {
+                source: record.source,
+                level: record.level,
+                uptime_us: record.uptime_us,
+                sequence: record.sequence,
+                lost: record.lost,
+                text: &record.text,
+            };
+            if !self.link.send(&DeviceMessage::Log(log)) {
+                break;
             }
             self.pending_log = None;
         }
@@ -141,7 +146,6 @@ impl<E: EthernetController> Hypervisor<'_, E> {
             m.network_reasons = reasons;
             m.update = update;
             m.debug = debug;
-            m.messages.fresh = false;
             m.postpone_latest_ms = postpone_latest_ms;
             m.reveal()
         });
@@ -154,6 +158,6 @@ impl<E: EthernetController> Hypervisor<'_, E> {
 /// Out of line, for the stack. The record is read when the mailbox is free again.
 #[inline(never)]
 fn take_log(mailbox: &impl MailboxAccess) -> Option<LogRecord> {
-    let stored = mailbox.with(|m| m.take_log())?;
-    Some(stored.read())
+    let mut stored = StoredRecord::new();
+    mailbox.with(|m| m.take_log(&mut stored)).then(|| stored.read())
 }

@@ -24,12 +24,12 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         let now_us = moment.now_us;
         let requests = mailbox.with(|m| m.take_requests());
         if requests.restart {
-            self.application.restart(WakeReason::Requested);
+            self.application.restart_itself();
         }
         if requests.confirm {
             self.trial.confirm();
         }
-        self.watch_trial(now_us / 1000);
+        self.watch_trial(moment);
         // The owner's keys do not change under an update whose application is being stopped.
         if let Some(offer) = self.key_set.take_if(|_| !self.applying) {
             self.engine.offer_key_set(offer.version, offer.len);
@@ -61,10 +61,6 @@ impl<E: EthernetController> Hypervisor<'_, E> {
                 self.applying = false;
                 self.state_due = true;
                 self.tell_downtime(now_us, mailbox, outside);
-                // An update that goes back to staging is still the same: what was granted stays granted.
-                if cause != StartCause::Resumed {
-                    self.policy.reset();
-                }
                 let reason = match cause {
                     StartCause::Boot => self.boot_wake_reason(),
                     StartCause::Trial if self.engine.trial().is_some_and(|trial| trial.boots > 1) => {
@@ -150,7 +146,9 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     }
 
     /// Judges a new version on trial and tells the engine.
-    pub(super) fn watch_trial(&mut self, now_ms: u64) {
+    pub(super) fn watch_trial(&mut self, moment: &Moments) {
+        let health = if self.debug.is_moving_it() { Health::Held } else { moment.health };
+        self.trial.look(health, moment.now_us / 1000);
         let trial = self.engine.trial();
         if self.on_trial != trial.is_some() {
             self.on_trial = trial.is_some();
@@ -160,7 +158,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
         else {
             return;
         };
-        match self.trial.judge(trial, &policy, self.application.fault_count(), now_ms) {
+        match self.trial.judge(trial, &policy, self.application.fault_count()) {
             Verdict::Wait => return,
             Verdict::Healthy => self.engine.confirm_locally(),
             Verdict::Keep => self.engine.commit_trial(),
@@ -182,6 +180,7 @@ impl<E: EthernetController> Hypervisor<'_, E> {
     ) {
         let Some(status) = self.engine.status() else { return };
         let now = (status.manifest, status.stage);
+        self.policy.follow(now.1, self.engine.is_update_ahead());
         if self.told_stage == Some(now) {
             return;
         }

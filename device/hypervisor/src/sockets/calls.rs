@@ -7,9 +7,6 @@ use bulkhead_syscall_abi::{
 use super::{HOST_LEN_MAX, Outcome};
 use crate::calls::{ApplicationMemory, MailboxAccess};
 
-/// Bytes that are copied at a time.
-const PIECE: usize = 128;
-
 /// Answers one call whose number is that of a call on the network or a socket.
 // Out of line, as are its parts: a gateway's stack holds the frame of one of them.
 #[inline(never)]
@@ -154,15 +151,8 @@ fn hand_over(
 ) -> Result<(), Status> {
     let len = usize::try_from(len).map_err(|_| Status::ArgumentRefused)?;
     let claim = mailbox.with(|m| m.sockets.claim_out(handle, to, len))?;
-    let whole = pieces(address, claim.len).all(|(offset, at, len)| {
-        let mut piece = [0; PIECE];
-        let Some(piece) = piece.get_mut(..len) else { return false };
-        let copied = memory.copy_in(at, piece);
-        if copied {
-            mailbox.with(|m| m.sockets.put(claim, offset, piece));
-        }
-        copied
-    });
+    let whole = claim.len == 0
+        || mailbox.with(|m| m.sockets.room(claim).is_some_and(|room| memory.copy_in(address, room)));
     let told = whole && tell(u32::try_from(claim.len).unwrap_or(0));
     let outcome = if told { Outcome::Done } else { Outcome::Dropped };
     mailbox.with(|m| m.sockets.end_out(handle, claim, to, outcome));
@@ -207,23 +197,12 @@ fn bring(
     let room = usize::try_from(len).map_err(|_| Status::ArgumentRefused)?;
     let (slot, taken, from) = mailbox.with(|m| m.sockets.claim_in(handle, room))?;
     let count = u32::try_from(taken).unwrap_or(0);
-    let told = (taken == 0 || memory.may_write(address, count))
-        && pieces(address, taken).all(|(offset, at, len)| {
-            let mut piece = [0; PIECE];
-            let Some(piece) = piece.get_mut(..len) else { return false };
-            mailbox.with(|m| m.sockets.get(slot, offset, piece));
-            memory.copy_out(at, piece)
-        })
-        && tell(count, from);
+    let copied = taken == 0
+        || mailbox.with(|m| {
+            m.sockets.arrived(slot, taken).is_some_and(|arrived| memory.copy_out(address, arrived))
+        });
+    let told = copied && tell(count, from);
     let outcome = if told { Outcome::Done } else { Outcome::Dropped };
     mailbox.with(|m| m.sockets.end_in(handle, taken, outcome));
     allowed(told)
-}
-
-/// Offset, address and length of each piece of a span. An address that would wrap becomes one that is refused.
-fn pieces(address: u32, len: usize) -> impl Iterator<Item = (usize, u32, usize)> {
-    (0..len).step_by(PIECE).map(move |offset| {
-        let at = u32::try_from(offset).ok().and_then(|offset| address.checked_add(offset));
-        (offset, at.unwrap_or(u32::MAX), PIECE.min(len.saturating_sub(offset)))
-    })
 }

@@ -1,5 +1,7 @@
 //! The executor's half: carries orders and bytes to the network stack, and what it brings back to the desks.
 
+use core::iter::successors;
+
 use bulkhead_network_stack::{ApplicationNetwork, Begun};
 use bulkhead_syscall_abi::{SocketAddress, SocketEvent, SocketState};
 
@@ -12,14 +14,24 @@ pub(crate) struct Rose {
     pub(crate) events: u32,
 }
 
+/// What was handed over at once.
+struct Record<'o> {
+    slot: usize,
+    /// Who a datagram is for, if it is not for the peer.
+    to: Option<SocketAddress>,
+    bytes: &'o [u8],
+    /// Where the next record begins.
+    next: usize,
+}
+
 impl Sockets {
     /// Whether any socket is open or on its way out.
     pub(crate) fn any(&self) -> bool {
         self.desks.iter().any(|desk| desk.used)
     }
 
-    /// Carries orders, then what was handed over, to the network stack. Returns whether there was any.
-    pub(crate) fn carry_out(&mut self, stack: &mut ApplicationNetwork, now_ms: u64) -> bool {
+    /// Carries orders to the network stack that come before what was handed over. Returns whether there is any of all this.
+    pub(crate) fn carry_orders(&mut self, stack: &mut ApplicationNetwork, now_ms: u64) -> bool {
         let waited = core::mem::take(&mut self.waits);
         for (index, desk) in self.desks.iter_mut().enumerate() {
             if core::mem::take(&mut desk.orders.abort) {
@@ -31,16 +43,26 @@ impl Sockets {
             }
         }
         self.connect_named(stack, now_ms);
-        // What is being written stays where it is; the next slice takes it.
+        waited
+    }
+
+    /// Carries one record that was handed over. Returns whether another one waits: what is being written stays where it is,
+    /// and the next slice takes it.
+    pub(crate) fn carry_next(&mut self, stack: &mut ApplicationNetwork) -> bool {
         if !self.writing {
-            let mut at = 0;
-            while at < self.out_len {
-                at = self.carry_record(at, stack);
+            self.carried = self.carry_record(self.carried, stack);
+            if self.carried >= self.out_len {
+                (self.out_len, self.carried) = (0, 0);
             }
-            self.out_len = 0;
         }
+        !self.writing && self.carried < self.out_len
+    }
+
+    /// Carries orders that come behind what was handed over.
+    pub(crate) fn carry_ends(&mut self, stack: &mut ApplicationNetwork, now_ms: u64) {
+        let is_behind = self.writing || self.carried < self.out_len;
         for (index, desk) in self.desks.iter_mut().enumerate() {
-            if self.writing {
+            if is_behind {
                 break; // What was sent before the end is carried before it.
             }
             if core::mem::take(&mut desk.orders.shutdown) {
@@ -50,8 +72,7 @@ impl Sockets {
                 stack.close(index, now_ms);
             }
         }
-        self.waits |= self.writing;
-        waited
+        self.waits |= is_behind;
     }
 
     fn connect_named(&mut self, stack: &mut ApplicationNetwork, now_ms: u64) {
@@ -67,21 +88,27 @@ impl Sockets {
 
     /// Hands one record to the stack; returns where the next one begins.
     fn carry_record(&self, at: usize, stack: &mut ApplicationNetwork) -> usize {
-        let Some((head, rest)) = self.out.get(at..self.out_len).and_then(|out| out.split_first_chunk())
-        else {
-            return self.out_len;
-        };
-        let [slot, addressed, l0, l1, a, b, c, d, e, f, g, h]: [u8; RECORD_LEN] = *head;
-        let (slot, len) = (usize::from(slot), usize::from(u16::from_le_bytes([l0, l1])));
-        let bytes = rest.get(..len).unwrap_or_default();
-        if slot < STREAMS {
+        let Some(record) = self.record(at) else { return self.out_len };
+        if record.slot < STREAMS {
             // The room was counted before, so all of it is taken.
-            stack.send(slot, bytes);
+            stack.send(record.slot, record.bytes);
         } else {
-            let to = SocketAddress::from_bytes([a, b, c, d, e, f, g, h]).filter(|_| addressed != 0);
-            stack.send_to(slot, to, bytes);
+            stack.send_to(record.slot, record.to, record.bytes);
         }
-        at + RECORD_LEN + len
+        record.next
+    }
+
+    /// The record that begins at `at`, if there is one.
+    fn record(&self, at: usize) -> Option<Record<'_>> {
+        let (head, rest) = self.out.get(at..self.out_len)?.split_first_chunk()?;
+        let [slot, addressed, l0, l1, a, b, c, d, e, f, g, h]: [u8; RECORD_LEN] = *head;
+        let len = usize::from(u16::from_le_bytes([l0, l1]));
+        Some(Record {
+            slot: usize::from(slot),
+            to: SocketAddress::from_bytes([a, b, c, d, e, f, g, h]).filter(|_| addressed != 0),
+            bytes: rest.get(..len).unwrap_or_default(),
+            next: at + RECORD_LEN + len,
+        })
     }
 
     /// Brings one socket up to date. Returns what rose.
@@ -102,6 +129,7 @@ impl Sockets {
         }
         self.fill(index, stack);
         let look = stack.look(index);
+        let handed_over = self.handed_over(index);
         let named = self.name.slot == index + 1;
         let writing = self.writing;
         let desk = self.desks.get_mut(index)?;
@@ -111,15 +139,30 @@ impl Sockets {
         }
         // While something is being written, the room is what is left of what was promised.
         if !writing {
-            desk.room = if desk.orders.shutdown || named { 0 } else { look.room };
+            let room = if desk.shut || named { 0 } else { look.room };
+            // A datagram takes all the room that there is.
+            let taken =
+                if index < STREAMS { handed_over.unwrap_or(0) } else { handed_over.map_or(0, |_| room) };
+            desk.room = room.saturating_sub(taken);
         }
         desk.more = look.waiting > 0;
-        desk.local_port = look.local_port;
-        desk.peer = look.peer;
+        // What is yet to be opened, or opened anew, is not what the stack has.
+        if !desk.orders.open {
+            desk.local_port = look.local_port;
+            desk.peer = look.peer;
+        }
         let level = level(desk, index);
         let events = level & !desk.told;
         desk.told = level;
         (events != 0).then_some(Rose { handle: desk.handle, events })
+    }
+
+    /// Bytes that a socket was given since the records were carried, if there are any records: the application runs between
+    /// that and this.
+    fn handed_over(&self, index: usize) -> Option<usize> {
+        let records = successors(self.record(self.carried), |record| self.record(record.next));
+        let of_socket = records.filter(|record| record.slot == index);
+        of_socket.map(|record| record.bytes.len()).reduce(|total, len| total + len)
     }
 
     /// Fills a desk from the stack, unless it is being read.

@@ -15,7 +15,7 @@ use bulkhead_syscall_abi::{
     slot,
 };
 
-use super::SLOTS;
+use super::{SLOTS, STREAMS};
 use crate::calls::{ApplicationMemory, MailboxAccess, dispatch};
 use crate::mailbox::Mailbox;
 use simulated::{ECHO, World, answer};
@@ -62,20 +62,33 @@ impl Device {
         }
     }
 
-    /// One millisecond, as the executor spends it.
+    /// One millisecond, as the worker spends it.
     fn step(&self) {
+        self.step_between(&mut || {});
+    }
+
+    /// The same; the application runs in between, wherever interrupts are not masked.
+    fn step_between(&self, between: &mut dyn FnMut()) {
         let world = &mut *self.world.borrow_mut();
         let now_ms = world.now_ms;
         self.with(|m| m.sockets.network = world.stack.network());
         let stack = world.stack.application();
-        self.with(|m| m.sockets.carry_out(stack, now_ms));
+        self.with(|m| m.sockets.carry_orders(stack, now_ms));
+        between();
+        while self.with(|m| m.sockets.carry_next(stack)) {
+            between();
+        }
+        between();
+        self.with(|m| m.sockets.carry_ends(stack, now_ms));
         for index in 0..SLOTS {
+            between();
             self.with(|m| {
                 if let Some(rose) = m.sockets.bring_in(index, stack) {
-                    m.notify_socket(now_ms, rose);
+                    m.announce_socket(now_ms, rose);
                 }
             });
         }
+        self.with(|m| m.reveal());
         world.step();
     }
 
@@ -107,11 +120,37 @@ impl Device {
     }
 
     fn state(&self, handle: u32) -> u32 {
+        self.status(handle, 4)
+    }
+
+    fn local_port(&self, handle: u32) -> u32 {
+        self.status(handle, 20)
+    }
+
+    /// The field of the status that lies there.
+    fn status(&self, handle: u32, offset: u32) -> u32 {
         self.copy_out(BYTES, &1u32.to_le_bytes());
         assert_eq!(self.call(slot::SOCKET_STATUS_READ, [handle, BYTES, 0, 0]), Status::Ok);
-        let mut state = [0; 4];
-        self.copy_in(BYTES + 4, &mut state);
-        u32::from_le_bytes(state)
+        let mut field = [0; 4];
+        self.copy_in(BYTES + offset, &mut field);
+        u32::from_le_bytes(field)
+    }
+
+    /// Does something once, at each of the moments of a slice in which the application runs.
+    fn at_each_moment(mut work: impl FnMut(&Self, &mut dyn FnMut(&Self, &mut dyn FnMut()))) {
+        for moment in 0..SLOTS {
+            let device = Self::new();
+            work(&device, &mut |device, once| {
+                let mut turn = 0;
+                device.step_between(&mut || {
+                    if turn == moment {
+                        once();
+                    }
+                    turn += 1;
+                });
+                device.step();
+            });
+        }
     }
 
     fn send(&self, handle: u32, bytes: &[u8]) -> Result<usize, Status> {
@@ -275,4 +314,92 @@ fn a_datagram_goes_to_the_peer_and_its_answer_comes_back_whole() {
         assert_eq!(device.receive(handle), Ok(std::vec![5; len]));
         assert_eq!(device.receive(handle), Err(Status::NothingPending));
     }
+}
+
+#[test]
+fn an_application_that_sends_at_any_moment_of_a_slice_loses_nothing() {
+    const TOTAL: usize = 30_000;
+    let device = Device::new();
+    let handles: Vec<u32> = (0..STREAMS).map(|_| device.open(SocketKind::Stream)).collect();
+    handles.iter().for_each(|handle| device.connect(*handle));
+    let byte = |stream: usize, at: usize| (at + 77 * stream).wrapping_mul(2_654_435_761).to_le_bytes()[3];
+    let mut sent = [0; STREAMS];
+    let mut back: [Vec<u8>; STREAMS] = std::array::from_fn(|_| Vec::new());
+    for _ in 0..20_000 {
+        let mut turn = 0;
+        device.step_between(&mut || {
+            let stream = turn % STREAMS;
+            turn += 1;
+            let len = (TOTAL - sent[stream]).min(300 + 7 * turn);
+            let piece: Vec<u8> = (0..len).map(|n| byte(stream, sent[stream] + n)).collect();
+            if len > 0
+                && let Ok(taken) = device.send(handles[stream], &piece)
+            {
+                sent[stream] += taken;
+            }
+        });
+        for (handle, back) in handles.iter().zip(&mut back) {
+            while let Ok(bytes) = device.receive(*handle) {
+                back.extend(bytes);
+            }
+        }
+        if back.iter().all(|back| back.len() >= TOTAL) {
+            break;
+        }
+    }
+    for (stream, back) in back.iter().enumerate() {
+        assert_eq!((sent[stream], back.len()), (TOTAL, TOTAL), "stream {stream}");
+        assert!(back.iter().enumerate().all(|(at, seen)| *seen == byte(stream, at)), "stream {stream}");
+    }
+}
+
+#[test]
+fn a_socket_keeps_the_port_that_it_was_bound_to_at_any_moment_of_a_slice() {
+    Device::at_each_moment(|device, in_a_slice| {
+        let handle = device.open(SocketKind::Datagram);
+        device.step();
+        in_a_slice(device, &mut || {
+            assert_eq!(device.call(slot::SOCKET_BIND, [handle, 5683, 0, 0]), Status::Ok);
+        });
+        assert_eq!(device.local_port(handle), 5683);
+        device.connect(handle);
+        assert_eq!(device.send(handle, b"from"), Ok(4));
+        for _ in 0..5 {
+            device.step();
+        }
+        let sent = device.world.borrow().wire.borrow().sent.clone();
+        // UDP's source port is the first thing behind an IPv4 header of 20 behind an Ethernet header of 14.
+        let frame = sent.iter().rfind(|frame| frame.ends_with(b"from")).unwrap();
+        assert_eq!(frame.get(34..36), Some(&5683_u16.to_be_bytes()[..]));
+    });
+}
+
+#[test]
+fn a_socket_that_is_opened_at_any_moment_of_a_slice_has_nothing_of_the_one_before() {
+    Device::at_each_moment(|device, in_a_slice| {
+        let before = device.open(SocketKind::Datagram);
+        assert_eq!(device.call(slot::SOCKET_BIND, [before, 5683, 0, 0]), Status::Ok);
+        device.step();
+        assert_eq!(device.call(slot::SOCKET_CLOSE, [before, 0, 0, 0]), Status::Ok);
+        device.step();
+        let mut handle = 0;
+        in_a_slice(device, &mut || handle = device.open(SocketKind::Datagram));
+        let port = device.local_port(handle);
+        assert!(port > 32_767, "{port} was chosen for nobody");
+    });
+}
+
+#[test]
+fn who_said_that_all_was_sent_is_not_told_to_try_again() {
+    let device = Device::new();
+    let handle = device.open(SocketKind::Stream);
+    device.connect(handle);
+    // The peer hears nothing from here on, so that its answer does not end the stream.
+    device.world.borrow().wire.borrow_mut().lose_one_of = 1;
+    assert_eq!(device.call(slot::SOCKET_SHUTDOWN, [handle, 0, 0, 0]), Status::Ok);
+    for turn in 0..5 {
+        assert_eq!(device.send(handle, b"more"), Err(Status::NotConnected), "turn {turn}");
+        device.step();
+    }
+    assert_eq!(device.state(handle), SocketState::Connected as u32);
 }

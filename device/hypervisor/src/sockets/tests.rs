@@ -3,7 +3,7 @@
 use super::*;
 use crate::calls::{ApplicationMemory, MailboxAccess, dispatch};
 use crate::mailbox::Mailbox;
-use bulkhead_syscall_abi::{SOCKET_EVENT_SHIFT, slot};
+use bulkhead_syscall_abi::{NotificationKind, SOCKET_EVENT_SHIFT, slot};
 use core::cell::RefCell;
 
 /// 2 KiB of application memory at 0x1000.
@@ -300,9 +300,10 @@ fn events_of_one_socket_share_a_notification() {
     let world = World::new();
     world.with(|m| {
         for events in [1, 2, 8] {
-            m.notify_socket(5, Rose { handle: 0x11, events });
+            m.announce_socket(5, Rose { handle: 0x11, events });
         }
-        m.notify_socket(6, Rose { handle: 0x22, events: 4 });
+        m.announce_socket(6, Rose { handle: 0x22, events: 4 });
+        m.reveal();
     });
     let take = || {
         let taken = world.with(|m| m.peek_notification()).unwrap();
@@ -312,4 +313,24 @@ fn events_of_one_socket_share_a_notification() {
     assert_eq!(take(), 0x11 | 11 << SOCKET_EVENT_SHIFT);
     assert_eq!(take(), 0x22 | 4 << SOCKET_EVENT_SHIFT);
     assert_eq!(world.with(|m| m.peek_notification()), None);
+}
+
+/// Whoever is told of a change reads the state that it led to.
+#[test]
+fn an_event_of_a_socket_shows_nothing_that_was_announced_before_it() {
+    let world = World::new();
+    let peek = || world.with(|m| m.peek_notification().map(|seen| (seen.kind, seen.value)));
+    world.with(|m| {
+        m.set_notification_line(Some(5));
+        m.announce(5, NotificationKind::NetworkChanged, 0);
+        m.announce_socket(5, Rose { handle: 0x11, events: 1 });
+    });
+    assert_eq!(peek(), None);
+    assert_eq!(world.with(|m| m.reveal()), Some(5));
+    assert_eq!(peek(), Some((NotificationKind::NetworkChanged as u32, 0)));
+    world.with(|m| m.drop_notification());
+    world.with(|m| m.announce_socket(6, Rose { handle: 0x11, events: 8 }));
+    assert_eq!(peek().map(|(_, value)| value), Some(0x11 | 9 << SOCKET_EVENT_SHIFT));
+    let lines = [(); 2].map(|()| world.with(|m| m.reveal()));
+    assert_eq!(lines, [Some(5), None], "told with one that waits, and pended all the same");
 }
