@@ -44,7 +44,7 @@ static void tell_entry(const struct bh_config_entry *entry)
     }
     struct bh_config_value value;
     bh_status status = bh_config_get_wait(key, &value, body, sizeof body);
-    char *end = bh_text_append(line, value.secret ? "secret " : "config ");
+    char *end = bh_text_append(line, entry->secret ? "secret " : "config ");
     end = bh_text_append(end, key);
     if (status != BH_STATUS_OK) {
         end = bh_text_append(end, " cannot be read: status ");

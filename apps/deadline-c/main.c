@@ -4,7 +4,7 @@
  *
  * Each character received on the console starts one measurement, which ends in lines on the console. */
 #include "bh_console.h"
-#include "bulkhead.h"
+#include "bh_socket.h"
 
 #ifndef APP_VERSION
 #define APP_VERSION 1
@@ -137,6 +137,48 @@ static uint32_t work(void)
     return crc;
 }
 
+/* What an application asks of the hypervisor all day, as often as it is let. */
+#define STORAGE_AREA 3u
+static uint8_t piece[512];
+static uint32_t stream;
+static uint32_t n_echoed, n_messages, n_stored, n_read;
+
+static void echo(void)
+{
+    uint32_t count = 0;
+    bh_socket_send(stream, piece, sizeof piece, &count);
+    if (bh_socket_receive(stream, piece, sizeof piece, &count) == BH_STATUS_OK) {
+        n_echoed += count;
+    }
+}
+
+static void use_services(void)
+{
+    static uint32_t offset;
+    if (bh_message_send(1u, piece, sizeof piece, 0) == BH_STATUS_OK) {
+        n_messages++;
+    }
+    static uint8_t value[512];
+    static struct bh_config_value about;
+    about.version = BH_CONFIG_VALUE_VERSION;
+    bh_status status = bh_config_result_read(&about, value, sizeof value);
+    if (status == BH_STATUS_NOTHING_PENDING) {
+        bh_config_read("blob", 4u);
+    }
+    n_read += status == BH_STATUS_OK && about.length_bytes == sizeof value;
+    status = bh_storage_result_read(0, 0);
+    if (status == BH_STATUS_BUSY) {
+        return;
+    }
+    n_stored += status == BH_STATUS_OK;
+    offset = (offset + 256u) % 4096u;
+    if (offset == 0) {
+        bh_storage_erase(STORAGE_AREA, 0);
+    } else {
+        bh_storage_write(STORAGE_AREA, offset, piece, 256u);
+    }
+}
+
 /* A place for a breakpoint whose condition never holds. */
 __attribute__((noinline)) void deadline_probe(uint32_t value)
 {
@@ -183,6 +225,7 @@ static uint32_t measure(int mode)
     static const char text[100] = {'f', 'l', 'o', 'o', 'd'};
     uint32_t stage_before = stage();
     uint32_t total = 0, best = SYST_MASK, chunks = 0;
+    n_echoed = n_messages = n_stored = n_read = 0;
     timer_start(2000u);
     while (total < WINDOW) {
         uint32_t before = SYST_CVR;
@@ -199,9 +242,14 @@ static uint32_t measure(int mode)
         for (uint32_t i = 0; mode == 'l' && i < 50u; i++) {
             bh_log_write(2, text, sizeof text);
         }
+        if (mode == 't') {
+            echo();
+        } else if (mode == 'a') {
+            use_services();
+        }
     }
     TIMER->control = 0;
-    char line[160];
+    char line[200];
     char name[2] = {(char)mode, 0};
     char *to = bh_text_append(bh_text_append(line, "measured "), name);
     to = number(to, " n ", n_late);
@@ -214,6 +262,10 @@ static uint32_t measure(int mode)
     to = number(to, " before ", stage_before);
     uint32_t stage_after = stage();
     to = number(to, " after ", stage_after);
+    to = number(to, " echoed ", n_echoed);
+    to = number(to, " messages ", n_messages);
+    to = number(to, " stored ", n_stored);
+    to = number(to, " read ", n_read);
     *to++ = '\n';
     *to = 0;
     bh_console_write(line);
@@ -299,6 +351,17 @@ static void calls(void)
     bh_console_write("calls end\n");
 }
 
+/* The port of a peer on the network's host, in digits, then the end of a line. */
+static void connect(void)
+{
+    uint32_t port = 0, reason = 0;
+    for (int digit = 0; digit != '\n'; digit = bh_console_read()) {
+        port = digit >= '0' && digit <= '9' ? port * 10u + (uint32_t)(digit - '0') : port;
+    }
+    bh_status status = bh_socket_dial(&stream, "10.0.2.2", port, 20000u, 0, &reason);
+    bh_console_write(status == BH_STATUS_OK ? "connected\n" : "not connected\n");
+}
+
 static void spin(void)
 {
     SPINS = SPINS_MAGIC;
@@ -326,6 +389,8 @@ int main(void)
             calls();
         } else if (mode == 's') {
             spin();
+        } else if (mode == 'p') {
+            connect();
         } else if (mode == 'u') {
             /* Until the update is ready: from then on this application may be replaced at any time. */
             while (measure(mode) != BH_UPDATE_STAGE_READY) {

@@ -36,6 +36,22 @@ __attribute__((noipa)) uint32_t on_stack(uint32_t number)
     return local;
 }
 
+static volatile uint32_t unmasked;
+
+/* Sleeps as tickless kernels do: masked, so that what wakes it is served later. Counts how often it was not masked then. */
+__attribute__((noipa)) void nap(void)
+{
+    uint32_t mask;
+    __asm volatile("cpsid i\n"
+                   "wfi\n"
+                   "nap_is_over: nop\n"
+                   "nop\n"
+                   "mrs %0, primask\n"
+                   "cpsie i\n"
+                   : "=r"(mask));
+    unmasked += mask == 0;
+}
+
 /* s0 = 1.5, d1 = 2.5, s31 = -8: this program never touches them again. */
 static void fill_float(void)
 {
@@ -63,6 +79,9 @@ int main(void)
         turn(turns);
         halved = half((double)turns);
         on_stack(turns);
+        if (turns % 16 == 0) {
+            nap();
+        }
         for (volatile uint32_t wait = 0; wait < 2000; wait++) {
         }
     }

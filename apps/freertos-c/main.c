@@ -94,6 +94,16 @@ static void report(void *unused)
     }
 }
 
+static void tell_staged(void)
+{
+    char line[BH_LOG_TEXT_LEN_MAX];
+    char *end = bh_text_append(line, "freertos v");
+    end = bh_text_append_number(end, APP_VERSION);
+    end = bh_text_append(end, ": update is staged, applying it now");
+    *end = 0;
+    bh_log_text(2, line);
+}
+
 static void listen(void *unused)
 {
     (void)unused;
@@ -106,11 +116,11 @@ static void listen(void *unused)
             if (notification.kind == BH_NOTIFICATION_NETWORK_CHANGED) {
                 bh_log_text(2, notification.value ? "freertos: online" : "freertos: offline");
             } else if (notification.kind == BH_NOTIFICATION_UPDATE_READY) {
-                bh_log_text(2, "freertos: update is staged, applying it now");
+                tell_staged();
                 bh_update_apply_now();
             }
         }
-        ulTaskNotifyTake(pdTRUE, pdMS_TO_TICKS(1000));
+        ulTaskNotifyTake(pdTRUE, portMAX_DELAY);
     }
 }
 

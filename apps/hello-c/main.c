@@ -12,7 +12,11 @@
 #define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014)
 #define SYSTICK_VALUE (*(volatile uint32_t *)0xE000E018)
 
+#define NVIC_ENABLE(line) (((volatile uint32_t *)0xE000E100)[(line) / 32] = 1u << ((line) % 32))
+#define NOTIFICATION_LINE BH_BOARD_SOFTWARE_INTERRUPT_0
+
 static volatile uint32_t ticks;
+static volatile uint32_t news;
 
 /* 96 KiB that differ from version to version, as fonts or tables of a product would. */
 #define ROW(n) (n) * 2654435761u + APP_VERSION
@@ -29,6 +33,30 @@ __attribute__((section(".external"), used)) static const char licence[] =
 void systick_handler(void)
 {
     ticks++;
+}
+
+/* The hypervisor pends this line when it has news. */
+void software0_handler(void)
+{
+    news = 1;
+}
+
+/* Takes what there is to hear. What comes meanwhile raises the line again. */
+static void listen(void)
+{
+    news = 0;
+    struct bh_notification notification;
+    while (bh_notification_next(&notification) == BH_STATUS_OK) {
+        if (notification.kind == BH_NOTIFICATION_UPDATE_READY) {
+            char line[BH_LOG_TEXT_LEN_MAX];
+            char *end = bh_text_append(line, "hello v");
+            end = bh_text_append_number(end, APP_VERSION);
+            end = bh_text_append(end, ": update is staged, applying it now");
+            *end = 0;
+            bh_log_text(2, line);
+            bh_update_apply_now();
+        }
+    }
 }
 
 /* A table that is torn between two versions would not add up. */
@@ -48,6 +76,8 @@ int main(void)
     SYSTICK_RELOAD = CYCLES_PER_TICK - 1;
     SYSTICK_VALUE = 0;
     SYSTICK_CONTROL = 7;
+    bh_notification_enable(NOTIFICATION_LINE);
+    NVIC_ENABLE(NOTIFICATION_LINE);
 
     char line[BH_LOG_TEXT_LEN_MAX];
     uint32_t reason = 0;
@@ -65,6 +95,9 @@ int main(void)
         uint32_t until = ticks + 100;
         while ((int32_t)(ticks - until) < 0) {
             __asm volatile("wfi");
+            if (news) {
+                listen();
+            }
         }
         end = bh_text_append(line, "hello v");
         end = bh_text_append_number(end, APP_VERSION);
@@ -72,12 +105,5 @@ int main(void)
         end = bh_text_append_number(end, second);
         *end = 0;
         bh_log_text(2, line);
-        struct bh_notification notification;
-        while (bh_notification_next(&notification) == BH_STATUS_OK) {
-            if (notification.kind == BH_NOTIFICATION_UPDATE_READY) {
-                bh_log_text(2, "update is staged, applying it now");
-                bh_update_apply_now();
-            }
-        }
     }
 }

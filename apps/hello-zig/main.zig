@@ -1,6 +1,10 @@
-//! Bare-metal Zig: its own start-up code and vector table, SysTick counts, the log goes through the hypervisor.
+//! Bare-metal Zig: its own start-up code and vector table, SysTick counts, the log goes through the hypervisor, and lines
+//! that are typed into its console lead to peers.
 
 const bh = @import("bulkhead");
+const console = @import("console.zig");
+const Line = @import("line.zig").Line;
+const talk = @import("talk.zig");
 
 const ticks_per_second = 100;
 /// What `boards/mps2-an505` is clocked with, in ticks of a hundredth of a second.
@@ -73,38 +77,6 @@ export fn reset_handler() callconv(.c) void {
     run();
 }
 
-/// A line of text that ends where there is no more room.
-const Line = struct {
-    bytes: [80]u8 = undefined,
-    len: u32 = 0,
-
-    fn text(self: *Line, words: []const u8) void {
-        for (words) |byte| {
-            if (self.len < self.bytes.len) {
-                self.bytes[self.len] = byte;
-                self.len += 1;
-            }
-        }
-    }
-
-    fn number(self: *Line, value: u32) void {
-        var digits: [10]u8 = undefined;
-        var first: usize = digits.len;
-        var rest = value;
-        while (true) {
-            first -= 1;
-            digits[first] = '0' + @as(u8, @intCast(rest % 10));
-            rest /= 10;
-            if (rest == 0) break;
-        }
-        self.text(digits[first..]);
-    }
-
-    fn log(self: *const Line) void {
-        _ = bh.log_write(2, &self.bytes, self.len);
-    }
-};
-
 /// Says which second it is. Out of line, so that a breakpoint has a place.
 export fn tell_second(second: u32) callconv(.c) void {
     var line = Line{};
@@ -123,6 +95,9 @@ fn take_notifications() void {
         line.number(notification.kind);
         line.log();
         if (notification.kind == bh.NOTIFICATION_UPDATE_READY) {
+            line = .{};
+            line.text("hello-zig: update is staged, applying it now");
+            line.log();
             // Between the notification and now the owner may have withdrawn it.
             _ = bh.update_apply_now();
         }
@@ -141,13 +116,27 @@ fn run() noreturn {
     line.text("hello-zig starts, wake reason ");
     line.number(reason);
     line.log();
-    var second: u32 = 0;
+    console.start();
     while (true) {
-        asm volatile ("wfi");
-        if (current(&ticks) / ticks_per_second > second) {
-            second += 1;
-            @call(.never_inline, tell_second, .{second});
-        }
+        work();
+        if (console.read_line()) |typed| talk.obey(typed, &work);
+    }
+}
+
+var seconds: u32 = 0;
+/// How often the line was raised until the notifications were last taken.
+var heard: u32 = 0;
+
+/// Sleeps until something happens, and sees to what the application does besides talking.
+fn work() void {
+    asm volatile ("wfi");
+    if (current(&ticks) / ticks_per_second > seconds) {
+        seconds += 1;
+        @call(.never_inline, tell_second, .{seconds});
+    }
+    // What comes after this look raises the line again.
+    if (current(&news) != heard) {
+        heard = current(&news);
         take_notifications();
     }
 }

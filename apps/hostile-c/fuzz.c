@@ -1,11 +1,13 @@
 /* Random calls of every gateway, from the thread and from interrupts that come at random. The table of calls arrives on
  * the console, so that it never lags behind the hypervisor's: a line `slot kinds` for each, kinds one letter for each
- * argument (p pointer, l length, n number); an empty line; then `seed rounds`. All numbers are hexadecimal. */
+ * argument (p pointer, l length, n number); an empty line; a line for each address around which pointers lie; an empty
+ * line; then `seed rounds`. All numbers are hexadecimal. */
 #include "fuzz.h"
 
 #include "bh_console.h"
 #include "bulkhead.h"
 #include "matrix_asm.h"
+#include "state.h"
 
 #define REG(address) (*(volatile uint32_t *)(address))
 #define TIMER(offset) REG(BH_BOARD_TIMER0_BASE + (offset))
@@ -24,6 +26,12 @@ static uint32_t n_calls;
 static uint32_t buffer[BUFFER_WORDS + ROOM_WORDS];
 static volatile uint32_t worst, n_interrupts, rounds_done;
 static volatile uint32_t statuses[16];
+/* How often each state was reached, in which calls come further. */
+static uint32_t reached[STATES];
+#define ROUNDS_PER_STATE 256u
+#define SOCKET_OPEN_SLOT 43u
+/* One socket of its own making is left open at a time, or none would be left for the states. */
+static volatile uint32_t opened;
 
 struct random {
     uint32_t state;
@@ -38,15 +46,10 @@ static uint32_t next(struct random *random)
     return random->state;
 }
 
-/* Edges of everything, and of what lies beside it. */
-static const uint32_t edges[] = {
-    0, 0x10000000u, 0x00100000u, 0x101FF000u, 0x38000000u, 0x38020000u, 0x28000000u, 0x28020000u, 0x38200000u,
-    /* Not its own data and stack, which lie inside the edges of RAM. */
-    BH_BOARD_RAM_BASE - 32, BH_BOARD_RAM_BASE + BH_BOARD_RAM_LENGTH + 32, BH_BOARD_FLASH_BASE,
-    BH_BOARD_FLASH_BASE + BH_BOARD_FLASH_LENGTH, BH_BOARD_EXTERNAL_BASE,
-    BH_BOARD_EXTERNAL_BASE + BH_BOARD_EXTERNAL_LENGTH, 0x80110000u, 0x80112000u, 0x80116000u, 0x80120000u, 0x80800000u,
-    0x50200000u, 0x40200000u, BH_BOARD_UART1_BASE, BH_BOARD_TIMER0_BASE, 0xE000ED00u, 0xE002ED00u, 0xFFFFFFF0u,
-};
+/* Where everything begins, its own and not. Not its own data and stack, which lie inside the edges of RAM. */
+#define EDGES_MAX 256
+static uint32_t edges[EDGES_MAX];
+static uint32_t n_edges;
 static const uint32_t lengths[] = {0, 1, 2, 33, 34, 35, 64, 255, 256, 257, 4095, 4096, 4097, 0x80000, 0x7FFFFFFF, 0xFFFFFFFF};
 static const uint32_t numbers[] = {0, 1, 2, 3, 4, 5, 48, 80, 83, 96, 239, 240, 0x1000, 0x2000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF};
 #define PICK(random, table) (table)[next(random) % (sizeof(table) / sizeof *(table))]
@@ -55,7 +58,7 @@ static uint32_t pointer(struct random *random)
 {
     switch (next(random) % 4) {
     case 0: return next(random);
-    case 1: return PICK(random, edges) + (next(random) % 64) - 32;
+    case 1: return edges[next(random) % n_edges] + (next(random) % 64) - 32;
     default: return (uint32_t)buffer + next(random) % (BUFFER_WORDS * 4); /* Most are good: the call goes further then. */
     }
 }
@@ -72,6 +75,9 @@ static uint32_t argument(struct random *random, char kind)
     if (kind == 'l') {
         return chance < 4 ? PICK(random, lengths) : next(random) % 300;
     }
+    if (chance == 1) {
+        return state_socket(DATAGRAM_OPEN + next(random) % (STATES - DATAGRAM_OPEN));
+    }
     return chance < 6 ? PICK(random, numbers) : next(random) % 16;
 }
 
@@ -85,6 +91,16 @@ static void call_one(struct random *random)
     uint32_t status = 0;
     worst |= matrix_call(calls[chosen].slot, arguments, &status);
     statuses[status < 15 ? status : 15]++;
+    if (calls[chosen].slot == SOCKET_OPEN_SLOT && status == BH_STATUS_OK) {
+        bh_socket_close(opened);
+        opened = *(const uint32_t *)arguments[1];
+    }
+}
+
+static void set_up_a_state(void)
+{
+    uint32_t state = next(&in_thread) % STATES;
+    reached[state] += (uint32_t)state_set_up(state);
 }
 
 static void interrupted(void)
@@ -126,7 +142,7 @@ static void tell(const char *what, uint32_t value)
 void fuzz(void)
 {
     uint32_t value, seed, rounds;
-    n_calls = 0;
+    n_calls = n_edges = 0;
     for (;;) {
         int n = word(&value, 0);
         if (n == -1) {
@@ -141,6 +157,10 @@ void fuzz(void)
             word(&ignored, calls[n_calls].kinds);
         }
         n_calls += n_calls < CALLS_MAX - 1;
+    }
+    while (word(&value, 0) != -1) {
+        edges[n_edges] = value;
+        n_edges += n_edges < EDGES_MAX - 1;
     }
     word(&seed, 0);
     word(&rounds, 0);
@@ -157,6 +177,9 @@ void fuzz(void)
     TIMER(0x0) = 9;
     REG(0xE000E100u) = 1u << TIMER_LINE;
     for (uint32_t i = 0; i < rounds; i++) {
+        if (i % ROUNDS_PER_STATE == 0) {
+            set_up_a_state();
+        }
         call_one(&in_thread);
     }
     REG(0xE000E180u) = 1u << TIMER_LINE;
@@ -168,6 +191,11 @@ void fuzz(void)
     bh_console_write(", statuses");
     for (uint32_t i = 0; i < 16; i++) {
         tell(" ", statuses[i]);
+    }
+    bh_console_write(", states");
+    for (uint32_t i = 0; i < STATES; i++) {
+        tell(" ", reached[i]);
+        reached[i] = 0;
     }
     bh_console_write("\n");
 }

@@ -116,7 +116,7 @@ __attribute__((noinline)) static uint32_t recurse(uint32_t depth)
 /* The same, slowly: the stack pointer itself is put where it must not be, and used by the next interrupt. */
 static void stack_into(uint32_t address)
 {
-    __asm volatile("msr msp, %0\n1: b 1b" : : "r"(address));
+    __asm volatile("msr msplim, %0\n msr msp, %1\n1: b 1b" : : "r"(0), "r"(address));
 }
 
 /* A fault with a history, for whoever opens the crash: calls, a local, and words that only RAM holds. */
@@ -336,6 +336,7 @@ static void commit(int crime)
 int main(void)
 {
     bh_console_start();
+    bh_console_write("\n"); /* Whoever was here before may have been stopped in the middle of a line. */
     bh_console_write(matrix_registers_changed() ? "hostile finds a world that is not fresh\n" : "hostile ready\n");
     bh_log_text(2, "hostile application starts");
     for (;;) {

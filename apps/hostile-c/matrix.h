@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* What a row does. `a` to `f` are its parameters. */
+/* What a row does. `a` to `g` are its parameters. */
 enum operation {
     /* Loads from a. */
     LDRB = 0x01,
@@ -83,9 +83,9 @@ enum operation {
     EAGER_FLOAT = 0x5F,
     /* Writes b to the register a, tells what it held before and after. */
     REGISTER = 0x60,
-    /* Calls slot a with b to e; tells the status, and which registers are not as they must be. */
+    /* In state f, calls slot a with b to e; tells the status, and which registers are not as they must be. */
     CALL = 0x70,
-    /* The same, a times, while a timer interrupts it and changes what it points to. */
+    /* In state g, calls slot b with c to f, a times, while a timer interrupts it and changes what it points to. */
     RACE = 0x71,
     /* Calls slot b with the return address a. */
     CALL_RETURNING_TO = 0x72,
@@ -101,6 +101,20 @@ enum operation {
     FLOOD_SYSTEM = 0x92,
     /* Changes every register of its own that the next application would find changed, and ends. */
     LEAVE_CHANGED = 0x93,
+};
+
+/* Stand for arguments of a call that only the application knows. */
+enum own_argument {
+    /* The handle of the socket that a state is about. */
+    OWN_HANDLE = 0xB0B00001,
+    /* A struct of version 1. */
+    OWN_STRUCT = 0xB0B00002,
+    /* The address and port of a peer. */
+    OWN_ADDRESS = 0xB0B00003,
+    /* A word that says how long the buffer is. */
+    OWN_WORD = 0xB0B00004,
+    /* A buffer of 64 bytes. */
+    OWN_BUFFER = 0xB0B00005,
 };
 
 /* From where. */

@@ -180,11 +180,12 @@ void software0_handler(void)
 
 static void flood(const char *host, uint32_t port, uint32_t for_ms)
 {
-    uint32_t datagrams, stream, count, opened = 0, length = 0;
+    uint32_t datagrams, strays, stream, count, opened = 0, length = 0;
     while (host[length]) {
         length++;
     }
     bh_socket_open(BH_SOCKET_KIND_DATAGRAM, &datagrams);
+    bh_socket_open(BH_SOCKET_KIND_DATAGRAM, &strays);
     bh_socket_connect(datagrams, host, length, port);
     if (bh_socket_wait_connected(datagrams, WAIT_MS, 0, 0) != BH_STATUS_OK) {
         say("flood", "failed with", 0);
@@ -207,10 +208,11 @@ static void flood(const char *host, uint32_t port, uint32_t for_ms)
             }
         }
         struct bh_socket_address to = {{10, 0, 2, (uint8_t)(100u + sent % 100u)}, 9, 0};
-        bh_socket_send_to(datagrams, &to, buffer, 600);
+        bh_socket_send_to(strays, &to, buffer, 600);
     }
     flood_socket = 0;
     bh_socket_close(datagrams);
+    bh_socket_close(strays);
     bh_notification_enable(0xFFFFFFFFu);
     say("flood", sent > 0 && flood_sent > 0 ? "ok" : "sent", sent + flood_sent);
     bh_application_restart();

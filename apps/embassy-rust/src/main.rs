@@ -3,7 +3,6 @@
 #![no_std]
 #![no_main]
 
-mod console;
 mod mqtt;
 mod time;
 

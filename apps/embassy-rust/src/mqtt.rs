@@ -1,5 +1,6 @@
 //! A conversation with an MQTT broker, over a stream of the SDK and a client from crates.io that was not changed for it.
 
+use bulkhead_sdk::console::{self, Typed};
 use bulkhead_sdk::socket::Stream;
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
@@ -10,8 +11,8 @@ use rust_mqtt::client::event::Event;
 use rust_mqtt::client::options::{ConnectOptions, PublicationOptions, SubscriptionOptions, TopicReference};
 use rust_mqtt::types::{MqttString, TopicFilter, TopicName};
 
-use crate::console;
-
+/// How often the console is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How often the broker hears from us.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -24,10 +25,13 @@ type Failure = &'static str;
 #[embassy_executor::task]
 pub(crate) async fn talk() {
     console::start();
-    let mut line = [0; 96];
+    let mut typed = Typed::<96>::new();
     loop {
-        let line = console::read_line(&mut line).await;
-        let mut words = line.split(' ');
+        typed.clear();
+        while !typed.take() {
+            Timer::after(LOOK_EVERY).await;
+        }
+        let mut words = typed.as_str().split(' ');
         let (Some("mqtt"), Some(host), Some(port)) = (words.next(), words.next(), words.next()) else {
             continue;
         };

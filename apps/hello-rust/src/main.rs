@@ -1,9 +1,15 @@
-//! Bare-metal Rust: `cortex-m-rt` starts it, SysTick counts, the `log` crate speaks through the hypervisor.
+//! Bare-metal Rust: `cortex-m-rt` starts it, SysTick counts, the `log` crate speaks through the hypervisor, an interrupt
+//! tells of its notifications, and lines that are typed into its console lead to peers.
 #![no_std]
 #![no_main]
 
+mod interrupts;
+mod mqtt;
+mod talk;
+
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use bulkhead_sdk::console::{self, Typed};
 use bulkhead_sdk::notification::{self, Event};
 use bulkhead_sdk::update;
 use cortex_m::peripheral::Peripherals;
@@ -34,19 +40,34 @@ fn main() -> ! {
         peripherals.SYST.enable_counter();
         peripherals.SYST.enable_interrupt();
     }
+    interrupts::start();
+    console::start();
     let mut seconds = 0;
+    let mut typed = Typed::<320>::new();
     loop {
-        cortex_m::asm::wfi();
-        if TICKS.load(Ordering::Relaxed) / TICKS_PER_SECOND > seconds {
-            seconds += 1;
-            log::info!("hello-rust second {seconds}");
+        work(&mut seconds);
+        if typed.take() {
+            talk::obey(typed.as_str(), &mut || work(&mut seconds));
+            typed.clear();
         }
-        while let Some(notification) = notification::next() {
-            if let Event::UpdateReady(pages) = notification.event {
-                log::info!("hello-rust: an update of {pages} pages is staged, applying it now");
-                // Between the notification and now the owner may have withdrawn it.
-                let _ = update::apply_now();
-            }
+    }
+}
+
+/// Sleeps until something happens, and sees to what the application does besides talking.
+fn work(seconds: &mut u32) {
+    cortex_m::asm::wfi();
+    if TICKS.load(Ordering::Relaxed) / TICKS_PER_SECOND > *seconds {
+        *seconds += 1;
+        log::info!("hello-rust second {seconds}");
+    }
+    if !interrupts::there_is_news() {
+        return;
+    }
+    while let Some(notification) = notification::next() {
+        if let Event::UpdateReady(pages) = notification.event {
+            log::info!("hello-rust: an update of {pages} pages is staged, applying it now");
+            // Between the notification and now the owner may have withdrawn it.
+            let _ = update::apply_now();
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) const NVIC_PRIO_BITS: u8 = 3;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u16)]
 pub(crate) enum Interrupt {
+    /// A byte was typed into the console.
+    UART1 = 34,
     /// Pended by the hypervisor.
     SOFTWARE0 = 80,
     /// RTIC's dispatcher.
@@ -30,6 +32,7 @@ type Handler = unsafe extern "C" fn();
 
 unsafe extern "C" {
     fn DefaultHandler();
+    fn UART1();
     fn SOFTWARE0();
     fn SOFTWARE1();
 }
@@ -40,6 +43,7 @@ const LINES: usize = 82;
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [Handler; LINES] = {
     let mut table: [Handler; LINES] = [DefaultHandler; LINES];
+    table[34] = UART1;
     table[80] = SOFTWARE0;
     table[81] = SOFTWARE1;
     table

@@ -1,8 +1,10 @@
-//! RTIC: an async task on SysTick time, one bound to the line that the hypervisor pends, a resource they share.
+//! RTIC: an async task on SysTick time, one bound to the line that the hypervisor pends, a resource they share; and one
+//! bound to the console, which spawns another that leads what is typed to a peer.
 #![no_std]
 #![no_main]
 
 mod board;
+mod talk;
 
 use rtic_monotonics::systick::prelude::*;
 
@@ -14,18 +16,23 @@ const CLOCK_HZ: u32 = 20_000_000;
 #[rtic::app(device = crate::board, peripherals = false, dispatchers = [SOFTWARE1])]
 mod app {
     use bulkhead_sdk::notification::{self, Event};
-    use bulkhead_sdk::update;
+    use bulkhead_sdk::{console, socket, update};
     use log::LevelFilter;
 
     use super::*;
+    use crate::talk::{self, Typed};
 
     #[shared]
     struct Shared {
         notifications: u32,
+        /// The last whole line from the console.
+        line: Typed,
     }
 
     #[local]
-    struct Local {}
+    struct Local {
+        typed: Typed,
+    }
 
     #[init]
     fn init(cx: init::Context) -> (Shared, Local) {
@@ -35,9 +42,10 @@ mod app {
         Mono::start(cx.core.SYST, CLOCK_HZ);
         // The line is one of the board's, so it is not refused.
         let _ = notification::enable(board::Interrupt::SOFTWARE0 as u8);
+        console::start_with_interrupt();
         // The queue is empty: nothing was spawned yet.
         let _ = report::spawn();
-        (Shared { notifications: 0 }, Local {})
+        (Shared { notifications: 0, line: Typed::new() }, Local { typed: Typed::new() })
     }
 
     #[task(priority = 1, shared = [notifications])]
@@ -49,14 +57,36 @@ mod app {
         }
     }
 
+    #[task(binds = UART1, priority = 2, local = [typed], shared = [line])]
+    fn typed(mut cx: typed::Context) {
+        while cx.local.typed.take() {
+            cx.shared.line.lock(|line| *line = *cx.local.typed);
+            cx.local.typed.clear();
+            if converse::spawn().is_err() {
+                log::warn!("rtic: still talking");
+            }
+        }
+    }
+
+    #[task(priority = 1, shared = [line])]
+    async fn converse(mut cx: converse::Context) {
+        let line = cx.shared.line.lock(|line| *line);
+        talk::obey(line.as_str()).await;
+    }
+
     #[task(binds = SOFTWARE0, priority = 2, shared = [notifications])]
     fn listen(mut cx: listen::Context) {
         while let Some(notification) = notification::next() {
             cx.shared.notifications.lock(|heard| *heard += 1);
-            if let Event::UpdateReady(pages) = notification.event {
-                log::info!("rtic: an update of {pages} pages is staged, applying it now");
-                // Between the notification and now the owner may have withdrawn it.
-                let _ = update::apply_now();
+            match notification.event {
+                Event::UpdateReady(pages) => {
+                    log::info!("rtic: an update of {pages} pages is staged, applying it now");
+                    // Between the notification and now the owner may have withdrawn it.
+                    let _ = update::apply_now();
+                }
+                Event::SocketChanged(change) => socket::wake(change),
+                // The rest is not of interest here.
+                _ => {}
             }
         }
     }
