@@ -138,6 +138,43 @@ pub struct NonVolatile {
     pub external: External,
 }
 
+impl NonVolatile {
+    /// Every part, by the name of its key.
+    pub fn parts(&self) -> Vec<(&'static str, Part)> {
+        // Taken apart by name, so that a part that is added to the description is missed here by the compiler.
+        let Die {
+            page_bytes: _,
+            unit_bytes: _,
+            application,
+            journal,
+            manifests,
+            identity,
+            entropy,
+            keys,
+            ledger,
+            breakpoints,
+        } = self.die;
+        let mut parts = vec![
+            ("die.application", application),
+            ("die.journal", journal),
+            ("die.manifests", manifests),
+            ("die.identity", identity),
+            ("die.entropy", entropy),
+            ("die.keys", keys),
+            ("die.ledger", ledger),
+            ("die.breakpoints", breakpoints),
+        ];
+        let External { sector_bytes: _, application, configuration, crashes, staging } = self.external;
+        parts.extend([
+            ("external.application", application),
+            ("external.configuration", configuration),
+            ("external.crashes", crashes),
+            ("external.staging", staging),
+        ]);
+        parts
+    }
+}
+
 /// Flash on the die.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -242,20 +279,7 @@ impl Board {
         if !(1..=100).contains(&self.worker.share_percent) {
             return Err(BoardError("board.toml: worker.share_percent is not 1 to 100".into()));
         }
-        let parts = [
-            ("die.application", self.non_volatile.die.application),
-            ("die.journal", self.non_volatile.die.journal),
-            ("die.manifests", self.non_volatile.die.manifests),
-            ("die.identity", self.non_volatile.die.identity),
-            ("die.entropy", self.non_volatile.die.entropy),
-            ("die.keys", self.non_volatile.die.keys),
-            ("die.ledger", self.non_volatile.die.ledger),
-            ("die.breakpoints", self.non_volatile.die.breakpoints),
-            ("external.application", self.non_volatile.external.application),
-            ("external.configuration", self.non_volatile.external.configuration),
-            ("external.crashes", self.non_volatile.external.crashes),
-            ("external.staging", self.non_volatile.external.staging),
-        ];
+        let parts = self.non_volatile.parts();
         let parts: Vec<_> = parts
             .iter()
             .map(|(name, p)| (format!("non_volatile.{name}"), Span { base: p.offset, length: p.length }))

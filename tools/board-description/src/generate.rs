@@ -63,18 +63,48 @@ pub fn application_linker_script(board: &Board) -> String {
         "}
 ENTRY(reset_handler)
 SECTIONS {
-  .vectors : { KEEP(*(.vectors)) } > FLASH
-  .text : ALIGN(4) { *(.text .text.*) *(.rodata .rodata.*) . = ALIGN(4); } > FLASH
-  .ARM.exidx : { *(.ARM.exidx*) } > FLASH
+  /* The second name is that of vendors' start-up code. */
+  .vectors : { KEEP(*(.vectors)) KEEP(*(.isr_vector .isr_vector.*)) } > FLASH
+  .text : ALIGN(4) {
+    *(.text .text.*) KEEP(*(.init)) KEEP(*(.fini)) *(.rodata .rodata.*) . = ALIGN(4);
+  } > FLASH
+  .ARM.extab : ALIGN(4) { *(.ARM.extab*) } > FLASH
+  .ARM.exidx : ALIGN(4) { __exidx_start = .; *(.ARM.exidx*) __exidx_end = .; } > FLASH
+  .preinit_array : ALIGN(4) {
+    __preinit_array_start = .; KEEP(*(.preinit_array)) __preinit_array_end = .;
+  } > FLASH
+  /* Those with a priority first, in its order; then those without, as the files were given. */
   .init_array : ALIGN(4) {
-    _constructors_start = .; KEEP(*(SORT(.init_array.*) .init_array)) _constructors_end = .;
+    _constructors_start = .; __init_array_start = .;
+    KEEP(*(SORT_BY_INIT_PRIORITY(.init_array.*)))
+    KEEP(*(.init_array))
+    _constructors_end = .; __init_array_end = .;
+  } > FLASH
+  .fini_array : ALIGN(4) {
+    __fini_array_start = .;
+    KEEP(*(SORT_BY_INIT_PRIORITY(.fini_array.*)))
+    KEEP(*(.fini_array))
+    __fini_array_end = .;
   } > FLASH
   .external : ALIGN(4) { KEEP(*(.external .external.*)) } > EXTERNAL
   .data : ALIGN(4) { _data_start = .; *(.data .data.*) . = ALIGN(4); _data_end = .; } > RAM AT > FLASH
   _data_load = LOADADDR(.data);
   .bss (NOLOAD) : ALIGN(4) { _bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); _bss_end = .; } > RAM
-  _heap_start = .;
+  _heap_start = ALIGN(8);
   _stack_top = ORIGIN(RAM) + LENGTH(RAM);
+  /* The same by the names that vendors' files use. */
+  PROVIDE(_estack = _stack_top);
+  PROVIDE(_sidata = _data_load);
+  PROVIDE(_sdata = _data_start);
+  PROVIDE(_edata = _data_end);
+  PROVIDE(_sbss = _bss_start);
+  PROVIDE(_ebss = _bss_end);
+  PROVIDE(__bss_start__ = _bss_start);
+  PROVIDE(__bss_end__ = _bss_end);
+  PROVIDE(end = _heap_start);
+  PROVIDE(_end = _heap_start);
+  PROVIDE(_Min_Heap_Size = 0);
+  PROVIDE(_Min_Stack_Size = 0x4000);
 }
 ",
     );
@@ -216,6 +246,7 @@ mod tests {
         let board = Board::parse(crate::MPS2_AN505).unwrap();
         assert!(hypervisor_linker_script(&board, 4096).contains("ORIGIN = 0x10000000"));
         assert!(application_linker_script(&board).contains("FLASH (rx) : ORIGIN = 0x80000000"));
+        assert!(application_linker_script(&board).contains("PROVIDE(_estack = _stack_top);"));
         assert!(cortex_m_rt_memory(&board).contains("_bulkhead_gateways = 0x101ff000;"));
         assert!(cortex_m_rt_handlers(&board).contains("PROVIDE(SOFTWARE0 = DefaultHandler);"));
         assert!(application_board_header(&board).contains("BH_BOARD_UART1_BASE 0x40201000u"));

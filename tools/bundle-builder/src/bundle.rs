@@ -2,8 +2,8 @@
 
 use bulkhead_board_description::{Access, Board, Part, Region};
 use bulkhead_bundle_format::{
-    AreaImage, AreaKind, Digest, Manifest, ManifestFields, Medium, Policy, Revisions, Signer, UPDATE_ID_LEN,
-    encode_manifest, write_bundle,
+    AreaImage, AreaKind, Digest, Manifest, ManifestFields, Medium, NAME_LEN_MAX, Policy, Revisions, Signer,
+    UPDATE_ID_LEN, VERSION_LEN_MAX, encode_manifest, write_bundle,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -81,6 +81,8 @@ pub fn build(
     release: &Release<'_>,
     signer: &Signer,
 ) -> Result<Bundle, BuildError> {
+    check_text("name", release.name, NAME_LEN_MAX)?;
+    check_text("version", release.version, VERSION_LEN_MAX)?;
     let flashes = flashes(board)?;
     let mut contents: Vec<Option<Contents>> = flashes.iter().map(|_| None).collect();
     for segment in &image.segments {
@@ -103,19 +105,19 @@ pub fn build(
     Ok(Bundle { file, manifest: Manifest::parse(&payload)?.digest() })
 }
 
+fn check_text(what: &'static str, text: &str, len_max: usize) -> Result<(), BuildError> {
+    if (1..=len_max).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(BuildError::Text { what, text: text.to_owned(), len_max })
+}
+
 impl Reserved {
     /// What is in the file for it.
     fn image(&self) -> Vec<u8> {
         match self.purpose {
             Purpose::Owned => Vec::new(),
             Purpose::Fill => vec![0xFF; usize::try_from(self.length).unwrap_or(0)],
-        }
-    }
-
-    fn medium_name(&self) -> &'static str {
-        match self.medium {
-            Medium::Die => "die",
-            Medium::External => "external",
         }
     }
 }
@@ -129,7 +131,7 @@ fn reserve<'i>(
     image: &'i [u8],
 ) -> Result<AreaImage<'i>, BuildError> {
     let Reserved { purpose, medium, base, length } = reserved;
-    let place = format!("{}:{base:#x}+{length:#x}", reserved.medium_name());
+    let place = format!("{}:{base:#x}+{length:#x}", reserved.medium.name());
     let refused = |why: String| BuildError::Reserved { place: place.clone(), why };
     let Some(flash) = flashes.iter().find(|flash| flash.medium == medium) else {
         return Err(refused("this board has no such memory for applications".into()));

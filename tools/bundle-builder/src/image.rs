@@ -15,6 +15,19 @@ pub enum Format {
     Bin,
 }
 
+impl Format {
+    /// How `file` is to be read: this, or what its first bytes say if they are to be asked.
+    #[must_use]
+    pub fn of(self, file: &[u8]) -> Self {
+        match self {
+            Self::Elf | Self::Hex | Self::Bin => self,
+            Self::Detect if file.starts_with(b"\x7fELF") => Self::Elf,
+            Self::Detect if hex::looks_like_hex(file) => Self::Hex,
+            Self::Detect => Self::Bin,
+        }
+    }
+}
+
 /// Bytes and where they go.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Segment {
@@ -72,13 +85,10 @@ pub fn read_image(file: &[u8], format: Format, bin_address: u32) -> Result<Image
     if file.is_empty() {
         return Err(BuildError::Empty);
     }
-    let segments = match format {
+    let segments = match format.of(file) {
         Format::Elf => elf::segments(file)?,
         Format::Hex => hex::segments(file)?,
-        Format::Bin => vec![Segment { address: bin_address, bytes: file.to_vec() }],
-        Format::Detect if file.starts_with(b"\x7fELF") => elf::segments(file)?,
-        Format::Detect if hex::looks_like_hex(file) => hex::segments(file)?,
-        Format::Detect => vec![Segment { address: bin_address, bytes: file.to_vec() }],
+        Format::Bin | Format::Detect => vec![Segment { address: bin_address, bytes: file.to_vec() }],
     };
     Image::from_segments(segments)
 }

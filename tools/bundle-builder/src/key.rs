@@ -36,6 +36,9 @@ pub enum KeyError {
     /// The file is there already.
     #[error("{0} exists already; a key cannot be had back once it is overwritten")]
     Exists(PathBuf),
+    /// Replacing a key was interrupted, and left this file.
+    #[error("{0} is in the way: replacing a key was interrupted and left it; the key itself is as it was")]
+    LeftOver(PathBuf),
     /// Others may read the private key.
     #[error("others may read the private key {0}: run `chmod 600` on it")]
     Readable(PathBuf),
@@ -130,13 +133,16 @@ fn generate(path: &Path, word: &str, passphrase: Option<&str>) -> Result<[u8; 32
     Ok(secret)
 }
 
-/// Writes a file that only its owner can read; never overwrites.
+/// Writes a file that only its owner can read; never overwrites, and leaves none that is not whole.
 fn write_new(path: &Path, line: &str) -> Result<(), KeyError> {
     let failed = |source| KeyError::Io { doing: "could not write", path: path.to_path_buf(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
         if e.kind() == ErrorKind::AlreadyExists { KeyError::Exists(path.to_path_buf()) } else { failed(e) }
     })?;
-    writeln!(file, "{line}").and_then(|()| file.sync_all()).map_err(failed)
+    writeln!(file, "{line}").and_then(|()| file.sync_all()).map_err(|source| {
+        let _ = fs::remove_file(path);
+        failed(source)
+    })
 }
 
 /// Loads a signing key that [`generate_key`] wrote.
@@ -194,14 +200,17 @@ impl OpenKey {
     /// fails it is as it was.
     ///
     /// # Errors
-    /// [`KeyError::UnfitPassphrase`], [`KeyError::NoRandomness`], [`KeyError::Io`]; [`KeyError::Exists`]: an earlier try was
+    /// [`KeyError::UnfitPassphrase`], [`KeyError::NoRandomness`], [`KeyError::Io`]; [`KeyError::LeftOver`]: an earlier try was
     /// interrupted, and left a file beside it.
     pub fn replace(&self, path: &Path, passphrase: Option<&str>) -> Result<(), KeyError> {
         let line = line(&self.secret, self.word, passphrase)?;
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         let beside = PathBuf::from(beside);
-        write_new(&beside, &line)?;
+        write_new(&beside, &line).map_err(|error| match error {
+            KeyError::Exists(beside) => KeyError::LeftOver(beside),
+            other => other,
+        })?;
         fs::rename(&beside, path).map_err(|source| {
             // What was written is the same key, and is not to lie about.
             let _ = fs::remove_file(&beside);

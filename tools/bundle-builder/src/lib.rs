@@ -114,6 +114,16 @@ pub enum BuildError {
         /// What stands in the way.
         why: String,
     },
+    /// A text that is empty or too long.
+    #[error("the {what} `{text}` is not 1 to {len_max} bytes long")]
+    Text {
+        /// What it is.
+        what: &'static str,
+        /// What was given.
+        text: String,
+        /// Longest that a manifest takes, in bytes.
+        len_max: usize,
+    },
     /// The manifest would be refused by every device.
     #[error("the bundle would be refused: {0}")]
     Refused(#[from] Refused),

@@ -233,9 +233,18 @@ fn fields_that_a_device_would_refuse_are_refused_here() {
     let image = read_image(&program(100), Format::Bin, DIE).unwrap();
     let long = "x".repeat(65);
     for release in [
-        Release { sequence: 0, ..release() },
         Release { name: "", ..release() },
         Release { name: &long, ..release() },
+        Release { version: "", ..release() },
+        Release { version: &long, ..release() },
+    ] {
+        let refused = build(&board(), &image, &release, &signer()).unwrap_err();
+        assert!(matches!(refused, BuildError::Text { .. }), "{refused}");
+    }
+    let longest = Release { name: &long[..64], version: &long[..32], ..release() };
+    assert!(build(&board(), &image, &longest, &signer()).is_ok());
+    for release in [
+        Release { sequence: 0, ..release() },
         Release { abi: Revisions { least: 2, greatest: 1 }, ..release() },
     ] {
         let refused = build(&board(), &image, &release, &signer()).unwrap_err();

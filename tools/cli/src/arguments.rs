@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use bulkhead_bundle_builder::Medium;
-use bulkhead_cloud_api::{LogLevel, ManifestDigest, Role};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use bulkhead_cloud_api::{LogLevel, ManifestDigest, PAGE_ITEMS_MAX, Role};
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use crate::arguments_application::{Configuration, Message, Webhook};
@@ -73,7 +74,7 @@ pub(crate) enum Command {
     /// Show the newest entries of the audit log (administrators).
     Audit {
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = count(1))]
         count: u32,
     },
     /// Check configuration, server and this machine, and say what is missing.
@@ -212,7 +213,7 @@ pub(crate) struct MakeBundle {
     #[arg(long, default_value_t = 0)]
     pub(crate) security_counter: u32,
     /// System call ABIs that the application works with, such as 1 or 1..3; by default all that this tool knows.
-    #[arg(long, default_value = "1..3", value_parser = revisions)]
+    #[arg(long, default_value = "1..4", value_parser = revisions)]
     pub(crate) abi: (u32, u32),
     /// Board revisions that it is for, such as 1 or 1..3.
     #[arg(long, default_value = "1", value_parser = revisions)]
@@ -239,7 +240,7 @@ pub(crate) struct MakeBundle {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) trial_window: Option<u32>,
     /// Starts of the device that a new version survives without being confirmed.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub(crate) trial_boots: Option<u32>,
     /// Public key (text or file) of a developer who may debug it; up to four. Without any, nobody can.
     #[arg(long = "debug-key", value_name = "KEY")]
@@ -248,9 +249,9 @@ pub(crate) struct MakeBundle {
     /// the default), `all`, `none` (not even the stack), or up to four ranges.
     #[arg(long, value_name = "used|all|none|ADDRESS+LENGTH", value_parser = crash_memory)]
     pub(crate) crash_memory: Vec<CrashMemoryChoice>,
-    /// How far those developers may go.
-    #[arg(long, value_name = "HOW", default_value = "allow")]
-    pub(crate) debug_halt: HaltPolicy,
+    /// How far those developers may go; by default as far as `allow`.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) debug_halt: Option<HaltPolicy>,
     /// How long the application stands still for a developer who is not heard of, such as 60s, 10m or 2h; by default one minute.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub(crate) debug_silence: Option<u32>,
@@ -260,7 +261,7 @@ pub(crate) struct MakeBundle {
     /// How to read the program; by default by its first bytes.
     #[arg(long, default_value = "detect")]
     pub(crate) format: ProgramFormat,
-    /// Address of the first byte of a bare program; by default the start of the application's flash.
+    /// Address of the first byte of a bare program (ELF and HEX name theirs); by default the start of the application's flash.
     #[arg(long, value_parser = address)]
     pub(crate) address: Option<u32>,
     /// Key that signs; by default the one in the configuration folder.
@@ -286,6 +287,11 @@ pub(crate) enum HaltPolicy {
     LogpointsOnly,
     /// Read and write its memory alone.
     Never,
+}
+
+/// Reads how many entries of a list are wanted: `least` to what the server gives at once.
+pub(crate) fn count(least: i64) -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(least..=i64::from(PAGE_ITEMS_MAX))
 }
 
 /// Reads `1` or `1..3`, both ends included.
@@ -453,7 +459,7 @@ pub(crate) enum Update {
         /// Id or name.
         device: String,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 1)]
+        #[arg(short = 'n', long, default_value_t = 1, value_parser = count(1))]
         count: u32,
     },
     /// Show what was ever deployed to a device, newest first.
@@ -461,10 +467,10 @@ pub(crate) enum Update {
         /// Id or name.
         device: String,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = count(1))]
         count: u32,
     },
-    /// Apply what is staged now, even if the application postponed it.
+    /// Apply what is staged now, or what is under way once it is staged, even if the application postpones it.
     Apply {
         /// Id or name.
         device: String,
@@ -519,7 +525,7 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// How many records from before.
-    #[arg(short = 'n', long, default_value_t = 50)]
+    #[arg(short = 'n', long, default_value_t = 50, value_parser = count(0))]
     pub(crate) count: u32,
     /// This level and graver ones.
     #[arg(long)]
@@ -547,7 +553,7 @@ pub(crate) enum Token {
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
         /// Days until it stops working; never if absent.
-        #[arg(long)]
+        #[arg(long, value_parser = value_parser!(u32).range(1..))]
         days: Option<u32>,
     },
     /// End a token at once.
@@ -566,6 +572,16 @@ mod tests {
     #[test]
     fn definitions_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bundle_is_for_every_interface_that_there_is() {
+        let command = Arguments::command();
+        let bundle = command.find_subcommand("app").and_then(|app| app.find_subcommand("bundle"));
+        let abi =
+            bundle.and_then(|bundle| bundle.get_arguments().find(|argument| argument.get_id() == "abi"));
+        let values: Vec<_> = abi.into_iter().flat_map(|abi| abi.get_default_values()).collect();
+        assert_eq!(values, [format!("1..{}", bulkhead_syscall_abi::ABI_VERSION).as_str()]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) enum Message {
         /// Id or name of a device; all devices if absent.
         device: Option<String>,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = crate::arguments::count(1))]
         count: u32,
         /// Those from devices alone.
         #[arg(long, conflicts_with = "to_device")]
@@ -69,7 +69,7 @@ pub(crate) enum Webhook {
         /// Its number.
         id: i64,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = crate::arguments::count(1))]
         count: u32,
     },
 }

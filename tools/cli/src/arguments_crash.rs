@@ -12,7 +12,7 @@ pub(crate) enum Crash {
         /// Id or name of a device; all devices if absent.
         device: Option<String>,
         /// How many.
-        #[arg(short = 'n', long, default_value_t = 50)]
+        #[arg(short = 'n', long, default_value_t = 50, value_parser = crate::arguments::count(1))]
         count: u32,
     },
     /// Show what happened, with a backtrace, without GDB.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{ExitCode, Failure};
 
 /// Server and token.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Config {
     /// Address of the server.
     pub(crate) server: Option<String>,
@@ -21,13 +21,14 @@ pub(crate) struct Config {
 
 /// Folder of configuration, keys and virtual devices.
 pub(crate) fn home() -> Result<PathBuf, Failure> {
-    if let Some(home) = env::var_os("BULKHEAD_HOME") {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(home) = variable("BULKHEAD_HOME") {
         return Ok(home.into());
     }
     if let Some(xdg) = env::var_os("XDG_CONFIG_HOME").filter(|xdg| Path::new(xdg).is_absolute()) {
         return Ok(Path::new(&xdg).join("bulkhead"));
     }
-    match env::var_os("HOME") {
+    match variable("HOME") {
         Some(home) => Ok(Path::new(&home).join(".config").join("bulkhead")),
         None => Err(Failure::new(
             ExitCode::File,

@@ -6,12 +6,14 @@ use bulkhead_cloud_api::{Problem, ProblemCode};
 use bulkhead_cloud_client::ClientError;
 use serde::Serialize;
 
-/// Exit codes. Stable: scripts depend on them. 2 is clap's, for a command line that cannot be understood.
+/// Exit codes. Stable: scripts depend on them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum ExitCode {
     /// A fault of the tool or of the server.
     Internal = 1,
+    /// The command line cannot be understood, which is mostly for clap to say, or contradicts itself.
+    CommandLine = 2,
     /// Not logged in, token expired, or role not sufficient.
     NotAllowed = 3,
     /// No such device, bundle or token.
@@ -95,6 +97,11 @@ impl From<ClientError> for Failure {
             ClientError::Address { .. } => {
                 Self::new(ExitCode::Refused, what, "give an address such as http://127.0.0.1:8420")
             }
+            ClientError::Nameless => Self::new(
+                ExitCode::CommandLine,
+                what,
+                "give what the command wants to be named; see `--help`",
+            ),
             ClientError::NotBulkhead { .. } => {
                 let next = "check the address, and that server and tool are of the same generation";
                 Self::new(ExitCode::Internal, what, next)

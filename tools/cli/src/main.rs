@@ -12,6 +12,7 @@ mod arguments_key;
 mod commands;
 mod config;
 mod failure;
+mod files;
 mod output;
 
 use std::process::ExitCode;

@@ -9,11 +9,11 @@ use bulkhead_cloud_api::Problem;
 pub enum ClientError {
     /// The server answered that it will not, and why.
     Problem(Box<Problem>),
-    /// No answer came.
+    /// No answer came, or a proxy's in place of the server's.
     Unreachable {
         /// Address of the server.
         server: String,
-        /// Why, in the system's words.
+        /// Why, in the system's words or the proxy's.
         why: String,
     },
     /// The address is not one. The caller's fault.
@@ -23,6 +23,8 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// A name of something on the server is empty. The caller's fault.
+    Nameless,
     /// Something answered that is no Bulkhead server, or one of another generation.
     NotBulkhead {
         /// Address of the server.
@@ -38,6 +40,7 @@ impl fmt::Display for ClientError {
             Self::Problem(problem) => write!(f, "{problem}"),
             Self::Unreachable { server, why } => write!(f, "no answer from {server}: {why}"),
             Self::Address { server, why } => write!(f, "`{server}` is no address of a server: {why}"),
+            Self::Nameless => write!(f, "an id or name is empty"),
             Self::NotBulkhead { server, status } => {
                 write!(f, "{server} answered (status {status}), but not as a Bulkhead server does")
             }

@@ -41,8 +41,9 @@ impl<T: DeserializeOwned> Follow<T> {
         Ok(())
     }
 
-    /// Reads up to the end of one event. `None`: the stream ended or broke.
-    fn read(&mut self) -> Option<(Option<i64>, String)> {
+    /// Reads up to the end of one item, and heeds each id: a stream begins with one that has no item, so that what comes while
+    /// it is broken is not missed even if nothing came before. `None`: the stream ended or broke.
+    fn read(&mut self) -> Option<String> {
         let reader = self.reader.as_mut()?;
         let (mut id, mut data, mut line) = (None, String::new(), String::new());
         loop {
@@ -52,8 +53,12 @@ impl<T: DeserializeOwned> Follow<T> {
             }
             let text = line.trim_end_matches(['\n', '\r']);
             if text.is_empty() {
+                if id.is_some() || !data.is_empty() {
+                    self.failed = 0;
+                }
+                self.last_id = id.take().or(self.last_id);
                 if !data.is_empty() {
-                    return Some((id, data));
+                    return Some(data);
                 }
             } else if let Some(value) = text.strip_prefix("data:") {
                 data.push_str(value.strip_prefix(' ').unwrap_or(value));
@@ -82,13 +87,11 @@ impl<T: DeserializeOwned> Iterator for Follow<T> {
                 std::thread::sleep(Duration::from_secs(1 << self.failed.min(4)).min(PAUSE_MAX));
                 continue;
             }
-            let Some((id, data)) = self.read() else {
+            let Some(data) = self.read() else {
                 self.reader = None;
                 std::thread::sleep(Duration::from_millis(200));
                 continue;
             };
-            self.failed = 0;
-            self.last_id = id.or(self.last_id);
             // An item of a newer server that cannot be read is skipped, like a field that is not known.
             if let Ok(item) = serde_json::from_str(&data) {
                 return Some(Ok(item));

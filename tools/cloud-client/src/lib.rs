@@ -10,12 +10,14 @@ mod error;
 mod follow;
 mod routes;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bulkhead_cloud_api::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Request, Response};
+use ureq::http::uri::Scheme;
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -66,7 +68,23 @@ impl Client {
         self.token.is_some()
     }
 
+    /// Whether the token can be read on its way: it leaves this machine, and not through TLS.
+    pub fn is_overheard(&self) -> bool {
+        let Ok(uri) = self.server.parse::<Uri>() else { return false };
+        let is_local = uri.host().is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost")
+                || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        });
+        uri.scheme() != Some(&Scheme::HTTPS) && !is_local
+    }
+
     fn send(&self, request: Outgoing<'_>) -> Result<Response<Body>, ClientError> {
+        let (path, _) = request.path.split_once('?').unwrap_or((request.path, ""));
+        // Of an empty segment nothing would be left but another path.
+        if path.contains("//") || path.ends_with('/') {
+            return Err(ClientError::Nameless);
+        }
         let url = format!("{}{}", self.server, request.path);
         let mut builder = Request::builder().method(request.method).uri(&url);
         if let Some(token) = &self.token {
@@ -92,7 +110,19 @@ impl Client {
         let text = response.body_mut().with_config().limit(ANSWER_LEN_MAX).read_to_vec().unwrap_or_default();
         match serde_json::from_slice::<Problem>(&text) {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(ClientError::NotBulkhead { server: self.server.clone(), status }),
+            Err(_) => Err(self.not_a_problem(status)),
+        }
+    }
+
+    /// A failure that is none of Bulkhead's. Proxies answer for a server that is away, such as one that starts again.
+    fn not_a_problem(&self, status: u16) -> ClientError {
+        let server = self.server.clone();
+        match status {
+            502..=504 => {
+                let why = format!("a proxy before it says that it is away (status {status})");
+                ClientError::Unreachable { server, why }
+            }
+            _ => ClientError::NotBulkhead { server, status },
         }
     }
 
@@ -167,4 +197,30 @@ fn escaped(segment: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn token_is_overheard_where_it_leaves_the_machine_without_tls() {
+        for (server, overheard) in [
+            ("http://127.0.0.1:8420", false),
+            ("http://127.1.2.3", false),
+            ("http://localhost:8420", false),
+            ("http://LocalHost", false),
+            ("http://[::1]:8420", false),
+            ("https://bulkhead.example", false),
+            ("http://bulkhead.example", true),
+            ("http://127.evil.example", true),
+            ("http://127.0.0.1.evil.example", true),
+            ("http://localhost.evil.example", true),
+            ("http://127.0.0.1@evil.example", true),
+            ("http://[2001:db8::1]:8420", true),
+            ("http://10.0.0.7", true),
+        ] {
+            assert_eq!(Client::new(server, None).is_overheard(), overheard, "{server}");
+        }
+    }
 }

@@ -241,8 +241,12 @@ impl Session {
             }
             rest = rest.get(taken..).unwrap_or_default();
         }
+        // Fewer answers than orders would be taken for answers to other orders.
+        if answers.len() < all.len() {
+            return Err(DeviceError::Unreadable);
+        }
         // Each write was answered by `Done`, before the first answer to an order.
-        Ok(answers.split_off(n_waiting.min(answers.len())))
+        Ok(answers.split_off(n_waiting))
     }
 
     fn await_reply(&mut self, sequence: u32, answers: &mut Vec<Answered>) -> Result<(), DeviceError> {

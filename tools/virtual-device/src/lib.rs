@@ -16,7 +16,7 @@ mod secrets;
 pub use application_console::ApplicationConsole;
 pub use console::Console;
 pub use image::{IMAGE_VARIABLE, find_image};
-pub use provision::{Overwrite, Provisioning, provision, read_identity};
+pub use provision::{Overwrite, Provisioned, Provisioning, provision, provision_beside, read_identity};
 pub use qemu::{Gdb, QEMU_VARIABLE, Qemu, Running, Serial};
 pub use secrets::DeviceSecrets;
 
@@ -55,6 +55,14 @@ pub enum Error {
         "no hypervisor image at {0}: build it with `cargo xtask image mps2-an505`, or name one in {IMAGE_VARIABLE}"
     )]
     NoImage(PathBuf),
+    /// The file is no hypervisor image.
+    #[error("{path} is no hypervisor image: {why}")]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// QEMU ended by itself.
     #[error("QEMU ended ({status}){}", said(.stderr))]
     Ended {

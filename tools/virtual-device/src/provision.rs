@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bulkhead_board_description::{Board, MPS2_AN505, Part};
 use bulkhead_device_identity::{DeviceId, IDENTITY_LEN_MAX, Identity};
@@ -39,27 +39,77 @@ pub struct Provisioning<'a> {
 /// # Errors
 /// [`Error::Exists`], [`Error::Identity`]: the caller's; [`Error::Io`].
 pub fn provision(path: &Path, provisioning: &Provisioning<'_>) -> Result<DeviceId, Error> {
+    provision_beside(path, provisioning)?.place()?;
+    Ok(provisioning.identity.device_id())
+}
+
+/// As [`provision`], but what is at `path` stays as it is until [`Provisioned::place`].
+///
+/// # Errors
+/// As [`provision`].
+pub fn provision_beside(path: &Path, provisioning: &Provisioning<'_>) -> Result<Provisioned, Error> {
     let board = Board::parse(MPS2_AN505)?;
     let mut record = [0; IDENTITY_LEN_MAX];
     let len = provisioning.identity.write(&mut record)?;
     let record = record.get(..len).unwrap_or_default();
 
-    if provisioning.overwrite == Overwrite::Never {
+    let reserved = provisioning.overwrite == Overwrite::Never;
+    if reserved {
         reserve(path)?;
+    } else if path.is_dir() {
+        // Told before anybody hears of the device, not by the last step.
+        return Err(io_error("could not write", path)(ErrorKind::IsADirectory.into()));
     }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));
-    let fresh = path.with_file_name(name);
-    let written = write_memory(&fresh, &board, record)
-        .and_then(|()| fs::rename(&fresh, path).map_err(io_error("could not write", path)));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&fresh);
-        if provisioning.overwrite == Overwrite::Never {
-            let _ = fs::remove_file(path);
-        }
-        return Err(error);
+    let beside = path.with_file_name(name);
+    let provisioned = Provisioned { beside, path: path.to_path_buf(), reserved, kept: false, placed: false };
+    write_memory(&provisioned.beside, &board, record)?;
+    Ok(provisioned)
+}
+
+/// A memory that is complete, beside the place where it is to be. Dropped before it is placed or kept, it goes.
+#[derive(Debug)]
+pub struct Provisioned {
+    beside: PathBuf,
+    path: PathBuf,
+    /// Whether an empty file of ours holds the place.
+    reserved: bool,
+    kept: bool,
+    placed: bool,
+}
+
+impl Provisioned {
+    /// From now on the file stays, whatever happens: somebody may count on the keys in it. Returns where it is.
+    pub fn keep(&mut self) -> &Path {
+        self.kept = true;
+        &self.beside
     }
-    Ok(provisioning.identity.device_id())
+
+    /// Puts it in its place, over what is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`], which names the file that could not be moved.
+    pub fn place(&mut self) -> Result<(), Error> {
+        let moved = fs::rename(&self.beside, &self.path);
+        moved.map_err(io_error("could not put in its place", &self.beside))?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Provisioned {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        if self.reserved {
+            let _ = fs::remove_file(&self.path);
+        }
+        if !self.kept {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
 }
 
 /// Reads the id and the record of the device in `path`; `then` gets the identity.

@@ -64,7 +64,7 @@ pub struct Qemu {
     console: Serial,
     application_console: Serial,
     gdb: Gdb,
-    instruction_count: bool,
+    instruction_count: Option<u8>,
     network: &'static str,
     more: Vec<String>,
 }
@@ -78,7 +78,7 @@ impl Qemu {
             console: Serial::Null,
             application_console: Serial::Null,
             gdb: Gdb::Off,
-            instruction_count: false,
+            instruction_count: None,
             network: "user,model=lan9118",
             more: Vec::new(),
         }
@@ -102,9 +102,9 @@ impl Qemu {
         self
     }
 
-    /// Lets virtual time count instructions, one a nanosecond, so that runs can be compared.
-    pub fn count_instructions(mut self) -> Self {
-        self.instruction_count = true;
+    /// Lets virtual time count instructions, each of 2^`shift` nanoseconds, so that runs can be compared.
+    pub fn count_instructions(mut self, shift: u8) -> Self {
+        self.instruction_count = Some(shift);
         self
     }
 
@@ -151,8 +151,8 @@ impl Qemu {
             };
             arguments.extend(["-chardev".into(), chardev, "-serial".into(), format!("chardev:{id}")]);
         }
-        if self.instruction_count {
-            arguments.extend(["-icount".into(), "shift=0".into()]);
+        if let Some(shift) = self.instruction_count {
+            arguments.extend(["-icount".into(), format!("shift={shift}")]);
         }
         let port = match self.gdb {
             Gdb::Off => None,

@@ -125,7 +125,7 @@ fn a_comma_in_a_path_does_not_end_the_argument() {
     let qemu = Qemu::new("h.elf", "/tmp/a,b.nvm")
         .console(Serial::File("c,d.log".into()))
         .gdb(Gdb::PortAndWait(3333));
-    let arguments = qemu.count_instructions().arguments().join(" ");
+    let arguments = qemu.count_instructions(0).arguments().join(" ");
     assert!(arguments.contains("mem-path=/tmp/a,,b.nvm,share=on"), "{arguments}");
     assert!(arguments.contains("path=c,,d.log,append=on"), "{arguments}");
     assert!(arguments.ends_with("-icount shift=0 -gdb tcp:127.0.0.1:3333 -S"), "{arguments}");

@@ -16,6 +16,7 @@ use bulkhead_board_description::{
 use crate::elf;
 use crate::kernel::{self, Kernel};
 use crate::process;
+use crate::sdk_package;
 use crate::toolchain::{TARGET, Toolchain, remap};
 use crate::workspace::Workspace;
 use crate::zig;
@@ -53,7 +54,7 @@ const LINK_FLAGS: &[&str] = &[
 const VERSIONS: &[u32] = &[1, 2];
 const VERSION_NAME: &str = "APP_VERSION";
 
-/// The SDK for applications in Rust. Like them it is built for the chip alone.
+/// The SDK for applications in Rust. Like them it is built for the chip; its tests run on the host.
 pub(crate) const RUST_SDK: &str = "bulkhead-sdk";
 
 /// Names of the applications that are crates.
@@ -81,7 +82,7 @@ pub(crate) fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<()>
     process::run(&mut command)
 }
 
-/// Builds every application; returns the ELF files.
+/// Builds every application, and those that use the installed SDK; returns the ELF files.
 ///
 /// # Errors
 /// As [`build`].
@@ -90,6 +91,10 @@ pub(crate) fn build_all(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     for name in names(workspace)? {
         built.extend(build(workspace, &name)?);
     }
+    let packaged =
+        sdk_package::build(workspace, &generated_folder(workspace), &workspace.target().join("apps"))?;
+    packaged.iter().try_for_each(|elf| tell(workspace, elf))?;
+    built.extend(packaged);
     Ok(built)
 }
 

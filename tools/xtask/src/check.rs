@@ -97,7 +97,7 @@ fn clippy_host(workspace: &Workspace) -> Result<()> {
 
 fn clippy_chip(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::choose()?;
-    let mut command = toolchain.cargo(workspace.root(), "clippy");
+    let mut command = toolchain.image_cargo(workspace, "clippy")?;
     command.args(["--locked", "--keep-going", "--quiet", "--package", &format!("bulkhead-board-{BOARD}")]);
     command.arg("--target-dir").arg(workspace.target().join("firmware-build").join(toolchain.name()));
     command.args(["--", "-D", "warnings"]);
@@ -112,6 +112,10 @@ fn unit_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     for package in OWN_STEP.iter().copied().map(str::to_owned).chain(apps::crates(workspace)?) {
         command.args(["--exclude", &package]);
     }
+    counted(&mut command, tally)?;
+    // Without the features that only an application has a use for.
+    let mut command = process::cargo(workspace.root());
+    command.args(["test", "--locked", "--package", apps::RUST_SDK, "--features", "async,nal"]);
     counted(&mut command, tally)
 }
 

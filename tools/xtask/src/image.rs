@@ -32,7 +32,7 @@ pub(crate) fn build_program(workspace: &Workspace, board: &str, name: &str) -> R
     // A target folder of its own: host and chip builds would wait for each other's lock, and two compilers
     // would throw each other's products away.
     let build_folder = workspace.target().join("firmware-build").join(toolchain.name());
-    let mut command = toolchain.cargo(workspace.root(), "build");
+    let mut command = toolchain.image_cargo(workspace, "build")?;
     command.args(["--locked", "--profile", "firmware"]);
     command.args(["--package", &format!("bulkhead-board-{board}"), "--bin", name]);
     command.arg("--target-dir").arg(&build_folder);

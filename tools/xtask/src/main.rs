@@ -17,6 +17,7 @@ mod kernel;
 mod power_cut;
 mod process;
 mod requirements;
+mod sdk_package;
 mod system;
 mod tidy;
 mod toolchain;
@@ -40,7 +41,7 @@ Developer commands of Bulkhead. Usage: cargo xtask COMMAND
   image BOARD                   build the hypervisor image of a board (mps2-an505)
   apps [NAME]                   build the applications under apps/
   attack-matrix [--only TEXT]   every attack of the matrix and its seeded holes, in QEMU
-  bench footprint|link|device|update|debug
+  bench footprint|link|device|update|debug|isolation
                                 measure, compare, write target/bench/NAME.json
   bench update OLD NEW          the bytes of a patch from file OLD to file NEW, ours and others'
   gdb-testsuite [--keep-stub] [--limit=SECONDS] [FILE...]
@@ -91,6 +92,7 @@ fn run(arguments: &[String]) -> Result<()> {
             apps::build(&workspace, "hostile-c")?;
             system::run_attack_matrix(&workspace, rest)
         }
+        ["bench"] => bail!("bench what? `cargo xtask help` lists the benches"),
         ["bench", name] => bench::run(&workspace, name),
         ["bench", "update", old, new] => bench::run_pair(&workspace, old, new),
         ["gdb-testsuite", rest @ ..] => gdb_testsuite::run(&workspace, rest),

@@ -42,6 +42,12 @@ const REQUIREMENTS: &[Requirement] = &[
         present: newlib_is_there,
     },
     Requirement {
+        name: "CMake, make, pkg-config",
+        purpose: "use the installed SDK for C and C++",
+        packages: &["cmake", "make", "pkg-config"],
+        present: || ["cmake", "make", "pkg-config"].iter().all(|tool| process::find(tool).is_some()),
+    },
+    Requirement {
         name: "gdb-multiarch",
         purpose: "debugs applications",
         packages: &["gdb-multiarch"],
@@ -62,6 +68,12 @@ const REQUIREMENTS: &[Requirement] = &[
             let broker = process::find("mosquitto").is_some() || Path::new("/usr/sbin/mosquitto").is_file();
             broker && process::find("mosquitto_sub").is_some()
         },
+    },
+    Requirement {
+        name: "unshare and ip",
+        purpose: "give tests of names a network of their own",
+        packages: &["util-linux", "iproute2"],
+        present: || process::find("unshare").is_some() && process::find("ip").is_some(),
     },
     Requirement {
         name: "Rust for thumbv8m.main-none-eabi",

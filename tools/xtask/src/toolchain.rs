@@ -7,12 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
+use crate::workspace::Workspace;
 
 /// The target of every chip with an Armv8-M Mainline core, soft float.
 pub(crate) const TARGET: &str = "thumbv8m.main-none-eabi";
+
+/// Cargo's option for targets that a file describes.
+const JSON_TARGETS: &str = "json-target-spec";
 
 /// Clippy of Debian's compiler.
 const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
@@ -73,7 +77,44 @@ impl Toolchain {
 
     /// `cargo SUBCOMMAND` for the chip, in `root`.
     pub(crate) fn cargo(&self, root: &Path, subcommand: &str) -> Command {
-        let mut command = match self {
+        let mut command = self.untargeted(root, subcommand);
+        command.args(["--target", TARGET]);
+        command
+    }
+
+    /// As [`Self::cargo`], for the hypervisor's image: without frame pointers where the compiler lets us choose.
+    ///
+    /// The target keeps a register and two instructions of every function for them, 8 KiB of the image, and nobody walks
+    /// the hypervisor's stack. No stable option takes them away, so the compiler's own description of the target is
+    /// written with that one line changed. See docs/decisions/footprint.md.
+    ///
+    /// # Errors
+    /// The description cannot be had or written.
+    pub(crate) fn image_cargo(&self, workspace: &Workspace, subcommand: &str) -> Result<Command> {
+        let Self::Debian { cargo, rustc, linker } = self else {
+            return Ok(self.cargo(workspace.root(), subcommand));
+        };
+        let mut ask = process::clean(rustc);
+        ask.args(["-Zunstable-options", "--print", "target-spec-json", "--target", TARGET]);
+        let description = process::output(ask.env("RUSTC_BOOTSTRAP", "1"))?;
+        let path = workspace.target().join("firmware-build").join(format!("{TARGET}.json"));
+        write_if_other(&path, &without_frame_pointers(&description)?)?;
+
+        let mut command = self.untargeted(workspace.root(), subcommand);
+        // Older versions of cargo take such a file without being asked to.
+        if process::output(process::clean(cargo).args(["-Z", "help"]))?.contains(JSON_TARGETS) {
+            command.args(["-Z", JSON_TARGETS]);
+        }
+        command.arg("--target").arg(&path);
+        if linker.ends_with("rust-lld") {
+            let flags = format!("{} -Clink-arg=--icf=all", debian_flags());
+            command.env("RUSTFLAGS", flags); // One copy of functions that became equal: 0.8 KiB less.
+        }
+        Ok(command)
+    }
+
+    fn untargeted(&self, root: &Path, subcommand: &str) -> Command {
+        match self {
             Self::Rustup => {
                 let mut command = process::cargo(root);
                 command.arg(subcommand);
@@ -89,14 +130,10 @@ impl Toolchain {
                 command.arg("-Zbuild-std-features=compiler-builtins-mem,optimize_for_size");
                 command.env("CARGO", cargo).env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1");
                 command.env("CARGO_TARGET_THUMBV8M_MAIN_NONE_EABI_LINKER", linker);
-                // A panic becomes one undefined instruction, whose fault writes the epitaph: 20 KiB less flash
-                // than messages that nobody could read on a device. See docs/decisions/device-panics.md.
-                command.env("RUSTFLAGS", format!("-Zunstable-options -Cpanic=immediate-abort {}", remap()));
+                command.env("RUSTFLAGS", debian_flags());
                 command
             }
-        };
-        command.args(["--target", TARGET]);
-        command
+        }
     }
 
     /// True if `cargo clippy` can be asked for the chip.
@@ -106,6 +143,32 @@ impl Toolchain {
             Self::Debian { .. } => Path::new(DEBIAN_CLIPPY).is_file(),
         }
     }
+}
+
+/// A panic becomes one undefined instruction, whose fault writes the epitaph: 20 KiB less flash than messages that nobody
+/// could read on a device. See docs/decisions/device-panics.md.
+fn debian_flags() -> String {
+    format!("-Zunstable-options -Cpanic=immediate-abort {}", remap())
+}
+
+/// The compiler's description of the target, with frame pointers left to the optimizer.
+fn without_frame_pointers(description: &str) -> Result<String> {
+    const KEPT: &str = r#""frame-pointer": "always""#;
+    if !description.contains(KEPT) {
+        bail!("the compiler's description of {TARGET} says nothing of frame pointers:\n{description}");
+    }
+    Ok(description.replace(KEPT, r#""frame-pointer": "may-omit""#))
+}
+
+/// Writes a file unless it says the same already: a newer file would have everything built again.
+fn write_if_other(path: &Path, text: &str) -> Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    }
+    std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
 }
 
 fn rustup_has_target() -> bool {
@@ -159,5 +222,12 @@ mod tests {
         assert!(debian.describe().contains("rust-lld"));
         let command = process::shown(&Toolchain::Rustup.cargo(Path::new("."), "build"));
         assert!(!command.contains("build-std") && command.contains(TARGET), "{command}");
+    }
+
+    #[test]
+    fn a_target_that_says_nothing_of_frame_pointers_is_refused_and_not_taken_as_it_is() {
+        let changed = without_frame_pointers(r#"{ "frame-pointer": "always", "os": "none" }"#).unwrap();
+        assert_eq!(changed, r#"{ "frame-pointer": "may-omit", "os": "none" }"#);
+        assert!(without_frame_pointers(r#"{ "os": "none" }"#).is_err());
     }
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::Session;
 use crate::arguments::{App, HaltPolicy, MakeBundle, ProgramFormat, Span};
 use crate::failure::{ExitCode, Failure};
+use crate::files::read_at_most;
 use crate::output::{ago, harmless, table};
 
 pub(crate) fn run(session: &Session<'_>, command: App) -> Result<(), Failure> {
@@ -72,6 +73,7 @@ fn factory(session: &Session<'_>, bundle: Option<String>) -> Result<(), Failure>
 }
 
 fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
+    needs_no_debug_key(&make)?;
     let read = |path: &Path| fs::read(path).map_err(|error| Failure::file("read", path, &error));
     let board = match &make.board {
         Some(path) => Board::parse(&String::from_utf8_lossy(&read(path)?)),
@@ -87,6 +89,12 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
     };
     let start = board.application.region.first().map_or(0, |region| region.base);
     let program = read(&make.program)?;
+    let format = format.of(&program);
+    if make.address.is_some() && format != Format::Bin {
+        let what =
+            format!("{} says itself where it is loaded: --address would be ignored", make.program.display());
+        return Err(Failure::new(ExitCode::File, what, "leave --address out, or give bare bytes"));
+    }
     let image = read_image(&program, format, make.address.unwrap_or(start)).map_err(not_built)?;
     let signer = super::key::load(make.key.as_deref())?;
     let stem = make.program.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -97,7 +105,7 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
     // Without developers there are no dumps to speak of.
     let crash_memory = match make.debug_keys.as_slice() {
         [] => None,
-        _ => super::crash::policy(&make.crash_memory, || used_memory(&board, &program))?,
+        _ => super::crash::policy(&board, &make.crash_memory, used_memory(&board, &program))?,
     };
     let release = Release {
         name: &name,
@@ -115,9 +123,9 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
             debug_keys: debug_keys(&make.debug_keys)?,
             crash_memory,
             debug_halt: match make.debug_halt {
-                HaltPolicy::Allow => DebugHalt::Allow,
-                HaltPolicy::LogpointsOnly => DebugHalt::LogpointsOnly,
-                HaltPolicy::Never => DebugHalt::Never,
+                None | Some(HaltPolicy::Allow) => DebugHalt::Allow,
+                Some(HaltPolicy::LogpointsOnly) => DebugHalt::LogpointsOnly,
+                Some(HaltPolicy::Never) => DebugHalt::Never,
             },
             debug_silence_s: make.debug_silence,
         },
@@ -135,6 +143,29 @@ fn bundle(session: &Session<'_>, make: MakeBundle) -> Result<(), Failure> {
         vec![format!("{} ({} B) {name} {} {manifest}", output.display(), made.file.len(), make.version)]
     });
     Ok(())
+}
+
+/// Refuses what is said about developers of whom there are none: it would be without effect, which shows only when a dump
+/// or a debugger is needed.
+fn needs_no_debug_key(make: &MakeBundle) -> Result<(), Failure> {
+    if !make.debug_keys.is_empty() {
+        return Ok(());
+    }
+    let without_effect = [
+        (!make.crash_memory.is_empty(), "--crash-memory", "crash dumps are sealed to debug keys"),
+        (make.debug_halt.is_some(), "--debug-halt", "only who has a debug key may debug"),
+        (make.debug_silence.is_some(), "--debug-silence", "only who has a debug key may debug"),
+    ];
+    match without_effect.into_iter().find(|(given, ..)| *given) {
+        None => Ok(()),
+        Some((_, option, why)) => {
+            let what = format!("{option} is without effect: {why}, and no --debug-key is given");
+            let next = format!(
+                "name the developer with --debug-key KEY (`bulkhead key show --debug` prints yours), or leave {option} out"
+            );
+            Err(Failure::new(ExitCode::CommandLine, what, next))
+        }
+    }
 }
 
 fn debug_keys(texts: &[String]) -> Result<DebugKeys, Failure> {
@@ -187,12 +218,7 @@ fn list(session: &Session<'_>) -> Result<(), Failure> {
 
 /// Pushes a file. A bundle that the server has already is no failure.
 pub(crate) fn push(client: &Client, file: &Path) -> Result<Bundle, Failure> {
-    let bytes = fs::read(file).map_err(|error| Failure::file("read", file, &error))?;
-    if bytes.len() > BUNDLE_FILE_LEN_MAX {
-        let what = format!("{} is longer than {BUNDLE_FILE_LEN_MAX} bytes", file.display());
-        return Err(Failure::new(ExitCode::File, what, "give a bundle, as `bulkhead app bundle` wrote it"));
-    }
-    Ok(client.push_bundle(bytes)?)
+    Ok(client.push_bundle(read_at_most(file, BUNDLE_FILE_LEN_MAX, "a bundle")?)?)
 }
 
 fn pull(session: &Session<'_>, bundle: &str, output: &Path) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use bulkhead_cloud_api::{
 use super::Session;
 use crate::arguments_application::{Configuration, Whose};
 use crate::failure::{ExitCode, Failure};
+use crate::files::read_at_most;
 use crate::output::{ago, harmless, table};
 
 pub(crate) fn run(session: &Session<'_>, command: Configuration) -> Result<(), Failure> {
@@ -35,10 +36,10 @@ pub(crate) fn run(session: &Session<'_>, command: Configuration) -> Result<(), F
     }
 }
 
-/// The value as it was typed, piped or stored. What is too long is refused by the server, in its words.
+/// The value as it was typed, piped or stored. What is typed or piped and too long is refused by the server, in its words.
 fn value_of(typed: Option<&str>, file: Option<&Path>) -> Result<Vec<u8>, Failure> {
     match (typed, file) {
-        (_, Some(path)) => std::fs::read(path).map_err(|error| Failure::file("read", path, &error)),
+        (_, Some(path)) => read_at_most(path, CONFIG_VALUE_LEN_MAX, "a value"),
         (Some("-"), None) => {
             let mut value = Vec::new();
             let most = u64::try_from(CONFIG_VALUE_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);

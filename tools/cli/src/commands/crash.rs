@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bulkhead_board_description::Board;
 use bulkhead_bundle_builder::{CRASH_RANGES_MAX, CrashMemory, CrashRange};
 use bulkhead_cloud_api::{
     Crash as Known, DeviceCommand, DeviceId, FaultKind, ManifestDigest, Timestamp, to_hex,
@@ -31,9 +32,12 @@ pub(crate) fn run(session: &Session<'_>, command: Crash) -> Result<(), Failure> 
 }
 
 /// The policy's word on memory, from what was typed; `used` is what the program uses, if that is known.
+///
+/// A range that the application itself cannot read would be left out of every dump, which shows only when one is needed.
 pub(crate) fn policy(
+    board: &Board,
     choices: &[CrashMemoryChoice],
-    used: impl FnOnce() -> Option<CrashMemory>,
+    used: Option<CrashMemory>,
 ) -> Result<Option<CrashMemory>, Failure> {
     let ranges: Vec<CrashRange> = choices
         .iter()
@@ -48,8 +52,23 @@ pub(crate) fn policy(
         );
         Failure::new(ExitCode::File, what, next)
     };
+    if let Some(CrashRange { address, len }) = ranges.iter().find(|range| !lies_in_one(board, **range)) {
+        let what = format!("{address:#010x}+{len} of --crash-memory is not the application's to read");
+        let all: Vec<_> =
+            readable(board).map(|(name, base, len)| format!("{name} {base:#010x}+{}", size(len))).collect();
+        return Err(Failure::new(ExitCode::File, what, format!("stay within one of {}", all.join(", "))));
+    }
     match choices {
-        [] | [CrashMemoryChoice::Used] => Ok(used()),
+        [] => Ok(used),
+        [CrashMemoryChoice::Used] if used.is_none() => {
+            let what = "`used` of --crash-memory: the program does not say which memory it uses";
+            Err(Failure::new(
+                ExitCode::File,
+                what,
+                "give an ELF file with variables, or `all`, `none` or ranges",
+            ))
+        }
+        [CrashMemoryChoice::Used] => Ok(used),
         [CrashMemoryChoice::All] => Ok(None),
         [CrashMemoryChoice::None] => Ok(CrashMemory::new(&[])),
         _ if ranges.len() == choices.len() => CrashMemory::new(&ranges)
@@ -57,6 +76,24 @@ pub(crate) fn policy(
             .ok_or_else(|| refused("a range of --crash-memory cannot be had")),
         _ => Err(refused("--crash-memory was given in several ways that exclude each other")),
     }
+}
+
+/// What an application on this board can read, by name: first address and length.
+fn readable(board: &Board) -> impl Iterator<Item = (&str, u32, u32)> {
+    let regions = board.application.region.iter().map(|it| (it.name.as_str(), it.base, it.length));
+    let peripherals = board.application.peripheral.iter().map(|it| (it.name.as_str(), it.base, it.length));
+    regions.chain(peripherals)
+}
+
+fn lies_in_one(board: &Board, range: CrashRange) -> bool {
+    let end = u64::from(range.address) + u64::from(range.len);
+    readable(board)
+        .any(|(_, base, length)| base <= range.address && end <= u64::from(base) + u64::from(length))
+}
+
+/// A length as `--crash-memory` takes it.
+fn size(bytes: u32) -> String {
+    if bytes.is_multiple_of(1024) { format!("{}K", bytes / 1024) } else { bytes.to_string() }
 }
 
 fn list(session: &Session<'_>, device: Option<&str>, count: u32) -> Result<(), Failure> {
@@ -357,7 +394,11 @@ fn registers_json(dump: &Dump) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use bulkhead_board_description::MPS2_AN505;
+
     use super::*;
+
+    const RAM: u32 = 0x2820_0000;
 
     fn range(address: u32, len: u32) -> CrashMemoryChoice {
         CrashMemoryChoice::Range(CrashRange { address, len })
@@ -366,22 +407,58 @@ mod tests {
     #[test]
     fn what_was_typed_becomes_the_policys_word() {
         let used = CrashMemory::new(&[CrashRange { address: 0x2820_0000, len: 64 }]);
-        let of = |choices: &[CrashMemoryChoice]| policy(choices, || used).map_err(|failure| failure.what);
+        let board = Board::parse(MPS2_AN505).unwrap();
+        let of =
+            |choices: &[CrashMemoryChoice]| policy(&board, choices, used).map_err(|failure| failure.what);
         assert_eq!(of(&[]), Ok(used));
         assert_eq!(of(&[CrashMemoryChoice::Used]), Ok(used));
         assert_eq!(of(&[CrashMemoryChoice::All]), Ok(None));
         assert_eq!(of(&[CrashMemoryChoice::None]), Ok(CrashMemory::new(&[])));
-        let two = [range(0, 4), range(0x2820_0000, 8)];
+        let two = [range(0x8000_0000, 4), range(RAM, 8)];
         assert_eq!(of(&two).map(|memory| memory.map(|memory| memory.as_slice().len())), Ok(Some(2)));
+        assert_eq!(
+            policy(&board, &[], None).map_err(|failure| failure.what),
+            Ok(None),
+            "all, where it is not known"
+        );
+        let unknown = policy(&board, &[CrashMemoryChoice::Used], None).unwrap_err();
+        assert!(unknown.what.contains("which memory it uses"), "{}", unknown.what);
         let wrong: [&[CrashMemoryChoice]; 5] = [
-            &[CrashMemoryChoice::None, range(0, 4)],
+            &[CrashMemoryChoice::None, range(RAM, 4)],
             &[CrashMemoryChoice::All, CrashMemoryChoice::Used],
-            &[range(1, 4)],
-            &[range(0, 0)],
-            &[range(0, 4); CRASH_RANGES_MAX + 1],
+            &[range(RAM + 1, 4)],
+            &[range(RAM, 0)],
+            &[range(RAM, 4); CRASH_RANGES_MAX + 1],
         ];
         for choices in wrong {
-            assert!(of(choices).is_err(), "{choices:?}");
+            let what = of(choices).unwrap_err();
+            assert!(!what.contains("to read"), "{choices:?}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_the_application_cannot_read_is_refused_and_what_it_can_is_named() {
+        let board = Board::parse(MPS2_AN505).unwrap();
+        let of = |one| policy(&board, &[range(RAM, 64), one], None);
+        // The ends of RAM, all of it, a register of its own timer.
+        for (address, len) in [(RAM, 4), (RAM + 0x7_FFFC, 4), (RAM, 0x8_0000), (0x4000_0000, 16)] {
+            assert!(of(range(address, len)).is_ok(), "{address:#x}+{len}");
+        }
+        // The hypervisor's code and memory, nothing, beyond each end of RAM, the link's controller, the end of addresses.
+        for (address, len) in [
+            (0x1000_0000, 64),
+            (0x3800_0000, 64),
+            (0, 4),
+            (RAM - 4, 8),
+            (RAM + 0x7_FFFC, 8),
+            (0x5200_0000, 4),
+            (0xFFFF_FFFC, 4),
+        ] {
+            let failure = of(range(address, len)).unwrap_err();
+            assert!(failure.what.contains(&format!("{address:#010x}+{len} of")), "{}", failure.what);
+            for name in ["flash 0x80000000+1024K", "ram 0x28200000+512K", "timer0 0x40000000+4K"] {
+                assert!(failure.next_step.contains(name), "{}", failure.next_step);
+            }
         }
     }
 }

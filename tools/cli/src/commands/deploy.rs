@@ -97,8 +97,7 @@ fn wait(
                     format!("after {} s the update is still {}", timeout.as_secs(), update.stage.as_str())
                 }
             };
-            let next = format!("it goes on by itself; see `bulkhead update status {device}`");
-            return Err(Failure::new(ExitCode::TimedOut, what, next));
+            return Err(Failure::new(ExitCode::TimedOut, what, awaited(update.stage, device)));
         }
         std::thread::sleep(POLL_PERIOD);
         match client.updates(device, 20) {
@@ -118,6 +117,23 @@ fn wait(
     }
 }
 
+/// What an update that takes long waits for.
+fn awaited(stage: UpdateStage, device: &str) -> String {
+    match stage {
+        UpdateStage::Pending => {
+            format!("it begins once the device is connected and answers; see `bulkhead device show {device}`")
+        }
+        UpdateStage::Ready => format!(
+            "the application postpones it; `bulkhead update status {device}` says until when, and \
+             `bulkhead update apply {device}` applies it now"
+        ),
+        UpdateStage::Trial => format!(
+            "the new version runs on trial, and is kept once it is found healthy; see `bulkhead update status {device}`"
+        ),
+        _ => format!("it goes on by itself; see `bulkhead update status {device}`"),
+    }
+}
+
 fn finish(session: &Session<'_>, device: &str, update: &Update) -> Result<(), Failure> {
     if update.stage == UpdateStage::Committed {
         if !session.output.json {
@@ -129,6 +145,9 @@ fn finish(session: &Session<'_>, device: &str, update: &Update) -> Result<(), Fa
     let what = format!("the update ended as {}: {reason}", update.stage.as_str());
     let next = match update.stage {
         UpdateStage::Superseded => format!("see `bulkhead update status {device} -n 2`"),
+        UpdateStage::Refused => {
+            "bundle it again as the reason says; the device goes on with what it ran".into()
+        }
         _ => format!("the device goes on with what it ran; see `bulkhead logs {device}`"),
     };
     Err(Failure::new(ExitCode::Device, what, next))

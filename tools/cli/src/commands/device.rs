@@ -2,7 +2,7 @@
 
 use bulkhead_cloud_api::{
     ChangeDevice, ClaimDevice, CommandOutcome, Device as ApiDevice, DeviceCommand, Fault, FaultKind,
-    FlashWear, ManifestDigest, Timestamp,
+    FlashWear, ManifestDigest, Timestamp, UpdateStage,
 };
 use bulkhead_cloud_client::ClaimAnswer;
 use serde::Serialize;
@@ -178,7 +178,11 @@ pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand)
     let result = session.client()?.command(device, command)?;
     match result.outcome {
         CommandOutcome::Accepted => {
-            session.output.data(&result, || vec!["done".into()]);
+            let words = match command {
+                DeviceCommand::ApplyNow => applies_when(session, device),
+                _ => "done",
+            };
+            session.output.data(&result, || vec![words.into()]);
             Ok(())
         }
         CommandOutcome::Kept => {
@@ -186,14 +190,62 @@ pub(crate) fn order(session: &Session<'_>, device: &str, command: DeviceCommand)
             Ok(())
         }
         CommandOutcome::Declined => {
-            let next = format!("see `bulkhead logs {device}`");
-            Err(Failure::new(ExitCode::Device, "the device declined", next))
+            let what = match command {
+                DeviceCommand::CancelUpdate => not_cancelled(session, device)?,
+                DeviceCommand::ApplyNow => not_applied(session, device)?,
+                DeviceCommand::RevertUpdate => {
+                    "there was nothing to take back: no new version is on trial; deploy the old one instead"
+                }
+                DeviceCommand::RestartApplication | DeviceCommand::StopApplication => {
+                    "the device declined: it has no application"
+                }
+                DeviceCommand::TakeCrash => {
+                    "the device declined: nothing runs that a debug key may look into (`app bundle --debug-key`, \
+                     `--debug-halt`), or it is being debugged"
+                }
+                DeviceCommand::RestartDevice => "the device declined",
+            };
+            Err(Failure::new(ExitCode::Device, what, format!("see `bulkhead logs {device}`")))
         }
         CommandOutcome::Unanswered => {
             let next = format!("see `bulkhead device show {device}`");
             Err(Failure::new(ExitCode::TimedOut, "the device did not answer; it may have obeyed", next))
         }
     }
+}
+
+/// When a device does as it was ordered and applies its update, as far as the server knows.
+fn applies_when(session: &Session<'_>, device: &str) -> &'static str {
+    // It was ordered: a server that does not answer now changes nothing of that.
+    let last = session.client().ok().and_then(|client| client.updates(device, 1).ok());
+    match last.as_deref().and_then(<[_]>::first).map(|update| update.stage) {
+        Some(UpdateStage::Pending | UpdateStage::Checking | UpdateStage::Staging) => {
+            "the update is not staged yet; it is applied as soon as it is, without asking the application"
+        }
+        _ => "done",
+    }
+}
+
+/// Why a device did not apply an update, as far as the server knows.
+fn not_applied(session: &Session<'_>, device: &str) -> Result<&'static str, Failure> {
+    let last = session.client()?.updates(device, 1)?;
+    Ok(match last.first().map(|update| update.stage) {
+        Some(UpdateStage::Trial) => "there was nothing to apply: the new version runs already, on trial",
+        Some(UpdateStage::Reverting) => "there was nothing to apply: the old version is being put back",
+        Some(stage) if !stage.is_final() => {
+            "the device has not taken the update up yet; try again in a moment"
+        }
+        Some(_) | None => "there was nothing to apply: no update is under way",
+    })
+}
+
+/// Why a device did not give an update up, as far as the server knows.
+fn not_cancelled(session: &Session<'_>, device: &str) -> Result<&'static str, Failure> {
+    let last = session.client()?.updates(device, 1)?;
+    Ok(match last.first() {
+        Some(update) if !update.stage.is_final() => "too late to cancel: the device finishes what it writes",
+        Some(_) | None => "there was nothing to cancel: no update is under way",
+    })
 }
 
 /// What the flash went through, in one line.

@@ -113,7 +113,7 @@ fn server(session: &Session<'_>) -> Result<Vec<Check>, Failure> {
         }
         Err(error) => Check::not("token", Outcome::Bad, error.to_string(), "run `bulkhead login URL`"),
     });
-    if client.server().starts_with("http://") && !is_local(client.server()) {
+    if client.is_overheard() {
         let found = "the token crosses the network unencrypted";
         checks.push(Check::not(
             "encryption",
@@ -123,11 +123,6 @@ fn server(session: &Session<'_>) -> Result<Vec<Check>, Failure> {
         ));
     }
     Ok(checks)
-}
-
-fn is_local(server: &str) -> bool {
-    let host = server.trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local))
 }
 
 fn image() -> Check {

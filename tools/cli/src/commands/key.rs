@@ -31,7 +31,7 @@ pub(crate) fn run(session: &Session<'_>, command: Key) -> Result<(), Failure> {
         }
         Key::Passphrase { key, debug, remove } => {
             let key = key.as_deref();
-            let path = if debug { debug_path_or_default(key)? } else { path_or_default(key)? };
+            let path = if debug { debug_path(key)? } else { signing_path(key)? };
             change_passphrase(session, &path, remove)
         }
         Key::Set(command) => super::key_set::run(session, command),
@@ -80,12 +80,17 @@ fn show(session: &Session<'_>, path: &Path, signer: &Signer) {
 
 /// The signing key in `path`, or in its usual place.
 pub(crate) fn load(path: Option<&Path>) -> Result<Signer, Failure> {
+    load_opened(&signing_path(path)?)
+}
+
+/// Where a signing key is that was made before: in `path`, or in its usual place.
+fn signing_path(path: Option<&Path>) -> Result<PathBuf, Failure> {
     let chosen = path_or_default(path)?;
     if path.is_none() && !chosen.exists() {
         let what = format!("there is no signing key at {}", chosen.display());
         return Err(Failure::new(ExitCode::File, what, "make one with `bulkhead key generate`"));
     }
-    load_opened(&chosen)
+    Ok(chosen)
 }
 
 /// A signing key; its pass phrase is asked for if it is under one.
@@ -116,17 +121,29 @@ pub(crate) fn public(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_key(&held)) {
         return Ok(key);
     }
-    torn(text)?;
+    must_be_a_file(text, "")?;
     load_opened(path).map(|signer| signer.public_key())
 }
 
-/// A public key is two words, and a shell hands over one of them where they are not quoted.
-fn torn(text: &str) -> Result<(), Failure> {
-    if !text.starts_with("bulkhead-") || text.contains(' ') || Path::new(text).exists() {
+/// What is neither a public key nor a file is told as such, and not as a file that is missing. `kind` is the option of `key
+/// show` that prints what is wanted.
+fn must_be_a_file(text: &str, kind: &str) -> Result<(), Failure> {
+    if Path::new(text).exists() {
         return Ok(());
     }
-    let what = format!("`{text}` is the first word of a public key, and no file");
-    Err(Failure::new(ExitCode::File, what, "quote the key: its two words are one argument"))
+    let shown = format!(
+        "give the line that `bulkhead key show{kind}` prints, as one argument, or a file that holds it"
+    );
+    let (what, next) = if !text.starts_with("bulkhead-") {
+        (format!("`{text}` is neither a public key nor a file"), shown)
+    } else if text.contains(' ') {
+        (format!("`{text}` is not the public key that is wanted here, or was cut"), shown)
+    } else {
+        // A public key is two words, and a shell hands over one of them where they are not quoted.
+        let what = format!("`{text}` is the first word of a public key, and no file");
+        (what, "quote the key: its two words are one argument".into())
+    };
+    Err(Failure::new(ExitCode::File, what, next))
 }
 
 /// Where the signing key is: `path`, or its usual place.
@@ -158,13 +175,18 @@ fn show_debug(session: &Session<'_>, path: &Path, key: &[u8; 32]) {
 
 /// The developer's debug key in `path`, or in its usual place.
 pub(crate) fn load_debug(path: Option<&Path>) -> Result<[u8; 32], Failure> {
+    load_debug_opened(&debug_path(path)?)
+}
+
+/// Where a debug key is that was made before, likewise.
+fn debug_path(path: Option<&Path>) -> Result<PathBuf, Failure> {
     let chosen = debug_path_or_default(path)?;
     if path.is_none() && !chosen.exists() {
         let what = format!("there is no debug key at {}", chosen.display());
         let next = "make one with `bulkhead key generate --debug`, and have bundles name it (--debug-key)";
         return Err(Failure::new(ExitCode::File, what, next));
     }
-    load_debug_opened(&chosen)
+    Ok(chosen)
 }
 
 /// A developer's public debug key, given as text or as a file that holds it; a private key file will do as well.
@@ -177,7 +199,7 @@ pub(crate) fn public_debug(text: &str) -> Result<[u8; 32], Failure> {
     if let Some(key) = held.and_then(|held| parse_public_debug_key(&held)) {
         return Ok(key);
     }
-    torn(text)?;
+    must_be_a_file(text, " --debug")?;
     load_debug_opened(path).map(|key| public_key(&key))
 }
 
@@ -191,6 +213,7 @@ fn debug_path_or_default(path: Option<&Path>) -> Result<PathBuf, Failure> {
 pub(super) fn failed(error: KeyError) -> Failure {
     let next = match &error {
         KeyError::Exists(_) => "choose another file with --output, or use the key that is there",
+        KeyError::LeftOver(_) => "delete it, then try again",
         KeyError::Readable(_) => "let nobody else read it, then try again",
         KeyError::NotAKey { .. } => "give a file that `bulkhead key generate` wrote, or a public key",
         KeyError::Sealed(_) | KeyError::WrongPassphrase(_) => {

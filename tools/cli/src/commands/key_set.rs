@@ -136,9 +136,20 @@ fn described(signer: &BundleSigner) -> KeySetSigner {
 /// Reads `KEY` or `KEY@2027-06-30`, which ends with that day.
 fn signer(text: &str) -> Result<BundleSigner, Failure> {
     let day = |date: &str| format!("{date}T23:59:59Z").parse::<Timestamp>().ok();
-    match text.rsplit_once('@').and_then(|(key, date)| Some((key, day(date)?))) {
-        Some((key, last)) => Ok(BundleSigner { key: public(key)?, not_after_s: Some(seconds(last)) }),
-        None => Ok(BundleSigner { key: public(text)?, not_after_s: None }),
+    match text.rsplit_once('@').map(|(key, date)| (key, date, day(date))) {
+        Some((key, _, Some(last))) => {
+            Ok(BundleSigner { key: public(key)?, not_after_s: Some(seconds(last)) })
+        }
+        // A file's name may have the sign in it too.
+        Some((_, date, None)) if !Path::new(text).exists() => {
+            let what = format!("`{date}` behind a signer's key is no day");
+            Err(Failure::new(
+                ExitCode::File,
+                what,
+                "write the last day as year, month and day: KEY@2027-06-30",
+            ))
+        }
+        Some((_, _, None)) | None => Ok(BundleSigner { key: public(text)?, not_after_s: None }),
     }
 }
 
@@ -186,6 +197,9 @@ mod tests {
         assert_eq!(signer(&key).unwrap(), BundleSigner { key: [0x11; 32], not_after_s: None });
         let ends = signer(&format!("{key}@2027-06-30")).unwrap();
         assert_eq!(ends, BundleSigner { key: [0x11; 32], not_after_s: Some(1_814_399_999) });
-        assert!(signer(&format!("{key}@soon")).is_err());
+        for wrong in ["soon", "2027-13-45", ""] {
+            let failure = signer(&format!("{key}@{wrong}")).unwrap_err();
+            assert!(failure.what.contains("is no day"), "{}", failure.what);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use bulkhead_cloud_client::Client;
+use bulkhead_cloud_client::{Client, ClientError};
 
 use super::Session;
 use crate::arguments::Login;
@@ -17,7 +17,7 @@ pub(crate) fn login(session: &Session<'_>, login: Login) -> Result<(), Failure> 
     };
     let token = token.trim().to_owned();
     // The server is asked before anything is remembered, so that a typing error is told here and not later.
-    let who = Client::new(&server, Some(token.clone())).who_am_i()?;
+    let who = Client::new(&server, Some(token.clone())).who_am_i().map_err(not_logged_in)?;
     let path = Config { server: Some(server.clone()), token: Some(token) }.save()?;
     session.output.note(&format!("logged in to {server}; remembered in {}", path.display()));
     session
@@ -26,7 +26,25 @@ pub(crate) fn login(session: &Session<'_>, login: Login) -> Result<(), Failure> 
     Ok(())
 }
 
+/// To log in is what was tried: the server's advice to do so would lead in a circle.
+fn not_logged_in(error: ClientError) -> Failure {
+    let failure = Failure::from(error);
+    match failure.code {
+        ExitCode::NotAllowed => Failure {
+            next_step:
+                "check the token; who runs the server makes another with `bulkhead-server admin-token`".into(),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
 pub(crate) fn logout(session: &Session<'_>) -> Result<(), Failure> {
+    // What is damaged is forgotten like what is whole.
+    if Config::load().is_ok_and(|config| config == Config::default()) {
+        session.output.note("nobody was logged in");
+        return Ok(());
+    }
     let path = Config::default().save()?;
     session
         .output

@@ -20,7 +20,8 @@ pub(crate) fn logs(session: &Session<'_>, logs: Logs) -> Result<(), Failure> {
         return Ok(());
     }
     // One record a line, also as JSON: a list of logs and a stream of them read the same.
-    for record in client.logs(&query)? {
+    let most = usize::try_from(query.count).unwrap_or(usize::MAX);
+    for record in client.logs(&query)?.into_iter().take(most) {
         session.output.item(&record, || line(session.output, &record, many));
     }
     Ok(())

@@ -1,14 +1,15 @@
 //! Messages and webhooks.
 
 use bulkhead_cloud_api::{
-    DeliveryState, Message as ApiMessage, MessageDirection, NewWebhook, SendMessage as ApiSendMessage,
-    Timestamp, to_base64,
+    DeliveryState, MESSAGE_LEN_MAX, Message as ApiMessage, MessageDirection, NewWebhook,
+    SendMessage as ApiSendMessage, Timestamp, to_base64,
 };
 use bulkhead_cloud_client::MessageQuery;
 
 use super::Session;
 use crate::arguments_application::{Message, SendMessage, Webhook};
 use crate::failure::Failure;
+use crate::files::read_at_most;
 use crate::output::{ago, harmless, table};
 
 pub(crate) fn run(session: &Session<'_>, command: Message) -> Result<(), Failure> {
@@ -22,6 +23,9 @@ pub(crate) fn run(session: &Session<'_>, command: Message) -> Result<(), Failure
             };
             let query = MessageQuery { device, direction, state: None, count };
             let messages = session.client()?.messages(&query)?;
+            if messages.is_empty() {
+                session.output.note("no messages; send one with `bulkhead message send`");
+            }
             session.output.data(&messages, || rows(&messages));
             Ok(())
         }
@@ -44,10 +48,7 @@ pub(crate) fn run(session: &Session<'_>, command: Message) -> Result<(), Failure
 
 fn send(session: &Session<'_>, send: &SendMessage) -> Result<(), Failure> {
     let body = match &send.file {
-        Some(path) => {
-            let bytes = std::fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-            Some(to_base64(&bytes))
-        }
+        Some(path) => Some(to_base64(&read_at_most(path, MESSAGE_LEN_MAX, "a message")?)),
         None => None,
     };
     let message =

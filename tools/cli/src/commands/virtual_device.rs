@@ -1,16 +1,23 @@
 //! The factory and the power switch of virtual devices.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use bulkhead_cloud_api::{ClaimDevice, RegisterDevice, ServerInfo, from_hex, to_hex};
-use bulkhead_cloud_client::Client;
+use bulkhead_cloud_api::{ClaimDevice, ProblemCode, RegisterDevice, ServerInfo, from_hex, to_hex};
+use bulkhead_cloud_client::{Client, ClientError};
 use bulkhead_device_identity::{Identity, ServerKeys, device_id, public_key};
 use bulkhead_virtual_device::{
-    Error, Gdb, HOST_AS_SEEN_BY_GUEST, Overwrite, Provisioning, Qemu, Serial, find_image, provision,
+    Error, Gdb, HOST_AS_SEEN_BY_GUEST, Overwrite, Provisioned, Provisioning, Qemu, Serial, find_image,
+    provision_beside,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::flag::register_usize;
+use signal_hook::low_level::emulate_default_handler;
 
 use super::Session;
 use crate::arguments::{NewDevice, RunDevice};
@@ -19,6 +26,8 @@ use crate::failure::{ExitCode, Failure};
 
 /// Ending of files with non-volatile memory.
 const MEMORY_EXTENSION: &str = "nvm";
+/// How often a device that runs is looked after.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 pub(crate) fn new(session: &Session<'_>, new: NewDevice) -> Result<(), Failure> {
     let client = session.client()?;
@@ -49,41 +58,111 @@ pub(crate) fn new(session: &Session<'_>, new: NewDevice) -> Result<(), Failure> 
         make_private_folder(memory.parent().unwrap_or(Path::new(".")))?;
     }
     let overwrite = if new.force { Overwrite::Replace } else { Overwrite::Never };
-    provision(&memory, &Provisioning { identity, overwrite }).map_err(failed)?;
-    // A device that the server does not know is of no use: its file goes with the failure.
-    register(&client, &new, &identity).inspect_err(|_| {
-        let _ = fs::remove_file(&memory);
-    })?;
-    let id = device_id(&public_key(&identity.device_private_key)).to_string();
-    let token = to_hex(&identity.claim_token);
+    // The file of an older device goes only once the server knows the new one.
+    let mut provisioned = provision_beside(&memory, &Provisioning { identity, overwrite }).map_err(failed)?;
+    let made = Made::of(&new, &identity);
+    if let Err(error) = made.register(&client) {
+        return Err(made.not_registered(error, &mut provisioned, &memory));
+    }
+    // Nobody else has the keys that the server knows by now.
+    provisioned.keep();
+    provisioned.place().map_err(failed)?;
+    let claimed = if new.claim { Some(made.claim(&client)) } else { None };
+    let is_claimed = matches!(claimed, Some(Ok(())));
+    let (id, name, token) = (&made.id, &new.name, &made.token);
     let document = json!({
-        "id": id, "name": new.name, "memory": memory, "claimed": new.claim,
-        "claim_token": if new.claim { None } else { Some(&token) },
+        "id": id, "name": name, "memory": memory, "claimed": is_claimed,
+        "claim_token": if is_claimed { None } else { Some(token) },
     });
     session.output.data(&document, || {
         let mut lines = vec![format!("device  {id}"), format!("memory  {}", memory.display())];
-        if !new.claim {
-            lines.push(format!("claim   bulkhead device claim {} {token}", new.name));
+        if !is_claimed {
+            lines.push(format!("claim   bulkhead device claim {name} {token}"));
         }
         lines.push(format!("run     bulkhead device run {}", shown(&new, &memory)));
         lines
     });
-    Ok(())
+    match claimed {
+        Some(Err(error)) => Err(made.not_claimed(error)),
+        _ => Ok(()),
+    }
 }
 
-fn register(client: &Client, new: &NewDevice, identity: &Identity<'_>) -> Result<(), Failure> {
-    let hash: [u8; 32] = Sha256::digest(identity.claim_token).into();
-    client.register_device(&RegisterDevice {
-        public_key: to_hex(&public_key(&identity.device_private_key)),
-        claim_token_sha256: Some(to_hex(&hash)),
-        name: Some(new.name.clone()),
-    })?;
-    if new.claim {
-        let id = device_id(&public_key(&identity.device_private_key)).to_string();
-        let claim = ClaimDevice { claim_token: to_hex(&identity.claim_token), name: None };
-        client.claim_device(&id, &claim)?;
+/// A device of which the server is to hear.
+struct Made<'a> {
+    name: &'a str,
+    id: String,
+    public_key: String,
+    token: String,
+    token_sha256: String,
+}
+
+impl<'a> Made<'a> {
+    fn of(new: &'a NewDevice, identity: &Identity<'_>) -> Self {
+        let public = public_key(&identity.device_private_key);
+        let token_sha256: [u8; 32] = Sha256::digest(identity.claim_token).into();
+        Self {
+            name: &new.name,
+            id: device_id(&public).to_string(),
+            public_key: to_hex(&public),
+            token: to_hex(&identity.claim_token),
+            token_sha256: to_hex(&token_sha256),
+        }
     }
-    Ok(())
+
+    fn register(&self, client: &Client) -> Result<(), ClientError> {
+        client.register_device(&RegisterDevice {
+            public_key: self.public_key.clone(),
+            claim_token_sha256: Some(self.token_sha256.clone()),
+            name: Some(self.name.to_owned()),
+        })?;
+        Ok(())
+    }
+
+    fn claim(&self, client: &Client) -> Result<(), ClientError> {
+        client.claim_device(&self.id, &ClaimDevice { claim_token: self.token.clone(), name: None })?;
+        Ok(())
+    }
+
+    /// A device that the server refused is of no use, and its file goes with the failure. Without an answer the server may
+    /// know it all the same.
+    fn not_registered(&self, error: ClientError, provisioned: &mut Provisioned, memory: &Path) -> Failure {
+        let refusal = match &error {
+            ClientError::Problem(problem) if problem.status < 500 => Some(problem.code),
+            _ => None,
+        };
+        let mut failure = Failure::from(error);
+        match refusal {
+            Some(ProblemCode::NameTaken) => {
+                failure.next_step = format!(
+                    "choose another name, or rename the device that has it: `bulkhead device rename {} OTHER`",
+                    self.name
+                );
+            }
+            Some(_) => {}
+            None => {
+                let kept = provisioned.keep().display();
+                failure.what = format!(
+                    "{}; the server may know the device, so its memory is kept in {kept}",
+                    failure.what
+                );
+                failure.next_step = format!(
+                    "if `bulkhead device show {}` finds it, rename that file to {}; else delete it",
+                    self.id,
+                    memory.display()
+                );
+            }
+        }
+        failure
+    }
+
+    fn not_claimed(&self, error: ClientError) -> Failure {
+        let mut failure = Failure::from(error);
+        failure.what = format!("the device is registered, but not claimed: {}", failure.what);
+        failure.next_step =
+            format!("{}; then run `bulkhead device claim {} {}`", failure.next_step, self.name, self.token);
+        failure
+    }
 }
 
 pub(crate) fn run(session: &Session<'_>, run: RunDevice) -> Result<(), Failure> {
@@ -97,9 +176,32 @@ pub(crate) fn run(session: &Session<'_>, run: RunDevice) -> Result<(), Failure> 
         (Some(port), true) => Gdb::PortAndWait(port),
     };
     let qemu = Qemu::new(image, &memory).console(console).application_console(application_console).gdb(gdb);
+    let ended_by = heed_signals()?;
     let mut running = qemu.start().map_err(failed)?;
     session.output.note(&format!("runs as process {}; Ctrl-C cuts its power", running.id()));
+    while running.try_wait().map_err(failed)?.is_none() {
+        if let Ok(signal @ 1..) = i32::try_from(ended_by.load(Ordering::Relaxed)) {
+            running.kill();
+            // Whoever sent it sees this program end by it.
+            let _ = emulate_default_handler(signal);
+            return Ok(());
+        }
+        thread::sleep(LOOK_PERIOD);
+    }
     running.wait().map_err(failed)
+}
+
+/// The number of a signal that was to end this program, 0 before: QEMU must not go on alone, as a device that nobody can
+/// switch off. Ctrl-C is not among them, for a terminal sends it to QEMU as well.
+fn heed_signals() -> Result<Arc<AtomicUsize>, Failure> {
+    let ended_by = Arc::new(AtomicUsize::new(0));
+    for (signal, number) in [(SIGTERM, SIGTERM.unsigned_abs()), (SIGHUP, SIGHUP.unsigned_abs())] {
+        let number = usize::try_from(number).unwrap_or_default();
+        register_usize(signal, Arc::clone(&ended_by), number).map_err(|error| {
+            Failure::new(ExitCode::Machine, format!("cannot wait for signals: {error}"), "try again")
+        })?;
+    }
+    Ok(ended_by)
 }
 
 /// What to give to `device run`.
@@ -169,7 +271,9 @@ fn failed(error: Error) -> Failure {
         Error::NotNonVolatile { .. } => (ExitCode::File, "give a file that `bulkhead device new` wrote"),
         Error::InUse(_) => (ExitCode::File, "stop the other device, or run another one"),
         Error::NoQemu => (ExitCode::Machine, "install qemu-system-arm; `bulkhead doctor` checks it"),
-        Error::NoImage(_) => (ExitCode::File, "build it, or name one with --image or BULKHEAD_IMAGE"),
+        Error::NoImage(_) | Error::NotAnImage { .. } => {
+            (ExitCode::File, "build it, or name one with --image or BULKHEAD_IMAGE")
+        }
         Error::Identity(_) => (ExitCode::File, "check --device-host, --device-port and --signing-key"),
         Error::Ended { .. } => (ExitCode::Machine, "see what QEMU said; `bulkhead doctor` checks the rest"),
         Error::Io { .. } => (ExitCode::File, "check the path and its permissions"),

@@ -185,6 +185,7 @@ fn deploy_pushes_waits_and_shows_the_stages() {
     });
     assert_eq!((ended.code, ended.out.as_str()), (7, ""));
     assert!(ended.err.contains("refused: the signature is\u{FFFD}[2J wrong"), "{}", ended.err);
+    assert!(ended.err.contains("\nnext: bundle it again as the reason says"), "{}", ended.err);
     let status = tool.run(&["update", "status", "pump", "--json"]).json();
     assert_eq!(status[0]["manifest"], bulkhead_cloud_api::to_hex(&manifest));
     assert_eq!(status[0]["stage"], "refused");
@@ -196,6 +197,7 @@ fn deploy_to_a_device_that_is_away_ends_in_time_and_goes_on_by_itself() {
     let bundle = tool.bundle("1.0.0", "1");
     let ended = tool.run(&["deploy", "-d", "pump", &bundle, "--timeout", "1"]);
     assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.err.contains("\nnext: it begins once the device is connected"), "{}", ended.err);
     let update = tool.run(&["deploy", "-d", "pump", "hello", "--no-wait", "--json"]).json();
     assert_eq!(update["stage"], "pending");
     server.connect(1).offer();

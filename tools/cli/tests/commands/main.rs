@@ -9,6 +9,16 @@ mod harness;
 mod tool;
 
 #[cfg(test)]
+mod bundling;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod factory;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod passphrases;
+#[cfg(test)]
+mod powering;
+#[cfg(test)]
+mod words;

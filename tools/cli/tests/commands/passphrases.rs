@@ -65,3 +65,27 @@ fn a_bundle_is_signed_by_a_key_under_a_pass_phrase() {
     println!("{shown}");
     assert!(!shown.contains("nobody"), "{shown}");
 }
+
+#[test]
+fn a_write_that_fails_leaves_nothing_and_what_an_interrupted_one_left_is_to_be_deleted() {
+    let tool = Tool::new();
+    let public = tool.run(&["key", "generate"]).ok();
+    let keys = || {
+        let names = std::fs::read_dir(tool.home.join("keys")).expect("folder");
+        names.map(|file| file.expect("file").file_name()).collect::<Vec<_>>()
+    };
+    let new = ("BULKHEAD_NEW_PASSPHRASE", "another horse");
+    for arguments in [&["key", "passphrase"][..], &["key", "generate", "--debug"]] {
+        let full = tool.run_where_nothing_can_be_written(&[new], arguments);
+        assert!(full.code == 9 && full.err.contains("could not write"), "{full:?}");
+        assert_eq!(keys(), ["signing.key"], "{arguments:?}");
+    }
+    let left = tool.home.join("keys/signing.key.new");
+    std::fs::write(&left, "bulkhead-sign").expect("writes");
+    let refused = tool.run_alone(&[new], &["key", "passphrase"]);
+    assert!(refused.code == 9 && refused.err.contains("next: delete it"), "{refused:?}");
+    assert!(refused.err.contains("signing.key.new is in the way"), "{refused:?}");
+    assert_eq!(tool.run(&["key", "show"]).ok(), public, "the key is as it was");
+    std::fs::remove_file(&left).expect("deletes");
+    tool.run_alone(&[new], &["key", "passphrase"]).ok();
+}

@@ -72,6 +72,19 @@ impl Tool {
         Self::ended(&mut command)
     }
 
+    /// As [`Self::run_alone`], where files can be made, but no byte written to them: as on a full disk.
+    pub(crate) fn run_where_nothing_can_be_written(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Ended {
+        let mut command = Command::new("setsid");
+        let full = r#"ulimit -f 0; trap "" XFSZ; exec "$0" "$@""#;
+        command.args(["--wait", "sh", "-c", full, env!("CARGO_BIN_EXE_bulkhead")]).args(arguments);
+        command.env_clear().env("BULKHEAD_HOME", &self.home).envs(variables.iter().copied());
+        Self::ended(command.stdin(Stdio::null()))
+    }
+
     fn ended(command: &mut Command) -> Ended {
         let output = command.output().expect("runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

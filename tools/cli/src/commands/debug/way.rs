@@ -69,7 +69,7 @@ fn may_pass(error: &ClientError) -> bool {
             matches!(problem.code, ProblemCode::DebugGone | ProblemCode::DeviceOffline)
                 || problem.status >= 500
         }
-        ClientError::Address { .. } | ClientError::NotBulkhead { .. } => false,
+        ClientError::Address { .. } | ClientError::Nameless | ClientError::NotBulkhead { .. } => false,
     }
 }
 
@@ -218,11 +218,15 @@ impl Way {
         use DebugStreamEnd as E;
         let text = words(why).0.to_owned();
         match why {
-            E::LinkLost | E::TooSlow | E::Expired | E::ServerStops => Lost::ForNow(text),
+            E::LinkLost | E::TooSlow | E::TooFast | E::Expired | E::ServerStops => Lost::ForNow(text),
             E::OtherManifest if self.loading.load(Ordering::SeqCst) => Lost::ForNow(text),
-            E::NoKey | E::OtherKey | E::Handshake | E::Broken | E::OtherManifest | E::TakenOver => {
-                Lost::ForGood(text)
-            }
+            E::NoKey
+            | E::OtherKey
+            | E::Handshake
+            | E::Broken
+            | E::OtherManifest
+            | E::TakenOver
+            | E::TokenEnded => Lost::ForGood(text),
         }
     }
 
@@ -297,5 +301,9 @@ fn words(why: DebugStreamEnd) -> (&'static str, &'static str) {
         DebugStreamEnd::TooSlow => ("what the device sent was not read in time", AGAIN),
         DebugStreamEnd::Expired => ("the session was as long as one may be", AGAIN),
         DebugStreamEnd::ServerStops => ("the server stops", AGAIN),
+        DebugStreamEnd::TooFast => ("more was sent to the device than it took", AGAIN),
+        DebugStreamEnd::TokenEnded => {
+            ("your token was revoked or has expired", "log in with `bulkhead login`")
+        }
     }
 }
