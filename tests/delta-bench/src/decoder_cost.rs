@@ -79,7 +79,7 @@ fn decode(compared: &Compared, program: &Path, folder: &Path) -> Result<Said> {
     std::fs::write(&file, memory).with_context(|| format!("failed to write {}", file.display()))?;
     let console = folder.join("decoder-cost.console");
     std::fs::write(&console, "")?;
-    let qemu = Qemu::new(program, &file).console(Serial::File(console)).count_instructions();
+    let qemu = Qemu::new(program, &file).console(Serial::File(console)).count_instructions(0);
     let mut device = qemu.start().context("cargo xtask setup installs QEMU")?;
     let line = device.wait_for_line("decoder-cost:", PATIENCE)?;
     device.kill();

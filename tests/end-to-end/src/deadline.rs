@@ -10,12 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::Timestamp;
 
-use crate::debugger::Debugging;
+use crate::debugger::{Debugging, Pause};
 use crate::device::Device;
 use crate::fleet::Fleet;
+use crate::peers::Echo;
 
 const APP: &str = "deadline-c-v1";
 const APP_NEXT: &str = "deadline-c-v2";
+/// Longest value of its configuration.
+const CONFIG_VALUE_LEN: usize = 512;
+/// Where it may write.
+const OWN_FLASH: &str = "external:0x80000+64K";
 /// Instructions for each count of the application's timers.
 pub const INSTRUCTIONS_A_COUNT: u64 = 50;
 /// Longest time for one measurement, on a machine that does other things as well.
@@ -31,6 +36,11 @@ const STAGE_READY: u64 = 4;
 /// Windows after which an update is taken to be stuck.
 const WINDOWS_OF_STAGING_MAX: usize = 200;
 
+/// What GDB is told for a logpoint that is come across some hundred times a second.
+pub const LOGPOINT: &str = "dprintf deadline_probe,\"at %d\\n\", value";
+/// The same for a breakpoint whose condition never holds.
+pub const FALSE_CONDITION: &str = "break deadline_probe if never == 0";
+
 /// One measurement of half a second.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Window {
@@ -43,6 +53,9 @@ pub struct Window {
     best: u64,
     total: u64,
     stages: (u64, u64),
+    /// What the application asked for and got: bytes that came back from a peer, messages queued, writes to its flash,
+    /// values of its configuration read.
+    pub done: [u64; 4],
 }
 
 /// What one activity costs.
@@ -75,6 +88,7 @@ fn window(line: &str) -> Result<Window> {
         best: of("best")?,
         total: of("total")?,
         stages: (of("before")?, of("after")?),
+        done: [of("echoed")?, of("messages")?, of("stored")?, of("read")?],
     })
 }
 
@@ -127,9 +141,9 @@ impl Bench {
     pub fn start() -> Result<Self> {
         let mut fleet = Fleet::start()?;
         let mut device = fleet.new_device("deadline")?;
-        device.count_instructions();
+        device.count_instructions(0);
         fleet.power_on(&mut device)?;
-        let bundle = fleet.push(APP, "deadline", "1")?;
+        let bundle = fleet.push_as(APP, "deadline", "1", &["--owned", OWN_FLASH])?;
         fleet.deploy(&device, &bundle)?;
         let mut bench = Self { fleet, device, read: 0 };
         bench.line("deadline ready")?;
@@ -176,6 +190,41 @@ impl Bench {
         self.finish(mode, count)
     }
 
+    /// Measures while the application's own connection carries what it can both ways.
+    ///
+    /// # Errors
+    /// The peer was not reached, nothing came back, or the application did not answer.
+    pub fn connected(&mut self) -> Result<Vec<Window>> {
+        let peer = Echo::start()?;
+        self.device.type_line(&format!("p{}\n", peer.tcp))?;
+        self.line("connected")?;
+        let windows = self.windows('t', WINDOWS)?;
+        if windows.iter().any(|window| window.done[0] == 0) {
+            bail!("nothing came back from the peer: {windows:?}");
+        }
+        Ok(windows)
+    }
+
+    /// Measures while the application queues messages and writes to its flash.
+    ///
+    /// # Errors
+    /// Nothing of it was done, or the application did not answer.
+    pub fn asking(&mut self) -> Result<Vec<Window>> {
+        let blob = "x".repeat(CONFIG_VALUE_LEN);
+        self.fleet.tool.run(&["config", "set", "-d", &self.device.id, "blob", &blob])?;
+        // Until it has arrived the application measures without it.
+        for _ in 0..WINDOWS_OF_STAGING_MAX {
+            if self.windows('a', 1)?.iter().any(|window| window.done[3] != 0) {
+                break;
+            }
+        }
+        let windows = self.windows('a', WINDOWS)?;
+        if windows.iter().any(|window| window.done[1..].contains(&0)) {
+            bail!("nothing was done: {windows:?}");
+        }
+        Ok(windows)
+    }
+
     /// Measures while the link is lost and made anew, twice.
     ///
     /// # Errors
@@ -195,7 +244,7 @@ impl Bench {
     /// # Errors
     /// The update did not come, or the application did not answer.
     pub fn staging(&mut self) -> Result<Vec<Window>> {
-        let next = self.fleet.push(APP_NEXT, "deadline", "2")?;
+        let next = self.fleet.push_as(APP_NEXT, "deadline", "2", &["--owned", OWN_FLASH])?;
         self.begin('u', 1)?;
         self.fleet.order(&self.device, &next)?;
         let mut windows = Vec::new();
@@ -219,21 +268,22 @@ impl Bench {
     /// # Errors
     /// GDB could not attach, or the application did not answer.
     pub fn debugged(&mut self, version: &str, probe: &str) -> Result<Vec<Window>> {
-        let bundle = self.fleet.push_debuggable(APP, "deadline", version)?;
+        let bundle = self.fleet.push_debuggable_as(APP, "deadline", version, &["--owned", OWN_FLASH])?;
         self.fleet.deploy(&self.device, &bundle)?;
         self.line("deadline ready")?;
         let program = self.fleet.programs.app(APP)?.to_string_lossy().into_owned();
         let debugging = Debugging::start(&self.fleet.tool, &self.device.id, &["--elf", &program])?;
         let port = debugging.port;
-        let probe = probe.to_owned();
+        let (probe, pause) = (probe.to_owned(), Pause::new(self.fleet.folder.path(), version));
+        let wait = pause.command();
         let gdb = thread::spawn(move || {
             let target = format!("target remote :{port}");
-            let commands = [&target, "set dprintf-style agent", &probe, "continue"];
+            let commands = [&target, "set dprintf-style agent", &probe, &wait, "continue"];
             // It never stops, and ends when the tool is gone.
             crate::debugger::gdb(&program, &commands)
         });
-        // Let GDB attach and go on.
-        thread::sleep(Duration::from_secs(8));
+        // The application stands until GDB goes on, so that it measures nothing before.
+        pause.when_reached(|| Ok(()))?;
         let windows = self.windows('d', WINDOWS);
         drop(debugging);
         // How GDB takes the loss of its target says nothing here.
@@ -291,8 +341,8 @@ impl Bench {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        "measured i n 10 least 2 p999 9 worst 42 chunks 100 best 990 total 100000 before 0 after 0";
+    const LINE: &str = "measured i n 10 least 2 p999 9 worst 42 chunks 100 best 990 total 100000 before 0 after 0 \
+         echoed 3 messages 2 stored 1 read 0";
 
     #[test]
     fn what_is_lost_is_what_the_same_work_takes_longer_than_alone() {

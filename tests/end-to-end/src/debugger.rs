@@ -20,6 +20,9 @@ const GDB_SECONDS_MAX: &str = "120";
 /// Longest time until the tool serves: key agreement on an emulated processor takes most of it.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Longest time until the server has noticed that a developer was killed, and lets the next one in.
+pub(crate) const FREE_WITHIN: Duration = Duration::from_secs(20);
+
 /// Longest time until GDB comes to a pause.
 const PAUSED_WITHIN: Duration = Duration::from_secs(90);
 
@@ -121,14 +124,23 @@ pub struct Debugging {
 }
 
 impl Debugging {
-    /// Starts the tool; `more` are further options of `debug`.
+    /// Starts the tool; `more` are further options of `debug`. Waits for the end of a session whose tool was killed a moment
+    /// ago.
     ///
     /// # Errors
     /// It did not come to serve; the text says why.
     pub fn start(tool: &Tool, device: &str, more: &[&str]) -> Result<Self> {
         let mut arguments = vec!["debug", device, "--port", "0"];
         arguments.extend(more);
-        let mut running = tool.follow(&arguments)?;
+        until("the session before to end", FREE_WITHIN, || match Self::serve(tool, &arguments) {
+            Ok(serves) => Ok(Seen::Answer(serves)),
+            Err(error) if error.to_string().contains("is debugging") => Ok(Seen::NotYet(error.to_string())),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn serve(tool: &Tool, arguments: &[&str]) -> Result<Self> {
+        let mut running = tool.follow(arguments)?;
         let port = running.wait_for("the port for GDB", SERVED_WITHIN, |line| {
             let rest = line.split_once("on 127.0.0.1:")?.1;
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()

@@ -1,8 +1,8 @@
 //! A developer without the tool's manners: sends a device what no GDB would.
 
 use anyhow::{Context, Result, bail};
-use bulkhead_cloud_api::{DebugStreamEnd, OpenDebug, from_hex};
-use bulkhead_cloud_client::{Client, DebugRecord, DebugRecords};
+use bulkhead_cloud_api::{DebugStreamEnd, OpenDebug, ProblemCode, from_hex};
+use bulkhead_cloud_client::{Client, ClientError, DebugRecord, DebugRecords};
 use bulkhead_debug_protocol::{
     Answer, Event, MESSAGE_LEN_MAX, MessageType, MoreFollows, Operation, ReadMemory, StopReason, Writer,
     message_type, parse_event, parse_reply,
@@ -10,6 +10,9 @@ use bulkhead_debug_protocol::{
 use bulkhead_developer_seal::Binding;
 use bulkhead_developer_seal::developer::{Tunnel, open};
 use bulkhead_device_identity::device_id;
+
+use crate::debugger::FREE_WITHIN;
+use crate::waiting::{Seen, until};
 
 /// A developer with a session.
 pub struct Developer {
@@ -41,7 +44,16 @@ impl Developer {
     /// # Errors
     /// The server or the device refused.
     pub fn open(client: &Client, device: &str, key: &[u8; 32]) -> Result<Self> {
-        let granted = client.open_debug(device, &OpenDebug { takeover: false, continues: None })?;
+        // A session whose developer was killed a moment ago lasts until the server has noticed.
+        let granted = until("the session before to end", FREE_WITHIN, || {
+            match client.open_debug(device, &OpenDebug { takeover: false, continues: None }) {
+                Ok(granted) => Ok(Seen::Answer(granted)),
+                Err(ClientError::Problem(problem)) if problem.code == ProblemCode::DebugHeld => {
+                    Ok(Seen::NotYet(problem.to_string()))
+                }
+                Err(error) => Err(error.into()),
+            }
+        })?;
         let public: [u8; 32] = from_hex(&granted.public_key).context("no key")?;
         let binding = Binding {
             device: *device_id(&public).as_bytes(),

@@ -1,14 +1,20 @@
 //! A virtual device: provisioned, under power, and without.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bulkhead_virtual_device::{Gdb, Qemu, Running, Serial};
+
+use crate::peers::port_for_a_program;
+use crate::waiting::{Seen, until};
+
+/// Longest time for what an application answers: a connect that is given up takes 20 s.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// A device and its file.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ pub struct Device {
     image: PathBuf,
     pipe: PathBuf,
     typed: Arc<Mutex<String>>,
-    count_instructions: bool,
+    count_instructions: Option<u8>,
     power: Option<Running>,
 }
 
@@ -50,14 +56,14 @@ impl Device {
             image: image.into(),
             pipe,
             typed,
-            count_instructions: false,
+            count_instructions: None,
             power: None,
         })
     }
 
-    /// Lets the device's time count instructions, one a nanosecond, from the next start on.
-    pub fn count_instructions(&mut self) {
-        self.count_instructions = true;
+    /// Lets the device's time count instructions, each of 2^`shift` nanoseconds, from the next start on.
+    pub fn count_instructions(&mut self, shift: u8) {
+        self.count_instructions = Some(shift);
     }
 
     /// Power on.
@@ -68,8 +74,8 @@ impl Device {
         let mut qemu = Qemu::new(&self.image, &self.memory)
             .console(Serial::File(self.console.clone()))
             .application_console(Serial::Pipe(self.pipe.clone()));
-        if self.count_instructions {
-            qemu = qemu.count_instructions();
+        if let Some(shift) = self.count_instructions {
+            qemu = qemu.count_instructions(shift);
         }
         self.power = Some(qemu.start()?);
         Ok(())
@@ -80,8 +86,7 @@ impl Device {
     /// # Errors
     /// QEMU cannot be started.
     pub fn power_on_with_stub(&mut self) -> Result<u16> {
-        // Free a moment ago: nobody else asks for ports here.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = port_for_a_program()?;
         let qemu = Qemu::new(&self.image, &self.memory)
             .console(Serial::File(self.console.clone()))
             .application_console(Serial::Pipe(self.pipe.clone()))
@@ -132,6 +137,36 @@ impl Device {
             .open(&path)
             .with_context(|| format!("failed to open {}", path.display()))?;
         pipe.write_all(text.as_bytes()).context("failed to type")
+    }
+
+    /// Types a line, and returns the first line of the answer that begins with `name`.
+    ///
+    /// # Errors
+    /// The pipe is broken, none came, or the application says that it escaped.
+    pub fn ask(&self, line: &str, name: &str) -> Result<String> {
+        let before = self.application_console().len();
+        self.type_line(&format!("{line}\n"))?;
+        self.answer(before, name)
+    }
+
+    /// The first whole line that begins with `name`, behind the first `before` bytes of the application's console.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn answer(&self, before: usize, name: &str) -> Result<String> {
+        until(&format!("the application's `{name}`"), ANSWER_WITHIN, || {
+            let said = self.application_console();
+            let new = said.get(before..).unwrap_or_default();
+            if new.contains("ESCAPED") {
+                bail!("{new}");
+            }
+            // The last line may not be whole.
+            let whole = new.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            Ok(match whole.lines().find(|line| line.starts_with(name)) {
+                Some(line) => Seen::Answer(line.to_owned()),
+                None => Seen::NotYet(format!("{new}\nconsole:\n{}", self.console_tail())),
+            })
+        })
     }
 
     /// Everything the application wrote to its console, all runs.

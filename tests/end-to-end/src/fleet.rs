@@ -78,10 +78,22 @@ impl Fleet {
     /// # Errors
     /// The factory or the server refused.
     pub fn new_device_behind(&self, name: &str, gateway: SocketAddr) -> Result<Device> {
+        self.provision(name, &["--device-port", &gateway.port().to_string()])
+    }
+
+    /// As [`Self::new_device`]; the device knows the server by the name `host`.
+    ///
+    /// # Errors
+    /// The factory or the server refused.
+    pub fn new_device_of(&self, name: &str, host: &str) -> Result<Device> {
+        let port = self.server.devices.port().to_string();
+        self.provision(name, &["--device-port", &port, "--device-host", host])
+    }
+
+    fn provision(&self, name: &str, server: &[&str]) -> Result<Device> {
         let memory = self.folder.path().join(format!("{name}.nvm"));
-        let port = gateway.port().to_string();
         let file = memory.to_string_lossy();
-        let made = self.tool.json(&["device", "new", name, "--memory", &file, "--device-port", &port])?;
+        let made = self.tool.json(&[&["device", "new", name, "--memory", &file], server].concat())?;
         let word = |key: &str| {
             made.get(key).and_then(Value::as_str).with_context(|| format!("no `{key}` was named"))
         };
@@ -94,7 +106,15 @@ impl Fleet {
     /// # Errors
     /// It was not built, or the server refused.
     pub fn push(&mut self, app: &str, name: &str, version: &str) -> Result<Bundle> {
-        let bundle = self.owner.sign(&self.programs.app(app)?, name, version, &[])?;
+        self.push_as(app, name, version, &[])
+    }
+
+    /// As [`Self::push`], with further options of `app bundle`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push_as(&mut self, app: &str, name: &str, version: &str, more: &[&str]) -> Result<Bundle> {
+        let bundle = self.owner.sign(&self.programs.app(app)?, name, version, more)?;
         self.tool.run(&["app", "push", &bundle.path.to_string_lossy()])?;
         Ok(bundle)
     }

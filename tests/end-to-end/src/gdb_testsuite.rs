@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -191,6 +191,22 @@ fn end(child: &mut Child) -> Result<()> {
 struct Control {
     port: u16,
     failure: Arc<Mutex<Option<String>>>,
+    serving: Option<JoinHandle<()>>,
+}
+
+/// The order with which the serving ends, and what runs at its place.
+const END: &str = "end";
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let asked = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut to| writeln!(to, "{END}"));
+        if asked.is_ok()
+            && let Some(serving) = self.serving.take()
+        {
+            // If it panicked, that was said.
+            let _ = serving.join();
+        }
+    }
 }
 
 impl Control {
@@ -199,11 +215,14 @@ impl Control {
         let port = listener.local_addr()?.port();
         let failure = Arc::new(Mutex::new(None));
         let told = Arc::clone(&failure);
-        thread::spawn(move || {
+        let serving = thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut line = String::new();
                 if BufReader::new(&stream).read_line(&mut line).is_err() {
                     continue;
+                }
+                if line.trim() == END {
+                    break;
                 }
                 let loaded = match line.trim().strip_prefix("load ") {
                     Some(program) => place.load(Path::new(program)),
@@ -219,7 +238,7 @@ impl Control {
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
-        Ok(Self { port, failure })
+        Ok(Self { port, failure, serving: Some(serving) })
     }
 
     /// Why the last program was not made to run, if it was not.
@@ -312,6 +331,27 @@ mod tests {
 
     const STUB: &str = "PASS: gdb.base/a.exp: one\nPASS: gdb.base/a.exp: at 0x10000040\nPASS: gdb.base/a.exp: twice\n\
                         PASS: gdb.base/a.exp: twice\nFAIL: gdb.base/a.exp: never\nUNTESTED: gdb.base/b.exp: b\n# of ...";
+
+    #[test]
+    fn what_runs_at_the_place_ends_with_the_run() {
+        #[expect(dead_code, reason = "it is held, and not looked at")]
+        struct Holds(Arc<()>);
+        impl Place for Holds {
+            fn load(&mut self, _: &Path) -> Result<u16> {
+                Ok(1)
+            }
+        }
+        let held = Arc::new(());
+        let control = Control::serve(Box::new(Holds(Arc::clone(&held)))).unwrap();
+        let mut board = TcpStream::connect(("127.0.0.1", control.port)).unwrap();
+        writeln!(board, "load program").unwrap();
+        let mut answer = String::new();
+        BufReader::new(&board).read_line(&mut answer).unwrap();
+        assert_eq!(answer, "ok 1\n");
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(control);
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
 
     #[test]
     fn what_passes_elsewhere_and_not_here_is_missed() {

@@ -115,7 +115,7 @@ pub fn play(story: &mut Story) -> Result<(Fleet, Device)> {
     story.note(&line);
 
     story.scene("Version 2, with the power failing in the middle of it");
-    update_under_cuts(story, &fleet, &mut device, &v2)?;
+    update_under_cuts(story, &mut fleet, &mut device, v2)?;
     let line = story
         .claim("version 2 logs, all of its pages whole", || log_line(&fleet, &device, "hello v2 second"))?;
     story.note(&line);
@@ -163,30 +163,53 @@ fn debug(story: &mut Story, fleet: &Fleet, device: &Device) -> Result<()> {
     })
 }
 
-fn update_under_cuts(story: &mut Story, fleet: &Fleet, device: &mut Device, v2: &Bundle) -> Result<()> {
-    const CUTS: u32 = 3;
+/// Kills of QEMU during one update.
+const CUTS: u32 = 3;
+/// Updates of which one has to be hit: on a busy machine a whole apply may pass before the kill.
+const UPDATES_MAX: u32 = 3;
+
+/// An update that was under way when the power was cut.
+struct Hit {
+    bundle: Bundle,
+    ordered: Timestamp,
+    report: CutReport,
+    notes: Vec<String>,
+}
+
+fn hit_an_update(fleet: &mut Fleet, device: &mut Device, v2: Bundle) -> Result<Hit> {
     let from = Image::read(&fleet.programs.app("hello-c-v1")?)?;
     let to = Image::read(&fleet.programs.app("hello-c-v2")?)?;
-    fleet.order(device, v2)?;
-    let started = Timestamp::now();
-    let mut notes = Vec::new();
-    let report = story.claim(&format!("QEMU is killed {CUTS} times while pages are written"), || {
+    let mut bundle = v2;
+    for update in 1..=UPDATES_MAX {
+        fleet.order(device, &bundle)?;
+        let ordered = Timestamp::now();
+        let mut notes = Vec::new();
         let mut told = |written: usize, pages: usize| {
             notes.push(format!("killed with {written} of {pages} pages written"))
         };
         let report = cut_power_during_apply(fleet, device, &from, &to, CUTS, &mut told)?;
-        if report.inside_apply == 0 {
-            bail!("no kill hit the apply");
+        if report.inside_apply > 0 {
+            return Ok(Hit { bundle, ordered, report, notes });
         }
-        Ok(report)
-    })?;
+        // Back to version 1, for another.
+        fleet.wait_running(device, &bundle)?;
+        let v1 = fleet.push("hello-c-v1", "hello", &format!("1.0.{update}"))?;
+        fleet.deploy(device, &v1)?;
+        bundle = fleet.push("hello-c-v2", "hello", &format!("2.0.{update}"))?;
+    }
+    bail!("no kill hit the apply in any of {UPDATES_MAX} updates")
+}
+
+fn update_under_cuts(story: &mut Story, fleet: &mut Fleet, device: &mut Device, v2: Bundle) -> Result<()> {
+    let claim = format!("QEMU is killed {CUTS} times while pages are written");
+    let Hit { bundle, ordered, report, notes } = story.claim(&claim, || hit_an_update(fleet, device, v2))?;
     for note in &notes {
         story.note(note);
     }
     story.note(&format!("{} of {CUTS} kills left the application half written", report.inside_apply));
     let seen = story.claim("version 2 comes up, and the device is online", || {
-        fleet.wait_online(device, started)?;
-        fleet.wait_running(device, v2)
+        fleet.wait_online(device, ordered)?;
+        fleet.wait_running(device, &bundle)
     })?;
     let (sent, images) = story.claim("what was sent is a patch, not the image", || {
         let update = seen.update.context("the server knows of no update")?;

@@ -103,6 +103,54 @@ fn the_owner_overrides_an_application_that_postpones() {
     fleet.wait_running(&device, &second).unwrap();
 }
 
+/// Exit code of the tool when the device declines.
+const DECLINED: i32 = 7;
+
+#[test]
+fn an_order_to_apply_waits_for_an_update_that_is_on_its_way_and_is_declined_without_one() {
+    let (mut fleet, mut device) = fleet(&[]);
+    let nothing = |fleet: &Fleet, device: &Device| {
+        let refused = fleet.tool.refused(&["update", "apply", &device.id]).unwrap();
+        assert_eq!(refused.code, DECLINED, "{}", refused.text);
+        assert!(refused.text.contains("nothing to apply: no update is under way"), "{}", refused.text);
+    };
+    nothing(&fleet, &device);
+    log_line(&fleet, &device, "command refused: there is no update to apply").unwrap();
+    let second = push(&mut fleet, "keeper-c-v2", "2", &[]);
+    fleet.cut_power(&mut device).unwrap();
+    fleet.order(&device, &second).unwrap();
+    let kept = fleet.tool.run(&["update", "apply", &device.id]).unwrap();
+    assert!(kept.starts_with("kept: "), "{kept}");
+    // The application would postpone it by ten minutes.
+    fleet.power_on(&mut device).unwrap();
+    fleet.wait_running(&device, &second).unwrap();
+    let ended = |seen: &Seen| stage(seen) == Some(UpdateStage::Committed);
+    fleet.wait(&device, "the commit", SOON, ended).unwrap();
+    nothing(&fleet, &device);
+}
+
+#[test]
+fn an_update_that_waits_is_cancelled_once_and_then_there_is_nothing_to_cancel() {
+    let (mut fleet, device) = fleet(&[]);
+    let nothing = |fleet: &Fleet| {
+        let refused = fleet.tool.refused(&["update", "cancel", &device.id]).unwrap();
+        assert_eq!(refused.code, DECLINED, "{}", refused.text);
+        assert!(refused.text.contains("nothing to cancel"), "{}", refused.text);
+    };
+    nothing(&fleet);
+    let second = push(&mut fleet, "keeper-c-v2", "2", &[]);
+    fleet.order(&device, &second).unwrap();
+    fleet
+        .wait(&device, "the update to be ready", SOON, |seen| stage(seen) == Some(UpdateStage::Ready))
+        .unwrap();
+    assert_eq!(fleet.tool.run(&["update", "cancel", &device.id]).unwrap().trim(), "done");
+    fleet
+        .wait(&device, "the end of the update", SOON, |seen| stage(seen) == Some(UpdateStage::Cancelled))
+        .unwrap();
+    nothing(&fleet);
+    log_line(&fleet, &device, "command refused: there is no update").unwrap();
+}
+
 #[test]
 fn an_update_that_takes_the_applications_area_is_refused_unless_it_is_signed_away() {
     let (mut fleet, device) = fleet(&["--immediate"]);
@@ -113,11 +161,20 @@ fn an_update_that_takes_the_applications_area_is_refused_unless_it_is_signed_awa
         fleet.order(&device, &bundle).unwrap();
         bundle
     };
-    sign(&mut fleet, "2", &["--owned", "external:0x90000+64K"]);
-    let seen =
-        fleet.wait(&device, "the refusal", SOON, |seen| stage(seen) == Some(UpdateStage::Refused)).unwrap();
-    let reason = seen.update.unwrap().reason.unwrap_or_default();
-    assert!(reason.contains("area 3 belongs to the running application"), "{reason}");
+    // Moved, cut, and forgotten.
+    for options in [&["--owned", "external:0x90000+64K"][..], &["--owned", "external:0x80000+4K"], &[]] {
+        let bundle = fleet.owner.sign(&program, "keeper", "2", options).unwrap();
+        let refused =
+            fleet.tool.refused(&["deploy", "-d", &device.id, &bundle.path.to_string_lossy()]).unwrap();
+        assert_eq!(refused.code, DECLINED, "{}", refused.text);
+        for words in [
+            "area 3 belongs to the running application",
+            "keep it with --owned external:0x80000+0x10000, or lose what is in it with --give-up-owned",
+            "\nnext: bundle it again as the reason says",
+        ] {
+            assert!(refused.text.contains(words), "{options:?}: {}", refused.text);
+        }
+    }
     let options = ["--owned", "external:0x90000+64K", "--give-up-owned", "--trial-window", "1"];
     let third = sign(&mut fleet, "3", &options);
     fleet.wait_running(&device, &third).unwrap();

@@ -166,7 +166,8 @@ fn every_way_to_fall_leaves_a_dump_and_a_hung_handler_unwinds_to_what_it_interru
             'f' => &["by the link register alone", "in main at"],
             'l' => &["in software0_handler at", "interrupted by the frame above", "in main at"],
             'n' => &["in main at"],
-            _ => &["StackOverflow", "are lost", "in recurse at", "a guess"],
+            // Stopped at its limit the stack has room for a frame, so nothing is lost or guessed.
+            _ => &["StackOverflow", "fell below its limit", "#31 ", "in recurse at"],
         };
         for wanted in wanted {
             assert!(shown.contains(wanted), "{crime}: `{wanted}` in:\n{shown}");
@@ -177,6 +178,14 @@ fn every_way_to_fall_leaves_a_dump_and_a_hung_handler_unwinds_to_what_it_interru
             let text = gdb_on_core(&program, &core, &["backtrace"]).unwrap();
             println!("{text}");
             assert!(text.contains("signal handler called") && text.contains("main ()"), "{text}");
+        }
+        if crime == 'i' {
+            // The limit that start-up code set held: the stack reached neither .bss nor .data.
+            let core = fleet.folder.path().join("core-overflow");
+            fleet.tool.run(&["crash", "pull", &id, "-o", &core.to_string_lossy()]).unwrap();
+            let command = "print (unsigned int)$sp >= (unsigned int)&_heap_start";
+            let text = gdb_on_core(&program, &core, &[command]).unwrap();
+            assert!(text.contains("$1 = 1"), "{text}");
         }
     }
 }

@@ -226,6 +226,24 @@ fn nothing_but_the_applications_memory_is_reached_whatever_a_developer_sends() {
 }
 
 #[test]
+fn an_application_that_is_stepped_without_end_keeps_neither_its_developer_nor_its_owner_waiting() {
+    let scene = scene();
+    let link = scene.fleet.look(&scene.device).unwrap().link.unwrap().since;
+    let mut developer = scene.halted();
+    // Everything is inside this range, and it does not come to its end while the test lasts.
+    let (low, high) = (Some(0), Some(0xFFFF_FFFE));
+    let range = Resume { run: Run::Range, low, high, steps_max: Some(1 << 24), interrupts: None };
+    developer.ask(&[Operation::Resume(range)]).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    developer.ask(&[Operation::Halt(Nothing {})]).unwrap();
+    assert_eq!(developer.stop().unwrap(), StopReason::Halted);
+    developer.ask(&[Operation::Resume(range)]).unwrap();
+    scene.fleet.tool.run(&["device", "restart", &scene.device.id]).unwrap();
+    log_line(&scene.fleet, &scene.device, "hello v1 starts, wake reason 4").unwrap();
+    assert_eq!(scene.fleet.look(&scene.device).unwrap().link.unwrap().since, link);
+}
+
+#[test]
 fn a_repeated_message_ends_the_session_and_the_application_runs() {
     let scene = scene();
     let mut developer = scene.halted();

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bulkhead_end_to_end::child::Running;
 use bulkhead_end_to_end::debugger::{Debugging, Pause, debuggable};
+use bulkhead_end_to_end::peers::port_for_a_program;
 use bulkhead_end_to_end::scenes::log_line;
+use bulkhead_end_to_end::waiting::{Seen, until};
 
 /// Exit codes of the tool.
 const SERVER_REFUSED: i32 = 5;
@@ -35,10 +37,11 @@ fn a_second_debugger_watches_while_the_application_runs_and_has_no_say() {
         &pause,
         "detach",
     ];
+    let logs = bench.fleet.tool.follow(&["logs", "-f", "-n", "0", &bench.device.id]).unwrap();
     let (first, second) = thread::scope(|scope| {
         let first = scope.spawn(|| debugging.gdb(&bench.program, &first));
         stands.when_reached(|| Ok(())).unwrap();
-        thread::sleep(Duration::from_secs(1));
+        goes_on(&logs).unwrap();
         let second = scope.spawn(|| debugging.gdb(&bench.program, &second));
         runs.when_reached(|| Ok(())).unwrap();
         (first.join().unwrap().unwrap(), second.join().unwrap().unwrap())
@@ -48,7 +51,7 @@ fn a_second_debugger_watches_while_the_application_runs_and_has_no_say() {
         let line = second.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
         line.unwrap_or_else(|| panic!("no {name} in {second}")).trim().parse().unwrap()
     };
-    assert!(value("$2") > value("$1") + 50, "a second is a hundred ticks: {second}");
+    assert!(value("$2") > value("$1"), "the application runs while it is watched: {second}");
     assert!(second.contains("has control"), "{second}");
     assert!(second.contains("round trips"), "{second}");
     assert!(first.contains("$1 = 3000"), "the first was stopped by its own breakpoint alone: {first}");
@@ -145,8 +148,7 @@ fn what_is_written_for_vs_code_starts_the_server_and_attaches() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(&bench.program, folder.join("hello.elf")).unwrap();
     let tool = bench.fleet.tool.working_in(&folder);
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = port_for_a_program().unwrap().to_string();
     let write = ["debug", &bench.device.id, "--elf", "hello.elf", "--port", &port, "--vscode"];
     tool.run(&write).unwrap();
     let read = |name: &str| -> serde_json::Value {
@@ -200,6 +202,17 @@ fn ends_well(running: &mut Running) {
     assert!(ended.contains("ended with exit status: 0"), "{ended}");
 }
 
+/// Waits until the application, which GDB has halted and said to continue, runs. One line of its log may still be on its
+/// way from before it was halted.
+fn goes_on(logs: &Running) -> anyhow::Result<()> {
+    let count = |logs: &Running| logs.lines().iter().filter(|line| line.contains("hello v1 second")).count();
+    let before = count(logs);
+    until("two more lines of the log", Duration::from_secs(60), || {
+        let lines = count(logs) - before;
+        Ok(if lines >= 2 { Seen::Answer(()) } else { Seen::NotYet(format!("{lines} came")) })
+    })
+}
+
 #[test]
 fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
     let bench = debuggable("hello-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
@@ -208,10 +221,11 @@ fn ctrl_c_stops_the_application_for_gdb_and_lets_it_go_where_there_is_no_gdb() {
     std::fs::write(&script, "continue\nprint 40 + 2\nbacktrace\ndetach\nquit\n").unwrap();
     let input = std::fs::File::open(&script).unwrap();
     let debug = ["debug", id, "--port", "0", "--elf", &bench.program];
+    let logs = tool.follow(&["logs", "-f", "-n", "0", id]).unwrap();
     let mut with_gdb = tool.follow_as_job(&[&debug[..], &["--gdb"]].concat(), input.into()).unwrap();
     let soon = Duration::from_secs(60);
     with_gdb.wait_for("GDB", soon, |line| line.contains("Continuing").then_some(())).unwrap();
-    thread::sleep(Duration::from_secs(1));
+    goes_on(&logs).unwrap();
     with_gdb.interrupt_group().unwrap();
     with_gdb.wait_for("the script to go on", soon, |line| line.contains("$1 = 42").then_some(())).unwrap();
     with_gdb.wait_for("the stop", soon, |line| line.contains("SIGINT").then_some(())).unwrap();

@@ -1,5 +1,7 @@
 //! Threads of FreeRTOS, as stock GDB shows them.
 
+#![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
+
 use bulkhead_end_to_end::debugger::{Debugging, debuggable};
 
 #[test]
@@ -47,4 +49,39 @@ fn two_hundred_stops_in_the_tick_of_an_operating_system_are_two_hundred_stops_an
     assert!(text.contains("breakpoint already hit 201 times"), "{text}");
     let console = bench.device.console_tail();
     assert!(!console.contains("application stopped"), "{console}");
+}
+
+/// Line of the application's source that holds `text`.
+fn line_of(text: &str) -> usize {
+    let source = include_str!("../../../apps/freertos-c/main.c");
+    source.lines().position(|line| line.contains(text)).unwrap() + 1
+}
+
+/// Two tasks of one priority come to the same line at the same tick: while one is looked at, the other takes its place.
+#[test]
+fn a_logpoint_that_two_tasks_share_prints_once_for_each_time_that_each_of_them_comes() {
+    let bench = debuggable("freertos-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    let debugging =
+        Debugging::start(&bench.fleet.tool, &bench.device.id, &["--elf", &bench.program]).unwrap();
+    let logpoint = format!(
+        "dprintf main.c:{},\"sensor %u number %u\\n\", sample.sensor, sample.number",
+        line_of("xTaskDelayUntil(&woken")
+    );
+    let at = |stop: &str, number: u32| {
+        let line = line_of("!= received[");
+        format!("{stop} main.c:{line} if sample.sensor == 1 && sample.number % 64 == {number}")
+    };
+    // It begins where a round of numbers begins, however far the application is by the time that GDB has come.
+    let (begin, end) = (at("tbreak", 1), at("break", 60));
+    let commands =
+        ["set dprintf-style agent", &begin, "continue", &logpoint, &end, "continue", "delete", "detach"];
+    let text = debugging.gdb(&bench.program, &commands).unwrap();
+    for sensor in [1, 2] {
+        let start = format!("sensor {sensor} number ");
+        let numbers: Vec<u32> =
+            text.lines().filter_map(|line| line.strip_prefix(&start)?.trim().parse().ok()).collect();
+        assert!(numbers.len() > 20, "{text}");
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "sensor {sensor}: {numbers:?}");
+    }
+    assert!(!bench.device.console_tail().contains("application stopped"), "{}", bench.device.console_tail());
 }

@@ -225,6 +225,25 @@ fn the_device_prints_without_stopping_the_application() {
 }
 
 #[test]
+fn a_thread_that_sleeps_masked_stays_masked_across_a_breakpoint_that_does_not_stop_it() {
+    let (fleet, device, program) = debugged(&[]);
+    let text = in_gdb(
+        &fleet,
+        &device,
+        &program,
+        &[
+            "break *nap_is_over if turns == 0",
+            "tbreak turn if number % 160 == 159",
+            "continue",
+            "tbreak turn if number % 160 == 158",
+            "continue",
+            "print unmasked",
+        ],
+    );
+    expect(&text, &["Temporary breakpoint", "Temporary breakpoint", "$1 = 0"]);
+}
+
+#[test]
 fn a_policy_of_logpoints_only_is_kept_by_the_device_and_a_fault_stays_the_applications_own() {
     let (fleet, device, program) = debugged(&["--debug-halt", "logpoints-only"]);
     let key = fleet.tool.home().join("keys").join("debug.key");
@@ -277,14 +296,15 @@ fn a_policy_of_logpoints_only_is_kept_by_the_device_and_a_fault_stays_the_applic
 
 #[test]
 fn a_developer_who_is_not_heard_of_does_not_hold_the_application_for_ever() {
-    let (fleet, device, _) = debugged(&["--debug-silence", "3s"]);
+    let (fleet, device, _) = debugged(&["--debug-silence", "10s"]);
     let key = fleet.tool.home().join("keys").join("debug.key");
     let private = bulkhead_bundle_builder::load_debug_key(&key).unwrap();
     let mut developer = Developer::open(&fleet.api, &device.id, &private).unwrap();
     developer.ask(&[Operation::Hello(Hello { version: 1 }), Operation::Halt(Nothing {})]).unwrap();
     assert_eq!(developer.stop().unwrap(), StopReason::Halted);
+    // Longer than that in all, with a sign of life in between, now and then.
     for _ in 0..6 {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(2));
         assert_eq!(developer.ask(&[Operation::Alive(Nothing {})]).unwrap(), ["Done(Nothing)"]);
     }
     assert!(developer.ask(&[Operation::ReadRegisters(Nothing {})]).unwrap()[0].starts_with("Registers"));

@@ -92,12 +92,14 @@ fn a_message_goes_both_ways_and_its_owner_sees_how_far_it_is() {
         "{listed}"
     );
 
+    let before = device.application_console().len();
     device.type_to_application('z').unwrap();
-    let said = wait_said(&device, "slept with status 0 wake 0 ms ");
-    let ms = said.split("wake 0 ms ").nth(1).unwrap().lines().next().unwrap().parse::<u32>().unwrap();
-    assert!((500..1500).contains(&ms), "{ms} ms of 500");
+    let slept = device.answer(before, "slept ").unwrap();
+    let ms = slept.strip_prefix("slept with status 0 wake 0 ms ").and_then(|ms| ms.parse::<u32>().ok());
+    // How much longer is a matter of who else uses this machine.
+    assert!(ms.is_some_and(|ms| ms >= 500), "{slept}");
     device.type_to_application('l').unwrap();
-    wait_said(&device, "limits: abi 3, message 960, keys 24, value 512");
+    wait_said(&device, "limits: abi 4, message 960, keys 24, value 512");
     device.type_to_application('d').unwrap();
     wait_said(&device, "debug state 0 halts 0 held ms 0");
 }

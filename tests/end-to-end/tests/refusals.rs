@@ -148,3 +148,17 @@ fn truncated_oversized_and_altered_files_are_refused_when_they_are_pushed() {
         "nothing was kept"
     );
 }
+
+#[test]
+fn orders_that_come_at_once_are_each_answered() {
+    let (fleet, device) = Fleet::start_with_device("obedient").unwrap();
+    std::thread::scope(|scope| {
+        let order = || fleet.tool.refused(&["update", "apply", &device.id]).unwrap();
+        let orders: Vec<_> = (0..8).map(|_| scope.spawn(order)).collect();
+        for order in orders {
+            let said = order.join().unwrap();
+            assert_eq!(said.code, DEVICE_REFUSED, "{}", said.text);
+            assert!(said.text.contains("nothing to apply"), "{}", said.text);
+        }
+    });
+}

@@ -6,7 +6,9 @@ use bulkhead_bundle_format::{Medium, Signer};
 use bulkhead_flash_simulator::{Cells, Cut, Power, Reading, Recorded, SimulatedFlash};
 use bulkhead_link_protocol::{Digest, FetchFrom, UpdateStage};
 use bulkhead_nor_flash::FlashAddress;
-use bulkhead_update_engine::{Changes, DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace};
+use bulkhead_update_engine::{
+    Cancelled, Changes, DeviceFacts, Engine, Rules, Sound, StartCause, Trial, Workspace,
+};
 
 use crate::bundle::{Bundle, OWNER};
 use crate::damage::Damage;
@@ -120,8 +122,10 @@ pub struct Outcome {
     pub operations: u32,
     /// Spans of areas that the server was asked for, as area and offset.
     pub fetched: Vec<(FetchFrom, u32, u32)>,
-    /// Whether a cancel was accepted, if there was one.
-    pub cancelled: Option<bool>,
+    /// What came of a cancel, if there was one.
+    pub cancelled: Option<Cancelled>,
+    /// Whether there was an update to apply when it was cancelled.
+    pub was_ahead: bool,
     /// Steps until rest or power failure.
     pub steps: u32,
     /// Whether the engine came to no rest.
@@ -268,6 +272,7 @@ impl<'b> Device<'b> {
             page_erases: page_erases(shape, &die, &external),
             started: session.started,
             cancelled: session.cancelled,
+            was_ahead: session.was_ahead,
             steps: session.steps,
             fetched: session.fetched,
             story: session.story,

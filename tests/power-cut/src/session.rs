@@ -9,7 +9,7 @@ use bulkhead_link_protocol::{
     Digest, FetchFrom, PatchOffer, PatchOffers, Plan, PlanRequest, StagingMode, UpdateStage,
 };
 use bulkhead_nor_flash::FlashAddress;
-use bulkhead_update_engine::{Engine, LayoutError, Memory, Rules, StartCause, Status, Step};
+use bulkhead_update_engine::{Cancelled, Engine, LayoutError, Memory, Rules, StartCause, Status, Step};
 
 use crate::bundle::Bundle;
 use crate::device::{Device, Health, Interruption, Server, Started, World};
@@ -29,7 +29,8 @@ pub(crate) struct Session<'s, 'b, 'w, R: Rules> {
     online: bool,
     pub(crate) started: Vec<Started>,
     pub(crate) fetched: Vec<(FetchFrom, u32, u32)>,
-    pub(crate) cancelled: Option<bool>,
+    pub(crate) cancelled: Option<Cancelled>,
+    pub(crate) was_ahead: bool,
     pub(crate) steps: u32,
     forced: bool,
     pub(crate) story: Vec<String>,
@@ -57,6 +58,7 @@ impl<'s, 'b, 'w, R: Rules> Session<'s, 'b, 'w, R> {
             started: Vec::new(),
             fetched: Vec::new(),
             cancelled: None,
+            was_ahead: false,
             steps: 0,
             forced: false,
             story: Vec::new(),
@@ -124,7 +126,10 @@ impl<'s, 'b, 'w, R: Rules> Session<'s, 'b, 'w, R> {
         interruption: Interruption<'b>,
     ) {
         match interruption {
-            Interruption::Cancel => self.cancelled = Some(self.engine.cancel()),
+            Interruption::Cancel => {
+                self.was_ahead = self.engine.is_update_ahead();
+                self.cancelled = Some(self.engine.cancel());
+            }
             Interruption::LoseLink => self.engine.link_lost(),
             Interruption::LoseExternal => mem.external.kill(),
             Interruption::Offer(bundle) | Interruption::Force(bundle) => {

@@ -6,7 +6,7 @@ use bulkhead_power_cut::{
     AreaOf, Bundle, Device, Health, Interruption, LAYOUT, Outcome, SECTOR, Server, World, bundle,
 };
 use bulkhead_update_engine::seeded_bugs::NaiveCounter;
-use bulkhead_update_engine::{Rules, Sound, StartCause};
+use bulkhead_update_engine::{Cancelled, Rules, Sound, StartCause};
 
 /// Starts that an unconfirmed trial of these tests survives.
 const BOOTS: u32 = 3;
@@ -160,20 +160,38 @@ fn i18_a_cancel_during_a_trial_goes_back() {
         ..Device::new(&[&old, &new])
     };
     let outcome = run(&device, on_trial(&old, &new));
-    assert_eq!((outcome.running, outcome.cancelled), (Some(old.digest), Some(true)));
+    assert_eq!((outcome.running, outcome.cancelled), (Some(old.digest), Some(Cancelled::Done)));
+}
+
+/// As `on_trial`, but nothing of the old version can be put back any more.
+fn on_trial_without_old_pages(old: &Bundle, new: &Bundle) -> World {
+    let mut world = on_trial(old, new);
+    for sector in 0..LAYOUT.external_staging.length / SECTOR {
+        let start = LAYOUT.external_staging.start.0 + sector * SECTOR;
+        world.external.tamper(start as usize + 20, &[0; 40]);
+    }
+    world
 }
 
 #[test]
 fn a_failed_trial_whose_old_pages_are_lost_goes_on_until_the_old_version_is_fetched() {
     let (old, new) = (old(), new());
-    let mut world = on_trial(&old, &new);
-    for sector in 0..LAYOUT.external_staging.length / SECTOR {
-        let start = LAYOUT.external_staging.start.0 + sector * SECTOR;
-        world.external.tamper(start as usize + 20, &[0; 40]);
-    }
     let device = Device { health: Health::Crashes, ..Device::new(&[&old, &new]) };
-    let outcome = run(&device, world);
+    let outcome = run(&device, on_trial_without_old_pages(&old, &new));
     assert_eq!((outcome.running, outcome.wanted_back), (Some(new.digest), Some(old.digest)));
     let back = Device { server: Server::Offers(&old), ..Device::new(&[&old, &new]) };
     assert_eq!(run(&back, outcome.world).running, Some(old.digest));
+}
+
+#[test]
+fn what_a_failed_trial_wanted_back_is_not_wanted_during_the_next_update() {
+    let (old, new) = (old(), new());
+    let next = bundle(3, &[AreaOf::code(&[1, 22, 13]), AreaOf::constants(&[25])], |_| ());
+    let failed = Device { health: Health::Crashes, ..Device::new(&[&old, &new, &next]) };
+    let steps = run(&failed, on_trial_without_old_pages(&old, &new)).steps;
+    // It fails too, but its old pages are there.
+    let interruption = Some((steps, Interruption::Offer(&next)));
+    let outcome = run(&Device { interruption, ..failed }, on_trial_without_old_pages(&old, &new));
+    assert_eq!((outcome.running, outcome.stage), (Some(new.digest), Some(UpdateStage::Reverted)));
+    assert_eq!(outcome.wanted_back, None);
 }

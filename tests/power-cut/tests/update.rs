@@ -9,7 +9,7 @@ use bulkhead_power_cut::{
     AreaOf, Bundle, DIE_PAGE, Damage, Device, Interruption, LAYOUT, OWNER, Outcome, SECTOR, SMALL, Server,
     World, bundle,
 };
-use bulkhead_update_engine::{Sound, StartCause};
+use bulkhead_update_engine::{Cancelled, Sound, StartCause};
 
 fn old() -> Bundle {
     bundle(1, &[AreaOf::code(&[1, 2, 3]), AreaOf::constants(&[4])], |_| ())
@@ -384,18 +384,30 @@ fn i18_a_cancel_at_any_step_leaves_the_old_or_the_new_application_and_the_next_o
         interruption: Some((at, Interruption::Cancel)),
         ..Device::new(&[&old, &new])
     };
-    let (mut accepted, mut too_late) = (0, 0);
+    let (mut accepted, mut nothing, mut too_late) = (0, 0, 0);
     for at in 0..run(&device(u32::MAX), Device::with(&old)).steps {
         let outcome = run(&device(at), Device::with(&old));
         match outcome.cancelled {
-            Some(true) if outcome.running == Some(old.digest) => accepted += 1,
-            _ => too_late += 1,
+            Some(Cancelled::Done) => {
+                assert_eq!(outcome.running, Some(old.digest), "step {at}");
+                // An order to apply is for what does not run yet; a new version on trial runs, and is taken back.
+                let was_on_trial = outcome.started.iter().any(|started| started.manifest == new.digest);
+                assert_eq!(outcome.was_ahead, !was_on_trial, "step {at}");
+                accepted += 1;
+            }
+            Some(Cancelled::Nothing) => {
+                assert!(!outcome.was_ahead, "step {at}: there is something to apply and nothing to cancel");
+                nothing += 1;
+            }
+            Some(Cancelled::TooLate) | None => too_late += 1,
         }
         assert!(outcome.running.is_some(), "step {at}: {:?}", outcome.reason);
         let after = update(outcome.world, &[&old, &new], &new);
         assert_eq!(after.running, Some(new.digest), "step {at}");
     }
-    assert!(accepted > 10 && too_late > 3, "accepted {accepted}, too late {too_late}");
+    assert!(accepted > 10 && too_late > 3, "accepted {accepted}, nothing {nothing}, too late {too_late}");
+    // Once the new version is kept.
+    assert!(nothing > 0, "at no step was there nothing to cancel");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The application in QEMU, stopped where the oracle takes over, behind QEMU's own debugger.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use bulkhead_end_to_end::peers::port_for_a_program;
 use bulkhead_virtual_device::{Gdb, Qemu, Running};
 use object::{Object as _, ObjectSymbol as _};
 
@@ -78,8 +78,7 @@ impl Machine {
     /// QEMU did not start, or the application was not reached.
     pub fn start(image: &Path, memory: &Path, copy: &Path, program: &Program) -> Result<Self> {
         std::fs::copy(memory, copy).context("failed to copy a device's memory")?;
-        // Free a moment ago: nobody else asks for ports here.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = port_for_a_program()?;
         let qemu = Qemu::new(image, copy).isolated().gdb(Gdb::PortAndWait(port)).start()?;
         let mut remote = Remote::connect(port)?;
         let stand = program.address("stand")?;

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bulkhead_board_description::{Board, MPS2_AN505};
-use bulkhead_syscall_abi::{Call, SYSTEM_CALLS};
+use bulkhead_board_description::{Access, Board, MPS2_AN505};
+use bulkhead_syscall_abi::{Call, SYSTEM_CALLS, slot};
 
-use crate::matrix::{ArgumentKind, kind};
+use crate::matrix::{ArgumentKind, foreign, kind};
 use crate::scene::{Scene, Setting};
 use crate::transcript::{Event, Witness};
 use crate::verdict::link_was_up;
@@ -26,6 +26,9 @@ const MONITOR: &str = "monitor";
 /// How the application begins to tell the end.
 const DONE: &str = "fuzz done, wrong ";
 
+/// States of `apps/hostile-c/state.h`.
+const N_STATES: usize = 10;
+
 /// What was done and seen.
 #[derive(Clone, Debug, Default)]
 pub struct Fuzzed {
@@ -35,6 +38,9 @@ pub struct Fuzzed {
     pub n_interrupts: u64,
     /// How often each status was answered, 15 for all that are greater.
     pub statuses: [u64; 16],
+    /// How often each state of `apps/hostile-c/state.h` was reached: something waits for the application, a socket is
+    /// connected.
+    pub states: [u64; N_STATES],
 }
 
 /// Calls at random for `time`, beginning with `seed`; `image` is the hypervisor, the built one if none is named.
@@ -44,7 +50,7 @@ pub struct Fuzzed {
 /// says how to do it again.
 pub fn fuzz(seed: u32, time: Duration, image: Option<&Path>) -> Result<Fuzzed> {
     let monitor = ["-qmp", "unix:{folder}/monitor,server=on,wait=off"];
-    let setting = Setting { image, restarts_at_once: true, arguments: &monitor };
+    let setting = Setting { image, restarts_at_once: true, has_peer: true, arguments: &monitor };
     let mut scene = Scene::set("hostile-c", &setting)?;
     let mut fuzzed = Fuzzed::default();
     let end = Instant::now() + time;
@@ -57,7 +63,7 @@ pub fn fuzz(seed: u32, time: Duration, image: Option<&Path>) -> Result<Fuzzed> {
     Ok(fuzzed)
 }
 
-/// The table of calls as the application reads it. Who asks to be restarted, or to sleep, does: those are left out.
+/// The table of calls as the application reads it.
 fn table() -> String {
     let mut text = String::new();
     for call in SYSTEM_CALLS.iter().filter(|call| comes_back(call)) {
@@ -75,14 +81,44 @@ fn table() -> String {
     text
 }
 
-/// Whether the application goes on after a call.
+/// System registers, of both worlds.
+const SYSTEM_EDGES: [u32; 4] = [0, 0xE000_ED00, 0xE002_ED00, 0xFFFF_FFF0];
+/// As in `apps/hostile-c/fuzz.c`.
+#[cfg(test)]
+const EDGES_MAX: usize = 256;
+/// An address is missed by as much, either way.
+const AROUND: u32 = 32;
+
+/// Where each thing begins that is not the application's, or is, as the application reads them.
+fn edges(board: &Board) -> Vec<u32> {
+    let starts = foreign(board).into_iter().map(|span| span.first);
+    let regions = board.application.region.iter().flat_map(|own| [own.base, own.base + own.length]);
+    let peripherals = board.application.peripheral.iter().map(|own| own.base);
+    let mut edges: Vec<u32> = starts.chain(regions).chain(peripherals).chain(SYSTEM_EDGES).collect();
+    // Its data lie at the start of its RAM and its stack at the end: what it does to itself proves nothing.
+    for own in board.application.region.iter().filter(|own| own.access == Access::ReadWriteExecute) {
+        for edge in &mut edges {
+            *edge = match *edge {
+                start if start == own.base => start - AROUND,
+                end if end == own.base + own.length => end + AROUND,
+                other => other,
+            };
+        }
+    }
+    edges.sort_unstable();
+    edges.dedup();
+    edges
+}
+
+/// Whether the application goes on after a call: who asks to be restarted is.
 fn comes_back(call: &Call) -> bool {
-    !call.name.contains("restart") && !call.name.contains("sleep")
+    call.slot != slot::APPLICATION_RESTART
 }
 
 fn round(scene: &mut Scene, seed: u32, fuzzed: &mut Fuzzed) -> Result<()> {
     let from = scene.events().len();
-    scene.type_text(&format!("#{}\n{seed:x} {ROUNDS:x}\n", table()))?;
+    let edges: String = edges(&Board::parse(MPS2_AN505)?).iter().map(|edge| format!("{edge:x}\n")).collect();
+    scene.type_text(&format!("#{}\n{edges}\n{seed:x} {ROUNDS:x}\n", table()))?;
     let over =
         |events: &[Event]| events.iter().any(|event| is_end(&event.seen)) || link_was_up(events).is_err();
     let ended = scene.wait(LONGEST, over, from)?;
@@ -99,15 +135,19 @@ fn round(scene: &mut Scene, seed: u32, fuzzed: &mut Fuzzed) -> Result<()> {
     };
     let numbers: Vec<u64> =
         line.split([' ', ',']).filter_map(|word| u64::from_str_radix(word, 16).ok()).collect();
-    let [wrong, n_interrupts, statuses @ ..] = numbers.as_slice() else {
+    let Some(([wrong, n_interrupts], counts)) = numbers.split_first_chunk() else {
         bail!("the application's report is not as expected: {line}");
     };
+    let (statuses, states) = counts.split_at_checked(fuzzed.statuses.len()).unwrap_or_default();
     if *wrong != 0 {
         bail!("registers came back wrong: {wrong:#x}, bits as in apps/hostile-c/matrix_asm.h");
     }
     fuzzed.n_calls += u64::from(ROUNDS);
     fuzzed.n_interrupts += n_interrupts;
     for (sum, more) in fuzzed.statuses.iter_mut().zip(statuses) {
+        *sum += more;
+    }
+    for (sum, more) in fuzzed.states.iter_mut().zip(states) {
         *sum += more;
     }
     search(scene)
@@ -179,6 +219,7 @@ fn dump(monitor: &Path, base: u32, length: u32, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::number;
 
     #[test]
     fn a_piece_of_a_secret_is_found_wherever_it_lies() {
@@ -192,9 +233,28 @@ mod tests {
     }
 
     #[test]
-    fn every_call_that_comes_back_is_in_the_table() {
+    fn every_part_of_non_volatile_memory_is_an_edge_and_its_own_stack_is_none() {
+        let board = Board::parse(MPS2_AN505).unwrap();
+        let edges = edges(&board);
+        assert!(edges.len() < EDGES_MAX, "{} are more than apps/hostile-c/fuzz.c has room for", edges.len());
+        for (name, part) in board.non_volatile.parts() {
+            assert!(edges.contains(&(board.non_volatile.base + part.offset)), "{name}");
+        }
+        let ram = board.region("ram").unwrap();
+        for edge in edges {
+            assert!(edge.abs_diff(ram.base) >= AROUND && edge.abs_diff(ram.base + ram.length) >= AROUND);
+        }
+    }
+
+    #[test]
+    fn each_state_that_the_application_can_reach_is_counted() {
+        assert_eq!(number("STREAM_WAITS") as usize + 1, N_STATES, "the last one");
+    }
+
+    #[test]
+    fn every_call_but_the_one_for_a_restart_is_in_the_table() {
         let table = table();
-        assert_eq!(table.lines().count(), SYSTEM_CALLS.len() - 2);
+        assert_eq!(table.lines().count(), SYSTEM_CALLS.len() - 1);
         assert!(table.contains("5 npl\n"), "log: level, text, length");
     }
 }

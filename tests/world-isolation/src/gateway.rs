@@ -22,6 +22,7 @@ use bulkhead_link_protocol::{
 };
 use bulkhead_link_session::server::{FIRST_LEN, ServerHandshake, ServerKeys, ServerSession};
 
+use crate::peer::Peer;
 use crate::transcript::Witness;
 
 /// What every application owns of external flash, as area 3: two sectors, between others that it does not own.
@@ -102,11 +103,16 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Listens on the loopback, with `target` as what every device shall run.
+    /// Listens on the loopback, with `target` as what every device shall run, and `peer` as whom it talks to.
     ///
     /// # Errors
     /// No port is free.
-    pub fn open(private_key: [u8; 32], realm_id: [u8; 16], target: Application) -> Result<Self> {
+    pub fn open(
+        private_key: [u8; 32],
+        realm_id: [u8; 16],
+        target: Application,
+        peer: Option<Peer>,
+    ) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to listen")?;
         let address = listener.local_addr().context("failed to listen")?;
         listener.set_nonblocking(true).context("failed to listen")?;
@@ -121,6 +127,7 @@ impl Gateway {
             sender,
             stop: Arc::clone(&stop),
             restarts: Arc::clone(&restarts),
+            peer: peer.map(Arc::new),
         };
         thread::spawn(move || host.accept(&listener));
         Ok(Self { address, public_key: public_key(&private_key), realm_id, target, seen, stop, restarts })
@@ -170,6 +177,7 @@ struct Host {
     sender: Sender<(Instant, Witness)>,
     stop: Arc<AtomicBool>,
     restarts: Arc<AtomicBool>,
+    peer: Option<Arc<Peer>>,
 }
 
 impl Host {
@@ -244,6 +252,7 @@ impl Link<'_> {
                 next_ping = Instant::now() + PING_EVERY;
                 token += 1;
                 self.session.seal(&ServerMessage::Ping(Ping { token }), &mut self.out)?;
+                self.host.tell(Witness::Ping);
             }
             let target = self.host.target();
             if self.welcomed && target.manifest != self.target.manifest {
@@ -279,6 +288,9 @@ impl Link<'_> {
                 let welcome = Welcome { wall_clock_us, keepalive_max_s: 0, log_level: 3 };
                 self.session.seal(&ServerMessage::Welcome(welcome), &mut self.out)?;
                 self.welcomed = true;
+                if let Some(peer) = &self.host.peer {
+                    peer.welcome(&mut self.session, &mut self.out)?;
+                }
                 if running != Some(self.target.manifest) {
                     self.offer()?;
                 }
@@ -298,14 +310,18 @@ impl Link<'_> {
             DeviceMessage::CommandDone(_)
             | DeviceMessage::Wear(_)
             | DeviceMessage::DebugFrame(_)
-            | DeviceMessage::Message(_)
-            | DeviceMessage::MessageWindow(_)
-            | DeviceMessage::MessageFinished(_)
-            | DeviceMessage::ConfigState(_)
-            | DeviceMessage::ConfigFetch(_)
             | DeviceMessage::DebugClosed(_)
             | DeviceMessage::CrashOffer(_)
             | DeviceMessage::CrashPiece(_) => {}
+            DeviceMessage::Message(_)
+            | DeviceMessage::MessageWindow(_)
+            | DeviceMessage::MessageFinished(_)
+            | DeviceMessage::ConfigState(_)
+            | DeviceMessage::ConfigFetch(_) => {
+                if let Some(peer) = &self.host.peer {
+                    peer.answer(&message, &mut self.session, &mut self.out)?;
+                }
+            }
             DeviceMessage::Fetch(fetch) => self.fetched(&fetch)?,
             DeviceMessage::PlanRequest(request) => {
                 // No patches: the device chooses the mode and fetches pages as they are.

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::crime::Crime;
 use crate::gateway::{Application, Gateway};
 use crate::matrix::{Escape, Row, judge_row, row_is_over, went_unheard};
+use crate::peer::Peer;
 use crate::transcript::{Event, Witness, shown};
 use crate::verdict::{Limits, READY, is_over, judge};
 
@@ -31,6 +32,9 @@ const BOOT: Duration = Duration::from_secs(60);
 
 /// How often everything is looked at.
 const POLL: Duration = Duration::from_millis(2);
+
+/// What a look counts at most in a wait: a machine that stood still, and the device with it, has not waited.
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 /// Crimes in a row before the power is cut: the back-off doubles with each, and only power-on or health resets it.
 const CRIMES_IN_A_ROW: u32 = 3;
@@ -54,6 +58,8 @@ pub struct Setting<'s> {
     pub image: Option<&'s Path>,
     /// Whether the server orders a restart as soon as it hears that the application was stopped.
     pub restarts_at_once: bool,
+    /// Whether the application finds somebody to talk to, see [`Peer`].
+    pub has_peer: bool,
     /// More arguments for QEMU; `{folder}` in them stands for the scene's folder.
     pub arguments: &'s [&'s str],
 }
@@ -67,7 +73,7 @@ pub struct Scene {
     events: Vec<Event>,
     began: Instant,
     n_crimes: u32,
-    last_pong: Duration,
+    unanswered: usize,
     secrets: DeviceSecrets,
     // Last, so that QEMU is gone when its files go.
     folder: TempDir,
@@ -110,7 +116,8 @@ impl Scene {
         let (server, owner) = (DeviceSecrets::generate()?, DeviceSecrets::generate()?);
         let signer = Signer::from_secret(&owner.storage_root);
         let target = bundle(&image, app, 1, &signer)?;
-        let gateway = Gateway::open(server.device_private_key, server.claim_token, target)?;
+        let peer = setting.has_peer.then(Peer::open).transpose()?;
+        let gateway = Gateway::open(server.device_private_key, server.claim_token, target, peer)?;
         let memory = folder.path().join(MEMORY);
         let identity = Identity {
             device_private_key: secrets.device_private_key,
@@ -139,7 +146,7 @@ impl Scene {
             events: Vec::new(),
             began: Instant::now(),
             n_crimes: 0,
-            last_pong: Duration::ZERO,
+            unanswered: 0,
             secrets,
             folder,
         };
@@ -160,13 +167,11 @@ impl Scene {
         // The longest back-off of so many crimes in a row.
         let back_off = Duration::from_secs(1 << CRIMES_IN_A_ROW);
         let from = self.events.len();
-        let from_at = self.began.elapsed();
         self.type_to_application(crime.letter)?;
         // What does not end in time is judged as well, and found wanting.
         self.wait(limits.stop + back_off + limits.restart, |events| is_over(crime, events), from)?;
-        let to_at = self.began.elapsed();
         let events = self.events.get(from..).unwrap_or_default();
-        if let Err(failure) = judge(crime, events, from_at, to_at, &limits) {
+        if let Err(failure) = judge(crime, events, &limits) {
             bail!("crime {} ({}): {failure}\n{}", crime.letter, crime.name, self.tail());
         }
         Ok(())
@@ -194,7 +199,7 @@ impl Scene {
         }
         let judged = judge_row(row, number, self.events.get(from..).unwrap_or_default());
         // The server asks four times a second; a row is shorter than that.
-        let answered = self.began.elapsed().saturating_sub(self.last_pong) <= Limits::default().silence;
+        let answered = self.unanswered <= Limits::default().unanswered;
         Ok(judged.and(if answered { Ok(()) } else { Err(Escape::Silent) }))
     }
 
@@ -278,16 +283,19 @@ impl Scene {
     /// # Errors
     /// QEMU has ended.
     pub fn wait(&mut self, longest: Duration, done: impl Fn(&[Event]) -> bool, from: usize) -> Result<bool> {
-        let start = Instant::now();
+        let (mut waited, mut looked_at) = (Duration::ZERO, Instant::now());
         loop {
             self.look()?;
             if done(self.events.get(from..).unwrap_or_default()) {
                 return Ok(true);
             }
-            if start.elapsed() >= longest {
+            if waited >= longest {
                 return Ok(false);
             }
             thread::sleep(POLL);
+            let now = Instant::now();
+            waited += now.duration_since(looked_at).min(LOOK_MAX);
+            looked_at = now;
         }
     }
 
@@ -351,8 +359,10 @@ impl Scene {
         }
         for (when, seen) in self.gateway.seen() {
             let at = when.duration_since(self.began);
-            if seen == Witness::Pong {
-                self.last_pong = at;
+            match seen {
+                Witness::Ping => self.unanswered += 1,
+                Witness::Pong | Witness::Connected => self.unanswered = 0,
+                _ => {}
             }
             self.events.push(Event { at, seen });
         }

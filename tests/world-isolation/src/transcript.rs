@@ -28,6 +28,8 @@ pub enum Witness {
         /// The last fault.
         fault: Option<Fault>,
     },
+    /// The server: a keepalive was sent.
+    Ping,
     /// The server: an answer to a keepalive.
     Pong,
     /// The server: a log record's text.
@@ -47,14 +49,18 @@ pub struct Event {
     pub seen: Witness,
 }
 
-/// A transcript for people; answers to keepalives are counted, not listed.
+/// A transcript for people; keepalives and their answers are counted, not listed.
 pub fn shown(events: &[Event]) -> String {
     let mut text = String::new();
-    let mut n_pongs = 0;
+    let (mut n_pings, mut n_pongs) = (0, 0);
     for event in events {
         let seconds = event.at.as_secs_f32();
         // Writing to a string does not fail.
         let _ = match &event.seen {
+            Witness::Ping => {
+                n_pings += 1;
+                Ok(())
+            }
             Witness::Pong => {
                 n_pongs += 1;
                 Ok(())
@@ -64,6 +70,6 @@ pub fn shown(events: &[Event]) -> String {
             other => writeln!(text, "{seconds:8.3} server       {other:?}"),
         };
     }
-    let _ = writeln!(text, "         server       {n_pongs} answers to keepalives");
+    let _ = writeln!(text, "         server       {n_pongs} answers to {n_pings} keepalives");
     text
 }

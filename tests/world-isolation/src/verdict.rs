@@ -15,17 +15,14 @@ pub struct Limits {
     pub stop: Duration,
     /// From the end of the announced back-off to the application's first words.
     pub restart: Duration,
-    /// Longest silence of the device; the server asks four times a second.
-    pub silence: Duration,
+    /// Most signs of life that were asked for in a row and did not come; the server asks four times a second. They are
+    /// counted, so that a machine that stands still for a while, and the server with it, makes no device silent.
+    pub unanswered: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            stop: Duration::from_secs(6),
-            restart: Duration::from_secs(6),
-            silence: Duration::from_secs(3),
-        }
+        Self { stop: Duration::from_secs(6), restart: Duration::from_secs(6), unanswered: 12 }
     }
 }
 
@@ -58,8 +55,8 @@ pub enum Failure {
     LinkLost(String),
     /// The hypervisor itself started anew.
     HypervisorRestarted(String),
-    /// The device did not answer for so long.
-    Silent(Duration),
+    /// The device did not answer, so often in a row.
+    Silent(usize),
 }
 
 impl fmt::Display for Failure {
@@ -78,9 +75,7 @@ impl fmt::Display for Failure {
             Self::NoBackOff(line) => write!(f, "the stop names no time of restart: {line}"),
             Self::LinkLost(what) => write!(f, "the link was lost: {what}"),
             Self::HypervisorRestarted(line) => write!(f, "the hypervisor started anew: {line}"),
-            Self::Silent(how_long) => {
-                write!(f, "the device did not answer for {:.1} s", how_long.as_secs_f32())
-            }
+            Self::Silent(times) => write!(f, "the device did not answer {times} times in a row"),
         }
     }
 }
@@ -89,9 +84,11 @@ impl fmt::Display for Failure {
 pub(crate) const READY: &str = "hostile ready";
 /// How the hypervisor names the end of the application.
 const STOPPED: &str = "application stopped: ";
+/// How it names its start.
+const STARTS: &str = "application starts ";
 /// First words of the hypervisor after power came on.
 const BANNER: &str = "bulkhead ";
-/// A restart may be seen so much early: consoles are looked at now and then.
+/// A restart may seem so much early: the stop is told a moment after it.
 const EARLY_MAX: Duration = Duration::from_millis(100);
 
 /// Whether `events`, taken from just before `crime` was asked for, show its end, so that it can be judged.
@@ -99,27 +96,27 @@ pub fn is_over(crime: &Crime, events: &[Event]) -> bool {
     match crime.containment {
         Containment::Refused => application(events).any(|(_, line)| line == "refused" || line == "ESCAPED"),
         Containment::Stopped(_) | Containment::StoppedSomehow => {
-            let restarted = application(events).find(|(_, line)| *line == READY);
-            // One answer after the restart, so that the link is seen to have outlived it.
-            restarted.is_some_and(|(at, _)| {
-                events.iter().any(|event| event.seen == Witness::Pong && event.at > at)
-                    && events.iter().any(|e| e.at > at && is_state(&e.seen, ApplicationState::Running))
-            })
+            // One console may be looked at a while before the other.
+            let restarted = restarted_at(events).is_some();
+            restarted && application(events).any(|(_, line)| line == READY) && link_outlived_restart(events)
         }
     }
 }
 
-/// Judges the `events` from just before `crime` was asked for at `from` until `to`.
+/// Whether the server was told of the stop, then of the restart, and then got one answer more. All three are the server's
+/// to see, so that their order is true; when something else was seen on a console is a matter of who looked first.
+fn link_outlived_restart(events: &[Event]) -> bool {
+    let state = |wanted| move |event: &Event| is_state(&event.seen, wanted);
+    let Some(stopped) = events.iter().rposition(state(ApplicationState::BackingOff)) else { return false };
+    let mut since = events.iter().skip(stopped);
+    since.any(state(ApplicationState::Running)) && since.any(|event| event.seen == Witness::Pong)
+}
+
+/// Judges the `events` since just before `crime` was asked for.
 ///
 /// # Errors
 /// [`Failure`]: it was not contained, or nothing can be said.
-pub fn judge(
-    crime: &Crime,
-    events: &[Event],
-    from: Duration,
-    to: Duration,
-    limits: &Limits,
-) -> Result<(), Failure> {
+pub fn judge(crime: &Crime, events: &[Event], limits: &Limits) -> Result<(), Failure> {
     link_was_up(events)?;
     let announced = format!("crime {}", crime.letter);
     let committed = application(events).find(|(_, line)| *line == announced);
@@ -132,7 +129,7 @@ pub fn judge(
         Containment::Stopped(kind) => was_stopped(events, committed_at, Some(format!("{kind:?}")), limits)?,
         Containment::StoppedSomehow => was_stopped(events, committed_at, None, limits)?,
     }
-    device_answered(events, from, to, limits)
+    device_answered(events, limits)
 }
 
 pub(crate) fn link_was_up(events: &[Event]) -> Result<(), Failure> {
@@ -151,6 +148,7 @@ pub(crate) fn link_was_up(events: &[Event]) -> Result<(), Failure> {
             Witness::Console(_)
             | Witness::Application(_)
             | Witness::State { .. }
+            | Witness::Ping
             | Witness::Pong
             | Witness::Log(_)
             | Witness::Progress(..) => {}
@@ -160,8 +158,8 @@ pub(crate) fn link_was_up(events: &[Event]) -> Result<(), Failure> {
 }
 
 fn was_refused(events: &[Event], committed_at: Duration, limits: &Limits) -> Result<(), Failure> {
-    if let Some((_, line)) = stops(events).next() {
-        return Err(Failure::StoppedNeedlessly(line.to_owned()));
+    if let Some(stop) = stops(events).next() {
+        return Err(Failure::StoppedNeedlessly(stop.line.to_owned()));
     }
     let refused = application(events).find(|(_, line)| *line == "refused");
     match refused {
@@ -177,10 +175,10 @@ fn was_stopped(
     limits: &Limits,
 ) -> Result<(), Failure> {
     let mut stops = stops(events);
-    let (stopped_at, line) =
-        stops.next().filter(|(at, _)| *at <= committed_at + limits.stop).ok_or(Failure::NotStopped)?;
-    if let Some((_, again)) = stops.next() {
-        return Err(Failure::StoppedAgain(again.to_owned()));
+    let stop = stops.next().filter(|stop| stop.seen_at <= committed_at + limits.stop);
+    let Stop { line, told_at, .. } = stop.ok_or(Failure::NotStopped)?;
+    if let Some(again) = stops.next() {
+        return Err(Failure::StoppedAgain(again.line.to_owned()));
     }
     let named = line.strip_prefix(STOPPED).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
     if kind.is_some_and(|kind| kind != named) {
@@ -196,9 +194,10 @@ fn was_stopped(
         return Err(Failure::NotReported);
     }
     let back_off = back_off(line).ok_or_else(|| Failure::NoBackOff(line.to_owned()))?;
-    let restarted = application(events).find(|(at, line)| *line == READY && *at >= stopped_at);
-    let (restarted_at, _) = restarted.ok_or(Failure::NotRestarted)?;
-    let waited = restarted_at - stopped_at;
+    if !application(events).any(|(_, line)| line == READY) {
+        return Err(Failure::NotRestarted);
+    }
+    let waited = restarted_at(events).and_then(|at| at.checked_sub(told_at?)).ok_or(Failure::NotRestarted)?;
     if waited + EARLY_MAX < back_off {
         return Err(Failure::RestartedEarly(back_off - waited));
     }
@@ -214,17 +213,19 @@ fn back_off(line: &str) -> Option<Duration> {
     rest.strip_suffix(" s")?.parse().ok().map(Duration::from_secs)
 }
 
-fn device_answered(events: &[Event], from: Duration, to: Duration, limits: &Limits) -> Result<(), Failure> {
-    let pongs = events.iter().filter(|event| event.seen == Witness::Pong).map(|event| event.at);
-    let mut last = from;
-    for at in pongs.chain([to]) {
-        let silence = at.saturating_sub(last);
-        if silence > limits.silence {
-            return Err(Failure::Silent(silence));
+fn device_answered(events: &[Event], limits: &Limits) -> Result<(), Failure> {
+    let mut unanswered = 0;
+    for event in events {
+        match event.seen {
+            Witness::Ping => unanswered += 1,
+            Witness::Pong => unanswered = 0,
+            _ => {}
         }
-        last = at;
+        if unanswered > limits.unanswered {
+            return Err(Failure::Silent(unanswered));
+        }
     }
-    if last == from { Err(Failure::Silent(to.saturating_sub(from))) } else { Ok(()) }
+    Ok(())
 }
 
 /// A line of the hypervisor without its time, `[    0.129] `.
@@ -232,11 +233,39 @@ fn message(line: &str) -> &str {
     line.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(line, |(_, message)| message)
 }
 
-fn stops(events: &[Event]) -> impl Iterator<Item = (Duration, &str)> {
+/// The time of a line of the hypervisor, by its own clock: whoever reads the line may be late.
+fn time(line: &str) -> Option<Duration> {
+    let (seconds, _) = line.strip_prefix('[')?.split_once(']')?;
+    Duration::try_from_secs_f64(seconds.trim().parse().ok()?).ok()
+}
+
+/// The hypervisor's word on the end of the application.
+struct Stop<'e> {
+    /// Without its time.
+    line: &'e str,
+    /// By the hypervisor's clock.
+    told_at: Option<Duration>,
+    /// When the console was looked at.
+    seen_at: Duration,
+}
+
+fn stops(events: &[Event]) -> impl Iterator<Item = Stop<'_>> {
     events.iter().filter_map(|event| match &event.seen {
-        Witness::Console(line) if message(line).starts_with(STOPPED) => Some((event.at, message(line))),
+        Witness::Console(line) if message(line).starts_with(STOPPED) => {
+            Some(Stop { line: message(line), told_at: time(line), seen_at: event.at })
+        }
         _ => None,
     })
+}
+
+/// When the application was started again after its end, by the hypervisor's clock.
+fn restarted_at(events: &[Event]) -> Option<Duration> {
+    let mut lines = events.iter().filter_map(|event| match &event.seen {
+        Witness::Console(line) => Some(line),
+        _ => None,
+    });
+    lines.find(|line| message(line).starts_with(STOPPED))?;
+    lines.find(|line| message(line).starts_with(STARTS)).and_then(|line| time(line))
 }
 
 fn application(events: &[Event]) -> impl Iterator<Item = (Duration, &str)> {

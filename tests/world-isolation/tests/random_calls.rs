@@ -28,13 +28,16 @@ fn no_random_call_harms_the_hypervisor_or_finds_a_secret() -> Result<()> {
     println!("seed {seed:#x}");
     let fuzzed = fuzz(seed, time, None)?;
     println!(
-        "random calls: {} from the thread, {} from interrupts, statuses {:?}",
-        fuzzed.n_calls, fuzzed.n_interrupts, fuzzed.statuses
+        "random calls: {} from the thread, {} from interrupts, statuses {:?}, states {:?}",
+        fuzzed.n_calls, fuzzed.n_interrupts, fuzzed.statuses, fuzzed.states
     );
     if fuzzed.statuses[0] == 0 || fuzzed.statuses[1] == 0 {
         bail!(
             "calls were never answered, or never refused: the table of calls is not as the application has it"
         );
+    }
+    if fuzzed.states.contains(&0) {
+        bail!("not everything was waiting for the application at some time: {:?}", fuzzed.states);
     }
     Ok(())
 }

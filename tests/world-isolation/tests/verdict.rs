@@ -31,9 +31,10 @@ fn state(at_ms: u64, application: ApplicationState, kind: FaultKind) -> Event {
     at(at_ms, Witness::State { application, fault: Some(fault) })
 }
 
-/// With signs of life twice a second until 4 s, in order.
+/// With signs of life four times a second until 4 s, in order.
 fn alive(mut events: Vec<Event>) -> Vec<Event> {
-    events.extend((0..8).map(|i| at(i * 500 + 250, Witness::Pong)));
+    events.extend((0..16).map(|i| at(i * 250 + 240, Witness::Ping)));
+    events.extend((0..16).map(|i| at(i * 250 + 245, Witness::Pong)));
     events.sort_by_key(|event| event.at);
     events
 }
@@ -55,7 +56,7 @@ fn refused_well() -> Vec<Event> {
 }
 
 fn verdict(crime: &Crime, events: &[Event]) -> Result<(), Failure> {
-    judge(crime, events, ms(0), ms(4000), &Limits::default())
+    judge(crime, events, &Limits::default())
 }
 
 /// The transcript without the events that `which` picks.
@@ -128,10 +129,25 @@ fn a_fault_of_which_the_server_is_not_told_is_rejected() {
 fn a_restart_has_its_time() {
     let waiting = without(&stopped_well(), |seen| is_line(seen, "hostile ready"));
     assert_eq!(verdict(&STOPPED, &waiting), Err(Failure::NotRestarted));
-    let early = with(&waiting, application(520, "hostile ready"));
+    // By the hypervisor's own clock, whenever its lines were read.
+    let starting = |line: &str| {
+        let others = without(&stopped_well(), |seen| is_line(seen, "application starts"));
+        with(&others, console(2030, line))
+    };
+    let unsaid = without(&stopped_well(), |seen| is_line(seen, "application starts"));
+    assert_eq!(verdict(&STOPPED, &unsaid), Err(Failure::NotRestarted));
+    let early = starting("[    0.629] application starts (Faulted)");
     assert_eq!(verdict(&STOPPED, &early), Err(Failure::RestartedEarly(ms(1500))));
-    let late = with(&waiting, application(8500, "hostile ready"));
+    let late = starting("[    8.500] application starts (Faulted)");
     assert_eq!(verdict(&STOPPED, &late), Err(Failure::NotRestarted));
+    let timeless = starting("application starts (Faulted)");
+    assert_eq!(verdict(&STOPPED, &timeless), Err(Failure::NotRestarted));
+    // Both lines read at once, by who was long away.
+    let mut read_late = stopped_well();
+    for event in &mut read_late {
+        event.at = event.at.max(ms(2030));
+    }
+    assert_eq!(verdict(&STOPPED, &read_late), Ok(()));
 }
 
 #[test]
@@ -166,10 +182,16 @@ fn a_lost_link_is_rejected_whoever_saw_it() {
 fn a_silent_device_is_rejected() {
     for (crime, events) in [(STOPPED, stopped_well()), (REFUSED, refused_well())] {
         let mute = without(&events, |seen| *seen == Witness::Pong);
-        assert_eq!(verdict(&crime, &mute), Err(Failure::Silent(ms(4000))));
+        assert_eq!(verdict(&crime, &mute), Err(Failure::Silent(13)));
         // Alive at first, then no more.
-        let dying = with(&mute, at(250, Witness::Pong));
-        assert_eq!(verdict(&crime, &dying), Err(Failure::Silent(ms(3750))));
+        let dying = with(&mute, at(500, Witness::Pong));
+        assert_eq!(verdict(&crime, &dying), Err(Failure::Silent(13)));
+        // A machine that stood still for long has asked for nothing meanwhile.
+        let mut standing = events.clone();
+        for event in standing.iter_mut().filter(|event| event.at > ms(1000)) {
+            event.at += ms(60_000);
+        }
+        assert_eq!(verdict(&crime, &standing), Ok(()));
     }
 }
 
@@ -180,7 +202,16 @@ fn a_crime_is_over_when_its_end_and_a_later_sign_of_life_were_seen() {
     assert!(is_over(&REFUSED, &[application(20, "ESCAPED")]));
     assert!(!is_over(&REFUSED, &without(&refused_well(), |seen| is_line(seen, "refused"))));
     assert!(!is_over(&STOPPED, &without(&stopped_well(), |seen| is_line(seen, "hostile ready"))));
+    assert!(!is_over(&STOPPED, &without(&stopped_well(), |seen| is_line(seen, "application starts"))));
     let mut ends: Vec<_> = stopped_well();
     ends.retain(|event| event.at <= ms(2050));
     assert!(!is_over(&STOPPED, &ends), "no sign of life after the restart");
+    let restart_untold = without(&stopped_well(), |seen| {
+        matches!(seen, Witness::State { application: ApplicationState::Running, .. })
+    });
+    assert!(!is_over(&STOPPED, &restart_untold));
+    // The server may hear of the restart before anybody has looked at the console.
+    let mut late = without(&stopped_well(), |seen| is_line(seen, "hostile ready"));
+    late.push(application(4000, "hostile ready"));
+    assert!(is_over(&STOPPED, &late));
 }

@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     boots_ms.sort_unstable();
     let boot_ms = *boots_ms.get(BOOTS / 2).context("no boot was measured")?;
 
-    device.count_instructions();
+    device.count_instructions(0);
     fleet.power_on(&mut device)?;
     let bench = fleet.push("bench-c", "bench", "1")?;
     fleet.deploy(&device, &bench)?;

@@ -4,7 +4,8 @@
 
 use anyhow::{Context as _, Result};
 use bulkhead_end_to_end::deadline::{
-    self, Bench, CHECK_INS, Cost, INSTRUCTIONS_A_COUNT, WINDOWS, Window, cost, ratio,
+    self, Bench, CHECK_INS, Cost, FALSE_CONDITION, INSTRUCTIONS_A_COUNT, LOGPOINT, WINDOWS, Window, cost,
+    ratio,
 };
 use bulkhead_figures::{Row, publish, target_folder};
 
@@ -23,12 +24,11 @@ fn main() -> Result<()> {
     };
     told("handshaking", bench.handshaking()?);
     told("flooding logs", bench.windows('l', WINDOWS)?);
+    told("own connection, both ways", bench.connected()?);
+    told("messages and flash", bench.asking()?);
     let staging = told("staging an update", bench.staging()?);
-    told(
-        "debugged, a condition that never holds",
-        bench.debugged("3", "break deadline_probe if never == 0")?,
-    );
-    told("debugged, a logpoint", bench.debugged("4", "dprintf deadline_probe,\"at %d\\n\", value")?);
+    told("debugged, a condition that never holds", bench.debugged("3", FALSE_CONDITION)?);
+    told("debugged, a logpoint", bench.debugged("4", LOGPOINT)?);
     let kept = bench.check_ins()?;
     report(&costs, &staging, &calls, kept)
 }

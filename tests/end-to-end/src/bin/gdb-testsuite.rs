@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool: standard output is its result")]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
@@ -16,6 +16,7 @@ use bulkhead_end_to_end::debugger::Debugging;
 use bulkhead_end_to_end::device::Device;
 use bulkhead_end_to_end::fleet::Fleet;
 use bulkhead_end_to_end::gdb_testsuite::{Outcome, Place, Report, Suite, check_source};
+use bulkhead_end_to_end::peers::port_for_a_program;
 
 const QEMU: &str = "qemu-system-arm";
 /// How long QEMU may take to listen.
@@ -173,8 +174,7 @@ impl Drop for Stub {
 impl Place for Stub {
     fn load(&mut self, program: &Path) -> Result<u16> {
         self.end();
-        // Free a moment ago: nobody else asks for ports here.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = port_for_a_program()?;
         let mut command = Command::new(QEMU);
         command.args(["-M", "mps2-an505", "-display", "none", "-monitor", "none", "-serial", "null"]);
         command

@@ -35,6 +35,9 @@ const ENDLESS_S: u64 = 600;
 /// Longest time of one apply, as seen from outside.
 const APPLY_WITHIN: Duration = Duration::from_secs(90);
 
+/// Starts in which a trial has to be confirmed.
+const TRIAL_STARTS: u32 = 3;
+
 /// What a round's kills are aimed at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Moment {
@@ -163,6 +166,7 @@ impl Soak {
             self.wait_for_trial(&next)?;
             self.fleet.tool.run(&["update", "revert", &self.device.id])?;
         }
+        let late_before = self.outcome.after_pages;
         for _ in 0..=self.random.below(KILLS_PER_ROUND_MAX) {
             if self.outcome.kills >= kills {
                 break;
@@ -173,7 +177,8 @@ impl Soak {
         if moment == Moment::Revert {
             self.order_back_again(&next)?;
         }
-        self.judge(moment, next)
+        let n_late = self.outcome.after_pages.saturating_sub(late_before);
+        self.judge(moment, n_late, next)
     }
 
     /// An order to go back that power cut short before the journal had it is lost: the trial goes on, as the server
@@ -270,15 +275,20 @@ impl Soak {
         Ok(())
     }
 
-    /// After a round: online, with the one version that is right, whole. Anything else ends the soak.
-    fn judge(&mut self, moment: Moment, next: Bundle) -> Result<()> {
+    /// After a round: online, with the one version that is right, whole. Anything else ends the soak. `n_late` kills came
+    /// when all new pages were there.
+    fn judge(&mut self, moment: Moment, n_late: u32, next: Bundle) -> Result<()> {
+        let may_revert = match moment {
+            Moment::Staging => false,
+            // What was aimed at a page may have hit the trial.
+            Moment::Apply => n_late >= TRIAL_STARTS,
+            Moment::Trial | Moment::Revert => true,
+        };
         let ended = |seen: &Seen| match stage_of(seen, &next) {
             // Nobody but its owner takes this version back.
             Some(UpdateStage::Committed) => moment != Moment::Revert && runs(seen, &next),
             // A trial that loses its power too often is taken back, and rightly so.
-            Some(UpdateStage::Reverted) => {
-                matches!(moment, Moment::Revert | Moment::Trial) && runs(seen, &self.previous)
-            }
+            Some(UpdateStage::Reverted) => may_revert && runs(seen, &self.previous),
             _ => false,
         };
         let seen = match self.fleet.wait(&self.device, "the end of the update", UPDATED_WITHIN, ended) {

@@ -15,6 +15,8 @@ mod verdict;
 
 pub use calls::{ArgumentKind, kind};
 pub use registers::{REGISTERS, Register};
+#[cfg(test)]
+pub(crate) use row::number;
 pub use row::{Back, Class, Expected, Place, Row};
 pub use rows::rows;
 pub use run::{Report, run};

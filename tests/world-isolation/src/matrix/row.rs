@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bulkhead_link_protocol::FaultKind;
 
-/// Where the numbers of operations stand.
-const HEADER: &str = include_str!("../../../../apps/hostile-c/matrix.h");
+/// Where the numbers of operations, states and arguments stand.
+const HEADERS: [&str; 2] =
+    [include_str!("../../../../apps/hostile-c/matrix.h"), include_str!("../../../../apps/hostile-c/state.h")];
 
 /// A row is over within this time unless it says otherwise.
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
@@ -113,6 +114,8 @@ pub enum Back {
     ReadsZero,
     /// A status that is not `BH_STATUS_OK`, and no register with anything in it.
     Refused,
+    /// `BH_STATUS_POINTER_REFUSED`, and no register with anything in it.
+    PointerRefused,
     /// Any status, and no register with anything in it.
     Clean,
 }
@@ -203,9 +206,9 @@ impl Row {
     }
 }
 
-/// The number of an operation.
-fn number(operation: &str) -> u32 {
-    let found = HEADER.lines().find_map(|line| {
+/// The number of an operation, a state, or what stands for an argument.
+pub(crate) fn number(operation: &str) -> u32 {
+    let found = HEADERS.iter().flat_map(|header| header.lines()).find_map(|line| {
         let (name, number) = line.trim().split_once(" = 0x")?;
         if name == operation { u32::from_str_radix(number.trim_end_matches(','), 16).ok() } else { None }
     });
@@ -221,6 +224,7 @@ mod tests {
     fn operations_are_read_from_the_applications_header() {
         assert_eq!(number("LDRB"), 1);
         assert_eq!(number("FLOOD_SYSTEM"), 0x92);
+        assert_eq!(number("STREAM_WAITS"), 9);
         assert_eq!(number("NO_SUCH"), 0);
     }
 

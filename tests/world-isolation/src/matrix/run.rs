@@ -82,7 +82,8 @@ fn commit_all(
     report: &Mutex<Report>,
     image: Option<&Path>,
 ) -> Result<()> {
-    let mut scene = Scene::set("hostile-c", &Setting { image, restarts_at_once: true, arguments: &[] })?;
+    let setting = Setting { image, restarts_at_once: true, has_peer: true, arguments: &[] };
+    let mut scene = Scene::set("hostile-c", &setting)?;
     let mut number = 0;
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -1,6 +1,6 @@
 //! What is not the application's: every span of the board's description, and of the chip, in every alias.
 
-use bulkhead_board_description::{Board, Part};
+use bulkhead_board_description::{Board, NonVolatile, Part};
 
 /// Bit of an address that tells the alias of one world from that of the other (SSE-200, IDAU).
 const ALIAS: u32 = 1 << 28;
@@ -48,6 +48,11 @@ const UNASSIGNED: &[(&str, u32)] = &[
 ];
 const PAGE: u32 = 0x1000;
 
+/// How the keys of those parts of non-volatile memory end that are the application's.
+const APPLICATIONS: &str = ".application";
+/// Parts of non-volatile memory that hold secrets.
+const SECRETS: &[&str] = &["die.identity", "external.configuration", "external.staging"];
+
 /// Memories of the chip that are nobody's.
 const MEMORIES: &[(&str, u32, u32)] = &[
     ("internal memory 0", 0x2000_0000, 0x8000),
@@ -85,19 +90,12 @@ pub fn foreign(board: &Board) -> Vec<Foreign> {
         both(&mut add, &peripheral.name, peripheral.base, peripheral.length, true);
     }
     let memory = &board.non_volatile;
-    let die = &memory.die;
-    let parts: [(&str, Part, bool); 8] = [
-        ("journal", die.journal, false),
-        ("manifests", die.manifests, false),
-        ("identity", die.identity, true),
-        ("entropy", die.entropy, false),
-        ("owner's keys", die.keys, false),
-        ("ledger", die.ledger, false),
-        ("breakpoints", die.breakpoints, false),
-        ("staging", memory.external.staging, true),
-    ];
-    for (name, part, thoroughly) in parts {
-        both(&mut add, name, memory.base + part.offset, part.length, thoroughly);
+    for (name, part) in memory.parts().into_iter().filter(|(name, _)| !name.ends_with(APPLICATIONS)) {
+        both(&mut add, name, memory.base + part.offset, part.length, SECRETS.contains(&name));
+    }
+    for (index, gap) in gaps(memory).into_iter().enumerate() {
+        let name = format!("nobody's non-volatile memory {index}");
+        both(&mut add, &name, memory.base + gap.offset, gap.length, false);
     }
     for (name, base) in UNASSIGNED {
         both(&mut add, name, *base, PAGE, false);
@@ -109,4 +107,55 @@ pub fn foreign(board: &Board) -> Vec<Foreign> {
         }
     }
     all
+}
+
+/// What lies between the parts of non-volatile memory, and behind the last.
+fn gaps(memory: &NonVolatile) -> Vec<Part> {
+    let mut parts: Vec<Part> = memory.parts().into_iter().map(|(_, part)| part).collect();
+    parts.sort_by_key(|part| part.offset);
+    parts.push(Part { offset: memory.length, length: 0 });
+    let mut gaps = Vec::new();
+    let mut end = 0;
+    for part in parts {
+        if part.offset > end {
+            gaps.push(Part { offset: end, length: part.offset - end });
+        }
+        end = part.offset + part.length;
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_board_description::MPS2_AN505;
+
+    use super::*;
+
+    /// Whether the first and the last byte of `span` lie in one of `spans`, none of which is cut in two by another.
+    fn lies_in(span: (u32, u32), spans: &[(u32, u32)]) -> bool {
+        spans.iter().any(|(first, last)| *first <= span.0 && span.1 <= *last)
+    }
+
+    #[test]
+    fn every_byte_of_non_volatile_memory_is_the_applications_or_attacked() {
+        let board = Board::parse(MPS2_AN505).unwrap();
+        let memory = &board.non_volatile;
+        let foreign: Vec<(u32, u32)> = foreign(&board).iter().map(|span| (span.first, span.last)).collect();
+        let own: Vec<(u32, u32)> =
+            board.application.region.iter().map(|own| (own.base, own.base + (own.length - 1))).collect();
+        let first = (memory.base..=memory.base + (memory.length - 1)).step_by(PAGE as usize);
+        for page in first.map(|first| (first, first + (PAGE - 1))) {
+            let (is_own, is_foreign) = (lies_in(page, &own), lies_in(page, &foreign));
+            assert!(is_own != is_foreign, "{:#010x}: own {is_own}, attacked {is_foreign}", page.0);
+        }
+    }
+
+    #[test]
+    fn every_part_that_holds_a_secret_is_attacked_with_everything() {
+        let board = Board::parse(MPS2_AN505).unwrap();
+        let foreign = foreign(&board);
+        for name in SECRETS {
+            assert!(foreign.iter().any(|span| span.name == *name && span.thoroughly), "{name}");
+        }
+    }
 }

@@ -14,6 +14,8 @@ const RETURNED: &str = "returned ";
 const NOTHING_WRONG: u32 = 0;
 /// `BH_STATUS_OK`.
 const STATUS_OK: u32 = bulkhead_syscall_abi::Status::Ok as u32;
+/// `BH_STATUS_POINTER_REFUSED`.
+const POINTER_REFUSED: u32 = bulkhead_syscall_abi::Status::PointerRefused as u32;
 
 /// Why a row counts as an escape.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,7 +78,8 @@ fn story(events: &[Event], number: u32) -> Story {
                 story.begun = true;
                 if let Some(numbers) = rest.strip_prefix(RETURNED) {
                     story.returned = numbers.split_once(' ').and_then(|(a, b)| {
-                        let hex = |text| u32::from_str_radix(text, 16).ok();
+                        // Who is stopped in the middle of this line has not said it.
+                        let hex = |text: &str| u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 8);
                         Some((hex(a)?, hex(b)?))
                     });
                 }
@@ -162,6 +165,7 @@ fn is_as(back: Back, a: u32, b: u32) -> bool {
         Back::Zeros | Back::ReadsZero => a == 0 && b == 0,
         Back::Unchanged(bits) => (a ^ b) & bits == 0,
         Back::Refused => a != STATUS_OK && b == NOTHING_WRONG,
+        Back::PointerRefused => a == POINTER_REFUSED && b == NOTHING_WRONG,
         Back::Clean => b == NOTHING_WRONG,
     }
 }
@@ -250,6 +254,15 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_is_restarted_in_the_middle_of_saying_what_it_brings_has_brought_nothing() {
+        let row = row(Expected::ReturnedOrRestarted(Back::Refused));
+        let seen = [said("row 00000003 begins"), said("row 00000003 returned 00000000 000"), said(READY)];
+        assert_eq!(judged(&row, &seen), Ok(()));
+        let [begins, partly, _] = seen;
+        assert_eq!(judged(&row, &[begins, partly]), Err(Escape::NoEnd));
+    }
+
+    #[test]
     fn a_row_that_comes_back_is_judged_by_what_it_brings() {
         let back = |a: u32, b: u32| {
             vec![said("row 00000003 begins"), said(&format!("row 00000003 returned {a:08x} {b:08x}"))]
@@ -260,6 +273,8 @@ mod tests {
             (Back::Unchanged(0xF0), (0x1F, 0x10), (0x1F, 0x20)),
             (Back::Refused, (1, 0), (0, 0)),
             (Back::Refused, (1, 0), (1, 4)),
+            (Back::PointerRefused, (POINTER_REFUSED, 0), (POINTER_REFUSED + 1, 0)),
+            (Back::PointerRefused, (POINTER_REFUSED, 0), (POINTER_REFUSED, 4)),
             (Back::Clean, (0, 0), (0, 0x10)),
         ] {
             let row = row(Expected::Returned(what));
