@@ -12,7 +12,7 @@
 //! memory, no floating-point state. All else is decided in Rust. If the caller's stack cannot take a frame, the gateway
 //! returns as a function does: the next interrupt would have found no room either.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::entrance;
 use super::exception::{
@@ -28,6 +28,9 @@ use super::switch;
 /// First address and last one at which a frame fits, of the memory in which stacks usually lie.
 #[unsafe(no_mangle)]
 static bulkhead_frames_fit: [AtomicU32; 2] = [AtomicU32::new(u32::MAX), AtomicU32::new(0)];
+/// What that is when nobody asked to [`look_again`].
+static USUAL_FRAMES: [AtomicU32; 2] = [AtomicU32::new(u32::MAX), AtomicU32::new(0)];
+static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
 
 // bulkhead_homecoming. SVCall_S. lr: EXC_RETURN of the gateway. Nothing of the hypervisor's is in r4-r11.
 // r0: the gateway's frame, r1: CONTROL_NS, r12: frame of the caller; r2, r3: scratch.
@@ -131,6 +134,13 @@ bulkhead_homecoming:
 /// `frame` is the frame of the gateway that called the supervisor.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bulkhead_write_frame(frame: *const [u32; 8], exc_return: u32) -> u32 {
+    if LOOK_AGAIN.swap(false, Ordering::Relaxed) {
+        let [first, last] = &bulkhead_frames_fit;
+        let [usual_first, usual_last] = &USUAL_FRAMES;
+        first.store(usual_first.load(Ordering::Relaxed), Ordering::Relaxed);
+        last.store(usual_last.load(Ordering::Relaxed), Ordering::Relaxed);
+        switch::pend_executor();
+    }
     // SAFETY: as promised.
     let [status, _, _, _, _, return_address, _, xpsr] = unsafe { *frame };
     let is_thread = exc_return & EXC_RETURN_THREAD != 0;
@@ -206,9 +216,19 @@ fn leave_float_registers(place: u32, caller: &Caller) {
 /// Says where stacks usually lie: in the first of the application's memories that can be written.
 pub(super) fn set_memories(memories: &[MemoryRegion]) {
     let Some((base, length, _)) = memories.iter().find(|(.., writable)| *writable) else { return };
-    let [first, last] = &bulkhead_frames_fit;
-    first.store(*base, Ordering::Relaxed);
-    last.store(base.wrapping_add(*length).wrapping_sub(FRAME_BYTES), Ordering::Relaxed);
+    let end = base.wrapping_add(*length).wrapping_sub(FRAME_BYTES);
+    for [first, last] in [&bulkhead_frames_fit, &USUAL_FRAMES] {
+        first.store(*base, Ordering::Relaxed);
+        last.store(end, Ordering::Relaxed);
+    }
+}
+
+/// The executor comes again when the gateway that it came across ends. Meanwhile no frame fits as usual, so that a gateway
+/// which ends undisturbed has nothing more to look at. For the executor.
+pub(super) fn look_again() {
+    let [first, _] = &bulkhead_frames_fit;
+    first.store(u32::MAX, Ordering::Relaxed);
+    LOOK_AGAIN.store(true, Ordering::Relaxed);
 }
 
 /// The stack pointer of the application's thread.

@@ -21,7 +21,7 @@ use super::switch::{
     ExecutorOnly, Interrupted, Order, application_context, carry_out, interrupted, is_running, pend_executor,
     worker_is_current,
 };
-use super::{debug, faults, memory_check, switch, tick};
+use super::{debug, faults, homecoming, memory_check, switch, tick};
 use crate::share::{Moment, Share, Slice, Wants};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -427,8 +427,13 @@ fn choose(exc_return: u32, found: Interrupted) -> Slice {
     } else if !wants_to_run() {
         return Slice::Nothing;
     } else {
-        // A gateway ends soon, and is not pre-empted; a handler and what is masked is the application's hurry, and so is the
-        // one instruction of a step, for which its interrupts are held back.
+        // A gateway ends soon, and is not pre-empted: then the executor looks again, or it would hardly ever find an
+        // application that does little but call outside of one. A handler and what is masked is the application's hurry, and so is the one
+        // instruction of a step, for which its interrupts are held back.
+        let in_gateway = exc_return & (EXC_RETURN_THREAD | EXC_RETURN_SECURE_STACK);
+        if in_gateway == EXC_RETURN_THREAD | EXC_RETURN_SECURE_STACK {
+            homecoming::look_again();
+        }
         let steps = debug::holds_interrupts();
         let in_thread = in_thread && (found == Interrupted::Thread || steps);
         match (in_thread, in_thread && faults::was_asleep(exc_return)) {
