@@ -5,10 +5,34 @@ use core::fmt::{Result, Write};
 use crate::generate::{GROUPS, NUMBERS, RECORDS};
 use crate::{GATEWAY_STRIDE_BYTES, SYSTEM_CALLS, Status, sockets};
 
+/// Arguments that a gateway takes, in r0 to r3.
+const ARGUMENTS_MAX: usize = 4;
+
+const ENTER: &str = r#"
+/// Enters a gateway. r12 holds the caller's stack pointer: by it the hypervisor tells tasks apart that an operating
+/// system switches in the middle of a call.
+inline fn enter(gateway: usize, a: usize, b: usize, c: usize, d: usize) u32 {
+    var second: usize = undefined;
+    var third: usize = undefined;
+    var fourth: usize = undefined;
+    return asm volatile ("mov r12, sp\n\tblx %[gateway]"
+        : [status] "={r0}" (-> u32),
+          [second] "={r1}" (second),
+          [third] "={r2}" (third),
+          [fourth] "={r3}" (fourth),
+        : [gateway] "r" (gateway),
+          [a] "{r0}" (a),
+          [b] "{r1}" (b),
+          [c] "{r2}" (c),
+          [d] "{r3}" (d),
+        : .{ .r12 = true, .lr = true, .cpsr = true, .memory = true });
+}
+"#;
+
 /// Writes `bulkhead.zig` for a board whose gateways begin at `gateways`.
 ///
 /// Zig refuses to translate the C header: a gateway's address is odd, as every address of Thumb code that is called, and
-/// a pointer to a function is aligned in Zig. Here the pointers say that they are not.
+/// a pointer to a function is aligned in Zig. Here it is a number.
 ///
 /// # Errors
 /// Those of `out`.
@@ -37,6 +61,7 @@ pub fn write_zig(gateways: u32, out: &mut impl Write) -> Result {
         }
     }
     write_records(out)?;
+    out.write_str(ENTER)?;
     for call in SYSTEM_CALLS {
         let name = call.name.strip_prefix("bh_").unwrap_or(call.name);
         write!(out, "\n/// {}\npub fn {name}(", call.doc)?;
@@ -44,15 +69,14 @@ pub fn write_zig(gateways: u32, out: &mut impl Write) -> Result {
             write!(out, "{}{}: ", if index == 0 { "" } else { ", " }, a.name)?;
             write_type(a.c_type, out)?;
         }
-        out.write_str(") u32 {\n    const gateway: *align(1) const fn (")?;
-        for (index, a) in call.arguments.iter().enumerate() {
-            out.write_str(if index == 0 { "" } else { ", " })?;
-            write_type(a.c_type, out)?;
-        }
         let address = gateways.wrapping_add(call.slot.wrapping_mul(GATEWAY_STRIDE_BYTES)) | 1;
-        write!(out, ") callconv(.c) u32 = @ptrFromInt({address:#x});\n    return gateway(")?;
-        for (index, a) in call.arguments.iter().enumerate() {
-            write!(out, "{}{}", if index == 0 { "" } else { ", " }, a.name)?;
+        write!(out, ") u32 {{\n    return enter({address:#x}")?;
+        for index in 0..ARGUMENTS_MAX {
+            match call.arguments.get(index) {
+                None => out.write_str(", 0")?,
+                Some(a) if a.c_type.ends_with('*') => write!(out, ", @intFromPtr({})", a.name)?,
+                Some(a) => write!(out, ", {}", a.name)?,
+            }
         }
         out.write_str(");\n}\n")?;
     }
@@ -145,9 +169,9 @@ mod tests {
         let mut text = String::new();
         write_zig(0x101F_F000, &mut text).unwrap();
         assert!(text.contains("pub fn nop() u32 {"));
-        assert!(text.contains("@ptrFromInt(0x101ff001)"));
+        assert!(text.contains("return enter(0x101ff001, 0, 0, 0, 0);"));
         assert!(text.contains("pub fn log_write(level: u32, text: [*]const u8, length_bytes: u32) u32 {"));
-        assert!(text.contains("@ptrFromInt(0x101ff029)"));
+        assert!(text.contains("return enter(0x101ff029, level, @intFromPtr(text), length_bytes, 0);"));
         for call in SYSTEM_CALLS {
             assert!(text.contains(call.name.strip_prefix("bh_").unwrap()), "{}", call.name);
         }
