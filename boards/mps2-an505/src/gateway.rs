@@ -42,12 +42,29 @@ impl ApplicationMemory for Memory {
     }
 }
 
+/// The mailbox as gateways see it: what one leaves in it wakes the worker. Calls that do not look into it pay nothing.
+struct Gateways;
+
+impl MailboxAccess for Gateways {
+    fn with<R>(&self, work: impl FnOnce(&mut Mailbox) -> R) -> R {
+        MAILBOX.with(|mailbox| {
+            let result = work(mailbox);
+            wake_if_left(mailbox);
+            result
+        })
+    }
+}
+
+/// Once, and not in each of the many places where a gateway has looked into the mailbox.
+#[inline(never)]
+fn wake_if_left(mailbox: &Mailbox) {
+    if mailbox.waits() {
+        work::wake();
+    }
+}
+
 /// Called by every gateway with the application's registers. Runs on the caller's level, never waits.
 #[unsafe(no_mangle)]
 extern "C" fn bulkhead_gateway(a: u32, b: u32, c: u32, d: u32, slot: u32) -> u32 {
-    let status = dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &TheMailbox);
-    if TheMailbox.with(|m| m.waits()) {
-        work::wake();
-    }
-    status as u32
+    dispatch(slot, [a, b, c, d], tick::now_us, &Memory, &Gateways) as u32
 }
