@@ -14,8 +14,7 @@ void matrix_on_process_stack(void (*what)(void), void *top);
 /* Calls `slot` until an interrupt has been forged out of it as often as is wanted, or `matrix_leak_calls` times. */
 void matrix_leak_loop(uint32_t slot);
 
-/* An interrupt that came in a gateway must not touch floating-point registers: they would have to be saved in the secure
- * world, which is refused. */
+/* Not 0: matrix_call leaves floating-point registers alone. */
 extern volatile uint32_t matrix_without_float;
 extern void (*volatile matrix_timer_action)(void);
 extern volatile uint32_t matrix_leaks, matrix_leaks_wanted, matrix_leak_exception, matrix_leak_calls;

@@ -7,9 +7,10 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use super::row::{Class, Row};
 use super::run::run;
 
-/// `BX LR`, `MOVS R0, #1`.
+/// `BX LR`, `MOVS R0, #1`, `NOP`.
 const RETURN: [u8; 2] = [0x70, 0x47];
 const ONE: [u8; 2] = [0x01, 0x20];
+const NOP: [u8; 2] = [0x00, 0xBF];
 
 /// A hole.
 #[derive(Clone, Copy)]
@@ -106,6 +107,25 @@ pub const SEEDS: &[Seed] = &[
         name: "the Ethernet controller's interrupt, given away",
         drill: |image| image.replace(&[34, 35, 3, 80, 81, 82, 83], &[34, 35, 3, 80, 81, 82, 48]),
         rows: |row| row.class == Class::Registers && row.name.contains("NVIC_ISER1"),
+    },
+    Seed {
+        name: "registers that come back as they were used",
+        // homecoming.rs: movs r3, #0; strd r2, r3, [r12]
+        drill: |image| {
+            let stored = [0xCC, 0xE9, 0x00, 0x23];
+            image.replace(&[&[0x00, 0x23], &stored[..]].concat(), &[&NOP, &stored[..]].concat())
+        },
+        rows: |row| row.class == Class::Races && row.name.contains("bh_clock_monotonic_read_us"),
+    },
+    Seed {
+        name: "flags that come back as they were used",
+        // homecoming.rs: ubfx r3, r3, #0, #9; orr r3, r3, #0x1000000
+        drill: |image| {
+            let thumb = [0x43, 0xF0, 0x80, 0x73];
+            let scrubbed = [0xC3, 0xF3, 0x08, 0x03];
+            image.replace(&[scrubbed, thumb].concat(), &[&NOP, &NOP, &thumb[..]].concat())
+        },
+        rows: |row| row.class == Class::Races && row.name.contains("bh_device_id_read"),
     },
     Seed {
         name: "a reset that the application may ask for",
