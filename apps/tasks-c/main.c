@@ -1,7 +1,8 @@
 /* Three tasks that call the hypervisor all the time, switched by a tick that comes at any moment: whoever shares the
  * processor between tasks must get each of them back from a call as the call found it. Every second it says how often they
  * called, how often they were switched within a call, and how often something was wrong. Started with `p` they are plain;
- * started with `f` they have floating-point registers to keep, which the tick's handler uses as well. */
+ * started with `f` they have floating-point registers to keep, which the tick's handler uses as well; started with `m` one of
+ * them has. */
 #include "bh_console.h"
 #include "bulkhead.h"
 
@@ -25,6 +26,7 @@ static uint32_t stacks[TASKS][STACK_WORDS] __attribute__((aligned(8)));
 static uint32_t *pointers[TASKS];
 static uint32_t current, seed = 1;
 static volatile uint32_t calls[TASKS], refused[TASKS], late[TASKS], lost[TASKS], switches, switched_in_call;
+/* A bit for each task. */
 volatile uint32_t uses_float;
 
 /* Calls `gateway` with two arguments, all registers that a function keeps being `pattern` and what follows it. Returns the
@@ -48,6 +50,9 @@ __attribute__((naked)) static uint32_t call_with(uint32_t gateway, uint32_t a, u
                    "add r11, r3, #7\n"
                    "ldr r2, =uses_float\n"
                    "ldr r2, [r2]\n"
+                   "lsr r12, r3, #24\n"
+                   "lsr r2, r2, r12\n"
+                   "and r2, r2, #1\n"
                    "str r2, [sp]\n"
                    "cbz r2, 1f\n"
                    "vmov s0, r4\n"
@@ -109,8 +114,9 @@ static char *number(char *to, const char *name, uint32_t value)
 
 static void report(void)
 {
+    static const char *const names[8] = {[0] = "tasks: calls ", [1] = "mixed tasks: calls ", [7] = "float tasks: calls "};
     char line[160];
-    char *end = number(line, uses_float ? "float tasks: calls " : "tasks: calls ", sum(calls));
+    char *end = number(line, names[uses_float % 8u], sum(calls));
     end = number(end, " switches ", switches);
     end = number(end, " within a call ", switched_in_call);
     end = number(end, " refused ", sum(refused));
@@ -125,7 +131,7 @@ __attribute__((used)) static void task(uint32_t own)
 {
     uint64_t before = 0, said = 0;
     SYSTICK_CONTROL = 7u;
-    if (uses_float) {
+    if (uses_float >> own & 1u) {
         __asm volatile(".fpu fpv5-sp-d16\n"
                        "vmov s0, %0\n"
                        :
@@ -214,13 +220,13 @@ int main(void)
     bh_console_start();
     bh_console_write("tasks start\n");
     int kind = 0;
-    while (kind != 'p' && kind != 'f') {
+    while (kind != 'p' && kind != 'f' && kind != 'm') {
         kind = bh_console_read();
     }
     CPACR |= 0xFu << 20;
     __asm volatile("dsb\n"
                    "isb\n");
-    uses_float = kind == 'f';
+    uses_float = kind == 'f' ? 7u : kind == 'm';
     for (uint32_t i = 1; i < TASKS; i++) {
         prepare(i);
     }

@@ -78,6 +78,11 @@ impl FaultRegisters {
 }
 
 impl FaultRegisters {
+    /// Whether a return to the Secure state found another kind of frame than it asked for, and nothing else was wrong.
+    pub fn is_other_frame(&self) -> bool {
+        self.sfsr == SFSR_INVIS && (self.cfsr_secure | self.cfsr_non_secure) == 0
+    }
+
     /// Whether the floating-point unit was refused to the Secure state.
     pub fn is_refused_float(&self) -> bool {
         self.cfsr_secure & NOCP != 0
@@ -166,6 +171,20 @@ mod tests {
             assert!(registers.is_forged_return(), "{registers:x?}");
         }
         assert!(!FaultRegisters { cfsr_secure: INVSTATE | STKOF, ..SANE }.is_forged_return());
+    }
+
+    #[test]
+    fn a_frame_of_the_other_kind_is_told_from_a_forged_return() {
+        let other = FaultRegisters { sfsr: SFSR_INVIS, ..SANE };
+        assert!(other.is_other_frame());
+        for more in [
+            FaultRegisters { sfsr: SFSR_INVIS | SFSR_INVER, ..SANE },
+            FaultRegisters { cfsr_secure: INVPC, ..other },
+            FaultRegisters { cfsr_non_secure: INVPC, ..other },
+            SANE,
+        ] {
+            assert!(!more.is_other_frame(), "{more:x?}");
+        }
     }
 
     #[test]

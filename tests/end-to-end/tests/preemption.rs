@@ -61,3 +61,8 @@ fn tasks_that_are_switched_at_any_moment_get_their_own_calls_back() {
 fn tasks_with_floating_point_registers_keep_them_across_calls() {
     run('f', "float tasks:");
 }
+
+#[test]
+fn tasks_of_which_one_has_floating_point_registers_are_told_apart() {
+    run('m', "mixed tasks:");
+}

@@ -6,8 +6,11 @@
 //! pointer, which the processor does not keep with the registers and no task shares: whoever calls a gateway has it in r12
 //! as well. If they differ, the registers that have the right one are looked for among those that lie here, and exchanged.
 //!
-//! A caller that does not keep the convention is taken for who it seems to be. If one of the two has floating-point registers in
-//! use and the other has not, their frames are not of one length, and the application is stopped.
+//! A caller that does not keep the convention is taken for who it seems to be.
+//!
+//! If one of the two has floating-point registers in use and the other has not, their frames are not of one length: the
+//! processor finds the wrong signature and reports a fault. Then a frame of the length that is asked for is
+//! [brought up](bring_up), and the return is made once more.
 
 use super::exception::{
     CALLEE_BYTES, FLOAT_FRAME_BYTES, FRAME_BYTES, INTEGRITY_SIGNATURE, INTEGRITY_SIGNATURE_FLOAT,
@@ -61,11 +64,8 @@ unsafe extern "C" fn bulkhead_who_enters(entering: *mut Entering) -> u32 {
     while own.r12 != stack && at < switch::gateway_stack_top() {
         // SAFETY: between the pointer and the top of the stack lie frames, the processor has pushed them.
         let caught = unsafe { &mut *(at as *mut Caught) };
-        let has_float = match caught.signature {
-            INTEGRITY_SIGNATURE => false,
-            INTEGRITY_SIGNATURE_FLOAT => true,
-            _ => break, // Left there by who returned elsewhere.
-        };
+        // Else it was left there by who returned elsewhere.
+        let Some(has_float) = caught.has_float() else { break };
         if caught.r12 == stack {
             // A longer frame does not fit in the place of a shorter one.
             let fits = has_float == homecoming::has_float();
@@ -73,24 +73,75 @@ unsafe extern "C" fn bulkhead_who_enters(entering: *mut Entering) -> u32 {
                 fits && exchange(own, caught) && (!has_float || float::exchange_beside_gateway(at)),
             );
         }
-        at = at.wrapping_add(CAUGHT_BYTES + if has_float { FLOAT_FRAME_BYTES - FRAME_BYTES } else { 0 });
+        at = at.wrapping_add(length(has_float));
     }
     1
 }
 
-/// `false`: what was caught was not caught at an entrance.
-fn exchange(own: &mut Entering, caught: &mut Caught) -> bool {
+/// A thread returns to the secure stack at `stack`, and finds a frame of the other kind on top: the nearest one of its kind
+/// takes that place. `false`: there is none, or not all that lies there was caught at an entrance, and nothing was changed.
+pub(super) fn bring_up(stack: u32, has_float: bool) -> bool {
+    let top = switch::gateway_stack_top();
+    // A save that is still due knows where its frame lies.
+    if !(top.wrapping_sub(ROOM_BYTES)..top).contains(&stack) || float::is_due_in_secure() {
+        return false;
+    }
+    let mut at = stack;
+    while at < top {
+        // SAFETY: as in `bulkhead_who_enters`; a frame that is none is told by its words.
+        let caught = unsafe { &*(at as *const Caught) };
+        let Some(is_float) = caught.has_float().filter(|_| caught.slot().is_some()) else { return false };
+        let end = at.wrapping_add(length(is_float));
+        if end > top {
+            return false;
+        }
+        if is_float == has_float {
+            // SAFETY: whole words between the pointer and the top, of which nobody holds a reference by now.
+            let words = unsafe {
+                core::slice::from_raw_parts_mut(stack as *mut u32, (end.wrapping_sub(stack) / 4) as usize)
+            };
+            words.rotate_right((length(is_float) / 4) as usize);
+            return true;
+        }
+        at = end;
+    }
+    false
+}
+
+/// Bytes of what a Non-secure exception leaves on a Secure stack.
+const fn length(has_float: bool) -> u32 {
+    if has_float { CAUGHT_BYTES + FLOAT_FRAME_BYTES - FRAME_BYTES } else { CAUGHT_BYTES }
+}
+
+impl Caught {
+    /// Whether floating-point registers lie behind it; `None` if it is no such frame.
+    fn has_float(&self) -> Option<bool> {
+        match self.signature {
+            INTEGRITY_SIGNATURE => Some(false),
+            INTEGRITY_SIGNATURE_FLOAT => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The gateway behind whose `SG` it was caught, if it was.
+    fn slot(&self) -> Option<u32> {
+        let offset = self.pc.checked_sub(page().wrapping_add(4))?;
+        let slot = offset / 8;
+        (offset.is_multiple_of(8) && slot < GATEWAY_COUNT).then_some(slot)
+    }
+}
+
+fn page() -> u32 {
     unsafe extern "C" {
         fn bulkhead_gateway_page();
     }
-    let page = bulkhead_gateway_page as *const () as u32 & !1;
-    // Behind the SG.
-    let Some(offset) = caught.pc.checked_sub(page.wrapping_add(4)) else { return false };
-    let slot = offset / 8;
-    if !offset.is_multiple_of(8) || slot >= GATEWAY_COUNT {
-        return false;
-    }
-    caught.pc = page.wrapping_add(8 * own.slot + 4);
+    bulkhead_gateway_page as *const () as u32 & !1
+}
+
+/// `false`: what was caught was not caught at an entrance.
+fn exchange(own: &mut Entering, caught: &mut Caught) -> bool {
+    let Some(slot) = caught.slot() else { return false };
+    caught.pc = page().wrapping_add(8 * own.slot + 4);
     own.slot = slot;
     core::mem::swap(&mut own.r0_r3, &mut caught.r0_r3);
     core::mem::swap(&mut own.r4, &mut caught.r4);

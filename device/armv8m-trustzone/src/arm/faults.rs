@@ -7,7 +7,7 @@
 use super::critical::Shared;
 use super::exception::{EXC_RETURN_NO_FLOAT, EXC_RETURN_SECURE_STACK, EXC_RETURN_THREAD};
 use super::registers::{self as scs, BFAR, CFSR, HFSR, MMFAR, NON_SECURE_ALIAS, SFAR, SFSR};
-use super::{float, memory_check};
+use super::{entrance, float, memory_check};
 use crate::{FaultRegisters, Offence, classify};
 
 // lr: EXC_RETURN. Nothing is passed by address: the application's stack may be gone. r3: whose limit of the main stack was
@@ -118,6 +118,7 @@ pub(super) fn forget_put_off() {
 
 /// Number of the exception. One that was escalated is another: it hit the hypervisor with interrupts masked.
 const USAGE_FAULT: u32 = 6;
+const SECURE_FAULT: u32 = 7;
 const EXC_RETURN_PROCESS_STACK: u32 = 1 << 2;
 
 /// `WFI` and `WFE`. Their 32-bit forms are not used by any compiler.
@@ -128,6 +129,9 @@ const WAIT_FOR_EVENT: u16 = 0xBF20;
 extern "C" fn bulkhead_fault(exc_return: u32, exception: u32, msp: u32, main_limit: u32) -> u32 {
     let registers = take_status();
     if exception & 0x1FF == USAGE_FAULT && registers.is_refused_float() && moves_float(exc_return, msp) {
+        return exc_return;
+    }
+    if exception & 0x1FF == SECURE_FAULT && registers.is_other_frame() && finds_frame(exc_return) {
         return exc_return;
     }
     // Its frames fill a secure stack: nothing of the hypervisor's was running, and nothing is left half done.
@@ -176,6 +180,14 @@ fn moves_float(exc_return: u32, msp: u32) -> bool {
     }
     let stack = if exc_return & EXC_RETURN_THREAD != 0 { process_stack() } else { msp };
     exc_return & EXC_RETURN_NO_FLOAT == 0 && in_secure_memory(stack) && float::restore_beside_gateway(stack)
+}
+
+/// Whether a thread that goes back to the entrance of a gateway found the frame of another, longer or shorter than its own,
+/// and finds one of its kind now.
+fn finds_frame(exc_return: u32) -> bool {
+    let is_thread = exc_return & (EXC_RETURN_SECURE_STACK | EXC_RETURN_THREAD)
+        == EXC_RETURN_SECURE_STACK | EXC_RETURN_THREAD;
+    is_thread && entrance::bring_up(process_stack(), exc_return & EXC_RETURN_NO_FLOAT == 0)
 }
 
 /// Whether the fault was an access that may fail: then its frame leads to where that is told.

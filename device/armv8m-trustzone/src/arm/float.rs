@@ -86,6 +86,11 @@ pub(super) fn write(words: &[u32; FLOAT_REGISTERS]) -> bool {
     opened(|| unsafe { bulkhead_float_write(&raw const *words) }).is_some()
 }
 
+/// Whether a save is due on a secure stack.
+pub(super) fn is_due_in_secure() -> bool {
+    scs::read(FPCCR) & FPCCR_LSPACT != 0
+}
+
 /// Makes a save that is due on a secure stack, if it is that of the frame at `frame`: then the application's interrupt came
 /// between a gateway's `SG` and the next instruction, and the processor may not make the save itself. For the fault that it
 /// reports instead.
