@@ -14,7 +14,7 @@ void matrix_on_process_stack(void (*what)(void), void *top);
 /* Calls `slot` until an interrupt has been forged out of it as often as is wanted, or `matrix_leak_calls` times. */
 void matrix_leak_loop(uint32_t slot);
 
-/* Not 0: matrix_call leaves floating-point registers alone. */
+/* Not 0: matrix_call has no floating-point registers in use. */
 extern volatile uint32_t matrix_without_float;
 extern void (*volatile matrix_timer_action)(void);
 extern volatile uint32_t matrix_leaks, matrix_leaks_wanted, matrix_leak_exception, matrix_leak_calls;
