@@ -5,6 +5,7 @@
  * Each character received on the console starts one measurement, which ends in lines on the console. */
 #include "bh_console.h"
 #include "bh_socket.h"
+#include "calls.h"
 
 #ifndef APP_VERSION
 #define APP_VERSION 1
@@ -32,8 +33,6 @@ struct timer {
 /* Half a second of the clock of 20 MHz. */
 #define WINDOW 10000000u
 #define LATE_MAX 4096u
-#define CALLS 100u
-#define BATCHES 16u
 
 /* Something to update: other words in each version. */
 #define W1(n) ((n)*2654435761u ^ (n) * (n)*APP_VERSION * 0x9E3779B9u)
@@ -271,84 +270,6 @@ static uint32_t measure(int mode)
     bh_console_write(line);
     timer_start(SLEEP);
     return stage_after;
-}
-
-__attribute__((noinline)) static bh_status nothing(void)
-{
-    __asm volatile("");
-    return 0;
-}
-
-static uint8_t buffer[256];
-static uint32_t word;
-static uint64_t wide;
-
-static bh_status call(uint32_t which)
-{
-    static struct bh_update_status status;
-    static struct bh_notification notification;
-    switch (which) {
-    case 0: return nothing();
-    case 1: return bh_nop();
-    case 2: return bh_abi_version_read(&word);
-    case 3: return bh_device_id_read((char *)buffer, sizeof buffer);
-    case 4: return bh_clock_monotonic_read_us(&wide);
-    case 5: return bh_clock_wall_read_us(&wide);
-    case 6: return bh_wake_reason_read(&word);
-    case 7: return bh_network_status_read(&word);
-    case 8: return bh_network_reasons_read(&word);
-    case 9: status.version = BH_UPDATE_STATUS_VERSION; return bh_update_status_read(&status);
-    case 10: return bh_notification_next(&notification);
-    case 11: return bh_log_write(4, (const char *)buffer, 64);
-    default: return BH_STATUS_CALL_UNKNOWN;
-    }
-}
-
-static const char *const names[] = {
-    "function", "nop", "abi_version_read", "device_id_read", "clock_monotonic_read_us", "clock_wall_read_us",
-    "wake_reason_read", "network_status_read", "network_reasons_read", "update_status_read", "notification_next",
-    "log_write_64",
-};
-
-/* One call in a loop of its own, so that nothing but the call differs. */
-static uint32_t batch(uint32_t which)
-{
-    uint32_t before = SYST_CVR;
-    if (which == 0) {
-        for (uint32_t i = 0; i < CALLS; i++) {
-            nothing();
-        }
-    } else if (which == 1) {
-        for (uint32_t i = 0; i < CALLS; i++) {
-            bh_nop();
-        }
-    } else {
-        for (uint32_t i = 0; i < CALLS; i++) {
-            call(which);
-        }
-    }
-    return (before - SYST_CVR) & SYST_MASK;
-}
-
-static void calls(void)
-{
-    for (uint32_t which = 0; which < sizeof names / sizeof *names; which++) {
-        uint32_t best = SYST_MASK;
-        for (uint32_t i = 0; i < BATCHES; i++) {
-            uint32_t took = batch(which);
-            if (took < best) {
-                best = took;
-            }
-        }
-        char line[80];
-        char *to = bh_text_append(bh_text_append(line, "call "), names[which]);
-        to = number(to, " counts ", best);
-        to = number(to, " calls ", CALLS);
-        *to++ = '\n';
-        *to = 0;
-        bh_console_write(line);
-    }
-    bh_console_write("calls end\n");
 }
 
 /* The port of a peer on the network's host, in digits, then the end of a line. */

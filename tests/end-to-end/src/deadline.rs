@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bulkhead_cloud_api::Timestamp;
+use bulkhead_syscall_abi::Status;
 
 use crate::debugger::{Debugging, Pause};
 use crate::device::Device;
@@ -331,6 +332,12 @@ impl Bench {
             if name == "function" {
                 empty = cost;
             } else {
+                let status = number(&line, "status")?;
+                let answer = Status::ALL.iter().find(|(known, ..)| u64::from(*known as u32) == status);
+                let name = match answer {
+                    Some((Status::Ok, ..)) | None => name,
+                    Some((_, refusal, _)) => format!("{name}: {refusal}"),
+                };
                 calls.push((name, cost.saturating_sub(empty)));
             }
         }

@@ -1,0 +1,324 @@
+/* What each system call costs: its least of many times, in counts of SysTick.
+ *
+ * A call that can be repeated is made a hundred times in a row. One that changes what the next would do is measured by
+ * itself, as often as it succeeds; a count is 50 instructions, so it is known to 50 only. The status comes along, since a
+ * refusal costs less than what was asked for. */
+#include "calls.h"
+
+#include "bh_console.h"
+#include "bulkhead.h"
+
+#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
+#define SYST_MASK 0xFFFFFFu
+#define REPEATED 100u
+#define BATCHES 16u
+#define SINGLES 8u
+#define TRIES 400u
+#define PAUSE_COUNTS 2000u
+#define AREA 3u
+#define LONG_LEN 960u
+#define KEY "blob"
+
+static uint8_t buffer[LONG_LEN];
+static uint32_t word, id, stream, datagram;
+static uint64_t wide;
+static struct bh_notification notification;
+
+__attribute__((noinline)) static bh_status function(void)
+{
+    __asm volatile("");
+    return BH_STATUS_OK;
+}
+
+static void pause(void)
+{
+    uint32_t begin = SYST_CVR;
+    while (((begin - SYST_CVR) & SYST_MASK) < PAUSE_COUNTS) {
+    }
+}
+
+/* A function that makes one call. To the compiler a gateway is none, so that the stack may stand at any word; from a stack
+ * that is not aligned to 8 bytes the way home is longer, as `nop_unaligned` shows. Where a function might call another, it
+ * is aligned. */
+static volatile uint32_t might;
+#define ALIGNED \
+    if (might) { \
+        function(); \
+    }
+#define CALL(name, ...) \
+    static bh_status name(void) \
+    { \
+        ALIGNED return bh_##name(__VA_ARGS__); \
+    }
+#define CALL_FILLING(name, type, number, ...) \
+    static bh_status name(void) \
+    { \
+        static struct type filled; \
+        filled.version = number; \
+        ALIGNED return bh_##name(__VA_ARGS__); \
+    }
+
+/* With nothing but what a call needs. */
+#define NOP(name, kept) \
+    __attribute__((naked)) static bh_status name(void) \
+    { \
+        __asm volatile("push {" kept "lr}\n ldr r3, =%c0\n mov r12, sp\n blx r3\n pop {" kept "pc}\n .pool\n" \
+                       : \
+                       : "i"(BH_GATEWAY(0u))); \
+    }
+NOP(nop, "r3, ")
+NOP(nop_unaligned, "")
+
+
+CALL(abi_version_read, &word)
+CALL(device_id_read, (char *)buffer, sizeof buffer)
+CALL(clock_monotonic_read_us, &wide)
+CALL(clock_wall_read_us, &wide)
+CALL(wake_reason_read, &word)
+CALL(boot_reason_read, &word)
+CALL(network_status_read, &word)
+CALL(network_reasons_read, &word)
+CALL_FILLING(network_info_read, bh_network_info, BH_NETWORK_INFO_VERSION, &filled)
+CALL_FILLING(limits_read, bh_limits, BH_LIMITS_VERSION, &filled)
+CALL_FILLING(debug_state_read, bh_debug_state, BH_DEBUG_STATE_VERSION, &filled)
+CALL_FILLING(update_status_read, bh_update_status, BH_UPDATE_STATUS_VERSION, &filled)
+CALL(update_apply_now)
+CALL(update_postpone, 1u)
+CALL(update_confirm)
+CALL(notification_enable, 0xFFFFFFFFu)
+CALL(notification_next, &notification)
+CALL_FILLING(storage_info_read, bh_storage_info, BH_STORAGE_INFO_VERSION, AREA, &filled)
+CALL(storage_read, AREA, 0, 64u)
+CALL(storage_write, AREA, 0, buffer, 64u)
+CALL(storage_erase, AREA, 0)
+CALL(storage_result_read, buffer, sizeof buffer)
+CALL_FILLING(message_receive, bh_message, BH_MESSAGE_VERSION, &filled, buffer, sizeof buffer)
+CALL(message_finish, 0, 0)
+CALL_FILLING(message_queue_read, bh_message_queue, BH_MESSAGE_QUEUE_VERSION, &filled)
+CALL(config_read, KEY, sizeof KEY - 1u)
+CALL_FILLING(config_result_read, bh_config_value, BH_CONFIG_VALUE_VERSION, &filled, buffer, sizeof buffer)
+CALL_FILLING(config_list, bh_config_entry, BH_CONFIG_ENTRY_VERSION, 0, &filled)
+CALL(config_revision_read, &word)
+CALL(power_sleep, 0)
+CALL(power_wake_read, &word)
+CALL(network_request)
+CALL_FILLING(socket_status_read, bh_socket_status, BH_SOCKET_STATUS_VERSION, stream, &filled)
+CALL(socket_bind, datagram, BH_SOCKET_LOCAL_PORT_FIRST)
+CALL(socket_connect, stream, "10.0.2.2", 8u, 9u)
+CALL(socket_send, stream, buffer, 64u, &word)
+CALL(socket_receive, stream, buffer, 64u, &word)
+CALL(socket_shutdown, stream)
+
+static bh_status log_write_64(void)
+{
+    ALIGNED
+    return bh_log_write(4u, (const char *)buffer, 64u);
+}
+
+static bh_status message_send_64(void)
+{
+    ALIGNED
+    return bh_message_send(1u, buffer, 64u, &id);
+}
+
+static bh_status message_send_960(void)
+{
+    ALIGNED
+    return bh_message_send(1u, buffer, LONG_LEN, &id);
+}
+
+static bh_status random_read_32(void)
+{
+    ALIGNED
+    return bh_random_read(buffer, 32u);
+}
+
+static bh_status random_read_256(void)
+{
+    ALIGNED
+    return bh_random_read(buffer, 256u);
+}
+
+static bh_status socket_open(void)
+{
+    ALIGNED
+    return bh_socket_open(BH_SOCKET_KIND_DATAGRAM, &datagram);
+}
+
+static bh_status socket_close(void)
+{
+    ALIGNED
+    return bh_socket_close(datagram);
+}
+
+static bh_status socket_send_to_64(void)
+{
+    struct bh_socket_address to = {.address = {10, 0, 2, 2}, .port = 9};
+    ALIGNED
+    return bh_socket_send_to(datagram, &to, buffer, 64u);
+}
+
+static bh_status socket_receive_from(void)
+{
+    struct bh_socket_address from;
+    uint32_t length = 64u;
+    ALIGNED
+    return bh_socket_receive_from(datagram, &from, buffer, &length);
+}
+
+static void close_datagram(void)
+{
+    bh_socket_close(datagram);
+    pause();
+}
+
+/* A closed socket has its place until the hypervisor has come round to it. */
+static void open_datagram(void)
+{
+    bh_socket_close(datagram);
+    pause();
+    bh_socket_open(BH_SOCKET_KIND_DATAGRAM, &datagram);
+}
+
+static void open_stream(void)
+{
+    bh_socket_close(stream);
+    pause();
+    bh_socket_open(BH_SOCKET_KIND_STREAM, &stream);
+}
+
+/* Until what was begun has ended, and longer. */
+static void fetch(void)
+{
+    for (uint32_t i = 0; i < TRIES && storage_result_read() == BH_STATUS_BUSY; i++) {
+        pause();
+    }
+    for (uint32_t i = 0; i < TRIES && config_result_read() == BH_STATUS_BUSY; i++) {
+        pause();
+    }
+    pause();
+}
+
+static const struct measured {
+    const char *name;
+    bh_status (*call)(void);
+    /* Before each single call; none: the call is repeated without anything in between. */
+    void (*prepare)(void);
+} measured[] = {
+    {"function", function, 0},
+    {"nop", nop, 0},
+    {"nop_unaligned", nop_unaligned, 0},
+    {"abi_version_read", abi_version_read, 0},
+    {"device_id_read", device_id_read, 0},
+    {"clock_monotonic_read_us", clock_monotonic_read_us, 0},
+    {"clock_wall_read_us", clock_wall_read_us, 0},
+    {"log_write_64", log_write_64, 0},
+    {"wake_reason_read", wake_reason_read, 0},
+    {"boot_reason_read", boot_reason_read, 0},
+    {"network_status_read", network_status_read, 0},
+    {"network_reasons_read", network_reasons_read, 0},
+    {"network_info_read", network_info_read, 0},
+    {"network_request", network_request, 0},
+    {"limits_read", limits_read, 0},
+    {"debug_state_read", debug_state_read, 0},
+    {"update_status_read", update_status_read, 0},
+    {"update_apply_now", update_apply_now, 0},
+    {"update_postpone", update_postpone, 0},
+    {"update_confirm", update_confirm, 0},
+    {"notification_enable", notification_enable, 0},
+    {"notification_next", notification_next, 0},
+    {"storage_info_read", storage_info_read, 0},
+    {"storage_read_64", storage_read, fetch},
+    {"storage_write_64", storage_write, fetch},
+    {"storage_erase", storage_erase, fetch},
+    {"storage_result_read", storage_result_read, 0},
+    {"message_send_64", message_send_64, pause},
+    {"message_send_960", message_send_960, pause},
+    {"message_receive", message_receive, 0},
+    {"message_finish", message_finish, 0},
+    {"message_queue_read", message_queue_read, 0},
+    {"config_read", config_read, fetch},
+    {"config_result_read", config_result_read, fetch},
+    {"config_list", config_list, 0},
+    {"config_revision_read", config_revision_read, 0},
+    {"power_sleep", power_sleep, 0},
+    {"power_wake_read", power_wake_read, 0},
+    {"random_read_32", random_read_32, pause},
+    {"random_read_256", random_read_256, pause},
+    {"socket_open", socket_open, close_datagram},
+    {"socket_bind", socket_bind, open_datagram},
+    {"socket_send_to_64", socket_send_to_64, open_datagram},
+    {"socket_receive_from", socket_receive_from, 0},
+    {"socket_close", socket_close, open_datagram},
+    {"socket_connect", socket_connect, open_stream},
+    {"socket_status_read", socket_status_read, 0},
+    {"socket_send_64", socket_send, 0},
+    {"socket_receive_64", socket_receive, 0},
+    {"socket_shutdown", socket_shutdown, 0},
+};
+
+struct cost {
+    uint32_t counts, calls;
+    bh_status status;
+};
+
+static struct cost repeated(bh_status (*call)(void))
+{
+    struct cost least = {.counts = SYST_MASK, .calls = REPEATED};
+    for (uint32_t batch = 0; batch < BATCHES; batch++) {
+        uint32_t begin = SYST_CVR;
+        for (uint32_t i = 0; i < REPEATED; i++) {
+            least.status = call();
+        }
+        uint32_t counts = (begin - SYST_CVR) & SYST_MASK;
+        least.counts = counts < least.counts ? counts : least.counts;
+    }
+    return least;
+}
+
+/* The least of those that succeed; if none does, of all. */
+static struct cost single(const struct measured *what)
+{
+    struct cost good = {.counts = SYST_MASK, .calls = 1}, refused = good;
+    uint32_t n_good = 0;
+    for (uint32_t i = 0; i < TRIES && n_good < SINGLES; i++) {
+        what->prepare();
+        uint32_t begin = SYST_CVR;
+        bh_status status = what->call();
+        uint32_t counts = (begin - SYST_CVR) & SYST_MASK;
+        struct cost *cost = status == BH_STATUS_OK ? &good : &refused;
+        if (counts < cost->counts) {
+            *cost = (struct cost){.counts = counts, .calls = 1, .status = status};
+        }
+        n_good += status == BH_STATUS_OK;
+    }
+    return n_good > 0 ? good : refused;
+}
+
+void calls(void)
+{
+    open_stream();
+    for (uint32_t i = 0; i < sizeof measured / sizeof *measured; i++) {
+        const struct measured *what = &measured[i];
+        struct cost cost = what->prepare ? single(what) : repeated(what->call);
+        char line[96];
+        char *to = bh_text_append(bh_text_append(line, "call "), what->name);
+        to = bh_text_append_number(bh_text_append(to, " counts "), cost.counts);
+        to = bh_text_append_number(bh_text_append(to, " calls "), cost.calls);
+        to = bh_text_append_number(bh_text_append(to, " status "), cost.status);
+        *to++ = '\n';
+        *to = 0;
+        bh_console_write(line);
+    }
+    bh_socket_close(stream);
+    bh_socket_close(datagram);
+    bh_network_release();
+    fetch();
+    /* What is measured next is not to pay for these. */
+    struct bh_message_queue queue = {.version = BH_MESSAGE_QUEUE_VERSION, .outgoing = 1};
+    for (uint32_t i = 0; i < TRIES && queue.outgoing != 0; i++) {
+        bh_message_queue_read(&queue);
+        pause();
+    }
+    bh_console_write("calls end\n");
+}
