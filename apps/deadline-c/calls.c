@@ -7,9 +7,8 @@
 
 #include "bh_console.h"
 #include "bulkhead.h"
+#include "systick.h"
 
-#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
-#define SYST_MASK 0xFFFFFFu
 #define REPEATED 100u
 #define BATCHES 16u
 #define SINGLES 8u

@@ -6,6 +6,7 @@
 #include "bh_console.h"
 #include "bh_socket.h"
 #include "calls.h"
+#include "systick.h"
 
 #ifndef APP_VERSION
 #define APP_VERSION 1
@@ -22,10 +23,6 @@ struct timer {
 #define TIMER_ON_WITH_INTERRUPT 9u
 #define NVIC_ISER(n) (*(volatile uint32_t *)(0xE000E100u + (n) / 32u * 4u))
 #define BIT(n) (1u << ((n) % 32u))
-#define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
-#define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
-#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
-#define SYST_MASK 0xFFFFFFu
 /* Kept over a restart of the application: neither cleared nor loaded. */
 #define SPINS (*(volatile uint32_t *)(BH_BOARD_RAM_BASE + 0x40000u))
 #define SPINS_MAGIC 0x5B1A5B1Au
