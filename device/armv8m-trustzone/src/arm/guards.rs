@@ -4,7 +4,7 @@
 //! over the application's memory takes a part of it away. Nothing is ever given to the application that way. What the
 //! hypervisor does on its behalf goes on: [`lifted`] opens the guards for it, and nobody comes between meanwhile.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::critical::Shared;
 use super::registers::{self as scs, SAU_RBAR, SAU_RLAR, SAU_RNR, SAU_TYPE};
@@ -19,6 +19,8 @@ struct Guards {
 }
 
 static GUARDS: Shared<Guards> = Shared::new(Guards { ranges: [None; GUARDS_MAX] });
+/// Whether there is one: every pointer of a system call asks, and hardly ever a debugger watches.
+static ARE_UP: AtomicBool = AtomicBool::new(false);
 /// The first region of the SAU that the partition does not use.
 static FIRST_SPARE: AtomicU32 = AtomicU32::new(u32::MAX);
 
@@ -42,6 +44,7 @@ pub fn set(index: usize, range: Option<(u32, u32)>) {
         if let Some(place) = guards.ranges.get_mut(index) {
             *place = range;
         }
+        ARE_UP.store(guards.ranges.iter().any(Option::is_some), Ordering::Relaxed);
         guards.lay();
     });
 }
@@ -50,7 +53,7 @@ pub fn set(index: usize, range: Option<(u32, u32)>) {
 ///
 /// The application must not run meanwhile, or it would slip through, so where they are everything waits: keep it short.
 pub(super) fn lifted<R>(address: u32, len: u32, work: impl FnOnce() -> R) -> R {
-    if !GUARDS.with(|guards| guards.touch(address, len)) {
+    if !ARE_UP.load(Ordering::Relaxed) || !GUARDS.with(|guards| guards.touch(address, len)) {
         return work();
     }
     GUARDS.with(|guards| {
@@ -68,6 +71,7 @@ pub(super) fn forget() {
     GUARDS.with(|guards| {
         if guards.ranges.iter().any(Option::is_some) {
             guards.ranges = [None; GUARDS_MAX];
+            ARE_UP.store(false, Ordering::Relaxed);
             guards.lay();
         }
     });

@@ -7,6 +7,7 @@
 use super::copy::copy;
 use super::critical::Shared;
 use super::guards;
+use super::registers::{self as scs, MPU_CTRL, MPU_CTRL_ENABLE, NON_SECURE_ALIAS};
 
 /// A memory of the application: first address, length in bytes, writable.
 pub type MemoryRegion = (u32, u32, bool);
@@ -21,8 +22,9 @@ pub fn set_memories(memories: &'static [MemoryRegion]) {
 
 fn in_memory(address: u32, len: u32, intent: Intent) -> bool {
     MEMORIES.with(|m| *m).iter().any(|(base, length, writable)| {
-        let end = address.checked_sub(*base).and_then(|offset| offset.checked_add(len));
-        (*writable || intent == Intent::Read) && end.is_some_and(|end| end <= *length)
+        // Below the base it is more than any length.
+        let offset = address.wrapping_sub(*base);
+        offset <= *length && len <= *length - offset && (*writable || intent == Intent::Read)
     })
 }
 
@@ -47,7 +49,7 @@ const NON_SECURE_READ: u32 = 1 << 20;
 pub(super) const NON_SECURE_READ_WRITE: u32 = 1 << 21;
 pub(super) const SECURE: u32 = 1 << 22;
 
-/// Smallest MPU region of Armv8-M in bytes: two answers this far apart leave no gap.
+/// Smallest region of the SAU and the MPU in bytes: two answers this far apart leave no gap.
 const MPU_GRANULE_BYTES: u32 = 32;
 
 /// Longest range of one check in bytes: bounds the time of a system call.
@@ -74,34 +76,45 @@ fn checked(address: u32, len: u32, intent: Intent, unprivileged: bool, work: imp
 // Out of line: the attack matrix has an image in which it always says yes.
 #[inline(never)]
 fn may(address: u32, len: u32, intent: Intent, unprivileged: bool) -> bool {
-    let is_bounded = len != 0 && len <= CHECK_LEN_MAX;
-    is_bounded && in_memory(address, len, intent) && is_attributed(address, len, intent, unprivileged)
+    let beyond = len.wrapping_sub(1);
+    let Some(last) = address.checked_add(beyond).filter(|_| beyond < CHECK_LEN_MAX) else { return false };
+    in_memory(address, len, intent) && is_attributed(address, last, intent, unprivileged)
 }
 
-/// Asks the processor about each granule of a range.
-fn is_attributed(address: u32, len: u32, intent: Intent, unprivileged: bool) -> bool {
-    let Some(last) = address.checked_add(len - 1) else { return false };
+/// Asks the processor about all from `first` to `last`, in as few questions as answer for it: regions of the SAU and the MPU
+/// begin and end at multiples of a granule, and the application's MPU changes nothing while it is off.
+fn is_attributed(first: u32, last: u32, intent: Intent, unprivileged: bool) -> bool {
     let needed = match intent {
-        Intent::Read => NON_SECURE_READ,
-        Intent::Write => NON_SECURE_READ_WRITE,
+        Intent::Read => SREGION_VALID | NON_SECURE_READ,
+        Intent::Write => SREGION_VALID | NON_SECURE_READ_WRITE,
     };
-    let first_answer = test_target(address, unprivileged);
-    let mut at = address;
-    loop {
-        let answer = test_target(at, unprivileged);
-        let same_region =
-            answer & (SREGION_MASK | SREGION_VALID) == first_answer & (SREGION_MASK | SREGION_VALID);
-        if answer & SECURE != 0 || answer & SREGION_VALID == 0 || answer & needed == 0 || !same_region {
+    let answer = test_target(first, unprivileged);
+    if answer & (SECURE | needed) != needed {
+        return false;
+    }
+    let border = first | (MPU_GRANULE_BYTES - 1);
+    if last <= border {
+        return true;
+    }
+    let alike = |at| {
+        let other = test_target(at, unprivileged);
+        other == answer
+            || other & (SECURE | needed | SREGION_MASK) == answer & (SECURE | needed | SREGION_MASK)
+    };
+    if !alike(last) {
+        return false;
+    }
+    if scs::read(MPU_CTRL + NON_SECURE_ALIAS) & MPU_CTRL_ENABLE == 0 {
+        return true;
+    }
+    let mut at = border;
+    while last.wrapping_sub(at) > MPU_GRANULE_BYTES {
+        at = at.wrapping_add(MPU_GRANULE_BYTES);
+        if !alike(at) {
             return false;
         }
-        if at == last {
-            return true;
-        }
-        at = match (at | (MPU_GRANULE_BYTES - 1)).checked_add(1) {
-            Some(next) if next < last => next,
-            _ => last,
-        };
     }
+    true
 }
 
 fn caller_is_unprivileged() -> bool {

@@ -59,6 +59,7 @@ pub(crate) const CPACR: u32 = 0xE000_ED88;
 pub(crate) const NSACR: u32 = 0xE000_ED8C;
 pub(crate) const MPU_TYPE: u32 = 0xE000_ED90;
 pub(crate) const MPU_CTRL: u32 = 0xE000_ED94;
+pub(crate) const MPU_CTRL_ENABLE: u32 = 1 << 0;
 pub(crate) const MPU_RNR: u32 = 0xE000_ED98;
 pub(crate) const MPU_RBAR: u32 = 0xE000_ED9C;
 pub(crate) const MPU_RLAR: u32 = 0xE000_EDA0;
