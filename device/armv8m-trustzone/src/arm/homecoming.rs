@@ -8,11 +8,11 @@
 //! as if the caller had been interrupted behind its call; and the exception return opens the interrupts and leaves the
 //! secure state in one.
 //!
-//! The usual case is decided in assembly, to be short: a privileged caller, its stack aligned and in the board's first writable
-//! memory, no floating-point state. All else is decided in Rust. If the caller's stack cannot take a frame, the gateway
-//! returns as a function does: the next interrupt would have found no room either.
+//! The usual case is decided in assembly, to be short: a privileged caller, its stack in the board's first writable memory, no
+//! floating-point state. All else is decided in Rust. If the caller's stack cannot take a frame, the gateway returns as a
+//! function does: the next interrupt would have found no room either.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::entrance;
 use super::exception::{
@@ -27,34 +27,33 @@ use super::switch;
 
 /// First address and last one at which a frame fits, of the memory in which stacks usually lie.
 #[unsafe(no_mangle)]
-static bulkhead_frames_fit: [AtomicU32; 2] = [AtomicU32::new(u32::MAX), AtomicU32::new(0)];
-/// What that is when nobody asked to [`look_again`].
-static USUAL_FRAMES: [AtomicU32; 2] = [AtomicU32::new(u32::MAX), AtomicU32::new(0)];
-static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
+static bulkhead_frames_fit: [AtomicU32; 2] = [AtomicU32::new(NOWHERE), AtomicU32::new(0)];
+/// What the first one is when nobody asked to [`look_again`].
+static USUAL_FIRST: AtomicU32 = AtomicU32::new(NOWHERE);
+/// A first address behind which no other comes.
+const NOWHERE: u32 = u32::MAX;
 
 // bulkhead_homecoming. SVCall_S. lr: EXC_RETURN of the gateway. Nothing of the hypervisor's is in r4-r11.
-// r0: the gateway's frame, r1: CONTROL_NS, r12: frame of the caller; r2, r3: scratch.
+// r0: the gateway's frame, r12: frame of the caller, r1: whether its stack was not aligned; r2, r3: scratch.
 core::arch::global_asm!(
     r#"
-    .section .text.bulkhead_homecoming, "ax"
-    .thumb_func
-    .global bulkhead_homecoming
-bulkhead_homecoming:
-    tst lr, #{thread}
-    ite ne
-    mrsne r0, psp                       @ A thread's gateways have a stack of their own,
-    mrseq r0, msp                       @ a handler's the main one.
-    tst lr, #{no_float}
-    beq 5f
-    mrs r1, control_ns
-    and r1, r1, lr, lsr #2              @ Bit 1: SPSEL, of a thread.
-    lsls r2, r1, #30
-    itete mi
-    mrsmi r12, psp_ns
-    mrspl r12, msp_ns
-    mrsmi r2, psplim_ns
-    mrspl r2, msplim_ns
+    .macro leave secure
+    msr \secure, r0
+    ldr r0, =bulkhead_gateway_stack + {top} - {beside}
+    msr psplim, r0                      @ Room for whoever is caught at the entrance.
+    movs r0, #0
+    msr basepri, r0
+    bic lr, lr, #{secure_stack}
+    bx lr
+    .endm
+
+    @ Once for each kind of caller, with the names of its stack pointers: to choose between them takes longer.
+    .macro home secure, pointer, limit, in_handler
+    mrs r12, \pointer
+    mrs r2, \limit
     sub r12, #{frame}
+    ubfx r1, r12, #2, #1
+    bic r12, #4
     cmp r12, r2
     blo 5f
     ldr r3, =bulkhead_frames_fit
@@ -71,10 +70,6 @@ bulkhead_homecoming:
     and r2, #{asked}
     cmp r2, #{may_write}
     bne 5f
-    mrs r2, control_ns
-    and r2, #1                          @ Asked with the privilege of a handler: for whoever has less it is done below.
-    orrs r2, r2, r12, lsl #29           @ Aligned?
-    bne 5f
 
     ldr r2, [r0]
     movs r3, #0
@@ -82,25 +77,38 @@ bulkhead_homecoming:
     strd r3, r3, [r12, #8]
     strd r3, r3, [r12, #16]
     ldr r2, [r0, #20]                   @ Where it called from.
-    ldr r3, [r0, #28]
-    ubfx r3, r3, #0, #9
+    lsls r3, r1, #{aligned_bit}
+    .if \in_handler
+    ldr r1, [r0, #28]
+    ubfx r1, r1, #0, #9
+    orrs r3, r1
+    .endif
     orr r3, r3, #{thumb}
     strd r2, r3, [r12, #24]
-    lsls r2, r1, #30
-    ite mi
-    msrmi psp_ns, r12
-    msrpl msp_ns, r12
+    msr \pointer, r12
     adds r0, #{frame}
-4:  tst lr, #{thread}
-    ite ne
-    msrne psp, r0
-    msreq msp, r0
-    ldr r0, =bulkhead_gateway_stack + {top} - {beside}
-    msr psplim, r0                      @ Room for whoever is caught at the entrance.
-    movs r0, #0
-    msr basepri, r0
-    bic lr, lr, #{secure_stack}
-    bx lr
+    leave \secure
+    .endm
+
+    .section .text.bulkhead_homecoming, "ax"
+    .thumb_func
+    .global bulkhead_homecoming
+bulkhead_homecoming:
+    tst lr, #{thread}
+    beq 2f
+    mrs r0, psp                         @ A thread's gateways have a stack of their own,
+    tst lr, #{no_float}
+    beq 5f
+    mrs r1, control_ns
+    lsls r1, r1, #31                    @ C: SPSEL, N: nPRIV.
+    bmi 5f                              @ Asked with privilege: for whoever has less it is done below.
+    bcc 1f
+    home psp, psp_ns, psplim_ns, 0
+1:  home psp, msp_ns, msplim_ns, 0
+2:  mrs r0, msp                         @ a handler's the main one.
+    tst lr, #{no_float}
+    beq 5f
+    home msp, msp_ns, msplim_ns, 1
 
 5:  mrs r2, msplim
     ldr r3, =__stack_limit + {reserve}
@@ -111,8 +119,12 @@ bulkhead_homecoming:
     pop {{r2, lr}}
     msr msplim, r2
     cmp r0, #0
-    bne 4b
-    bx lr                               @ Back into the gateway, which knows what to do.
+    beq 7f
+    tst lr, #{thread}
+    beq 6f
+    leave psp
+6:  leave msp
+7:  bx lr                               @ Back into the gateway, which knows what to do.
     .pool
     "#,
     thread = const EXC_RETURN_THREAD,
@@ -122,6 +134,7 @@ bulkhead_homecoming:
     asked = const memory_check::SECURE | memory_check::NON_SECURE_READ_WRITE,
     may_write = const memory_check::NON_SECURE_READ_WRITE,
     thumb = const XPSR_THUMB,
+    aligned_bit = const XPSR_ALIGNED.trailing_zeros(),
     reserve = const super::start::FAULT_RESERVE_BYTES,
     top = const switch::GATEWAY_STACK_BYTES,
     beside = const entrance::ROOM_BYTES,
@@ -134,11 +147,9 @@ bulkhead_homecoming:
 /// `frame` is the frame of the gateway that called the supervisor.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bulkhead_write_frame(frame: *const [u32; 8], exc_return: u32) -> u32 {
-    if LOOK_AGAIN.swap(false, Ordering::Relaxed) {
-        let [first, last] = &bulkhead_frames_fit;
-        let [usual_first, usual_last] = &USUAL_FRAMES;
-        first.store(usual_first.load(Ordering::Relaxed), Ordering::Relaxed);
-        last.store(usual_last.load(Ordering::Relaxed), Ordering::Relaxed);
+    let [first, _] = &bulkhead_frames_fit;
+    if first.load(Ordering::Relaxed) == NOWHERE {
+        first.store(USUAL_FIRST.load(Ordering::Relaxed), Ordering::Relaxed);
         switch::pend_executor();
     }
     // SAFETY: as promised.
@@ -216,19 +227,17 @@ fn leave_float_registers(place: u32, caller: &Caller) {
 /// Says where stacks usually lie: in the first of the application's memories that can be written.
 pub(super) fn set_memories(memories: &[MemoryRegion]) {
     let Some((base, length, _)) = memories.iter().find(|(.., writable)| *writable) else { return };
-    let end = base.wrapping_add(*length).wrapping_sub(FRAME_BYTES);
-    for [first, last] in [&bulkhead_frames_fit, &USUAL_FRAMES] {
-        first.store(*base, Ordering::Relaxed);
-        last.store(end, Ordering::Relaxed);
-    }
+    let [first, last] = &bulkhead_frames_fit;
+    USUAL_FIRST.store(*base, Ordering::Relaxed);
+    last.store(base.wrapping_add(*length).wrapping_sub(FRAME_BYTES), Ordering::Relaxed);
+    first.store(*base, Ordering::Relaxed);
 }
 
 /// The executor comes again when the gateway that it came across ends. Meanwhile no frame fits as usual, so that a gateway
 /// which ends undisturbed has nothing more to look at. For the executor.
 pub(super) fn look_again() {
     let [first, _] = &bulkhead_frames_fit;
-    first.store(u32::MAX, Ordering::Relaxed);
-    LOOK_AGAIN.store(true, Ordering::Relaxed);
+    first.store(NOWHERE, Ordering::Relaxed);
 }
 
 /// The stack pointer of the application's thread.

@@ -119,11 +119,12 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         name: "flags that come back as they were used",
-        // homecoming.rs: ubfx r3, r3, #0, #9; orr r3, r3, #0x1000000
+        // homecoming.rs: lsls r3, r1, #9; orr r3, r3, #0x1000000. In place of the first: ldr r3, [r0, #28]
         drill: |image| {
             let thumb = [0x43, 0xF0, 0x80, 0x73];
-            let scrubbed = [0xC3, 0xF3, 0x08, 0x03];
-            image.replace(&[scrubbed, thumb].concat(), &[&NOP, &NOP, &thumb[..]].concat())
+            let unaligned = [0x4B, 0x02];
+            let as_used = [0xC3, 0x69];
+            image.replace(&[&unaligned, &thumb[..]].concat(), &[&as_used, &thumb[..]].concat())
         },
         rows: |row| row.class == Class::Races && row.name.contains("bh_device_id_read"),
     },
