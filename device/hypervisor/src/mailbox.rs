@@ -211,7 +211,6 @@ impl Mailbox {
         self.requests = Requests::default();
         self.storage.forget();
         self.sockets.forget();
-        self.messages.forget_writer();
         self.configuration.forget();
         self.sleep = Sleep::new();
     }

@@ -1,8 +1,7 @@
 //! Messages that wait: a ring of bytes, each message behind its header.
 //!
 //! A gateway copies a body once, out of the application's memory or into it, in the two pieces at most into which the end of the
-//! ring cuts it. The invariant: what a writer has reserved is not seen before it is committed, and there is one writer at a
-//! time.
+//! ring cuts it. The invariant: a message is there when all of it is.
 
 use bulkhead_link_protocol::MESSAGE_HEADER_LEN;
 
@@ -29,13 +28,20 @@ pub(crate) struct MessageQueue {
     first: usize,
     used: usize,
     waiting: usize,
-    /// Bytes behind those used that a writer has reserved; 0 if there is no writer.
-    reserved: usize,
+}
+
+/// Why a message does not wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotQueued {
+    /// There is no room for it, or it is empty.
+    NoRoom,
+    /// Its body cannot be had, or nobody be told of it.
+    Refused,
 }
 
 impl MessageQueue {
     pub(crate) const fn new() -> Self {
-        Self { ring: [0; QUEUE_LEN], first: 0, used: 0, waiting: 0, reserved: 0 }
+        Self { ring: [0; QUEUE_LEN], first: 0, used: 0, waiting: 0 }
     }
 
     /// Messages that wait.
@@ -45,46 +51,36 @@ impl MessageQueue {
 
     /// Longest body that there is room for.
     pub(crate) const fn free(&self) -> usize {
-        if self.waiting >= MESSAGES_MAX || self.reserved > 0 {
+        if self.waiting >= MESSAGES_MAX {
             return 0;
         }
         (QUEUE_LEN - self.used).saturating_sub(MESSAGE_HEADER_LEN)
     }
 
-    /// Makes room for a message whose body [`Self::fill`] brings; `false` without room, or beside another writer.
-    pub(crate) fn reserve(&mut self, head: Head) -> bool {
-        let Ok(len) = usize::try_from(head.len) else { return false };
+    /// Adds a message whose body `fill` writes, in one piece or two. `tell` is the last step before it waits; `false` from
+    /// either: it does not.
+    pub(crate) fn push(
+        &mut self,
+        head: Head,
+        mut fill: impl FnMut(&mut [u8]) -> bool,
+        tell: impl FnOnce() -> bool,
+    ) -> Result<(), NotQueued> {
+        let len = usize::try_from(head.len).unwrap_or(usize::MAX);
         if len == 0 || len > self.free() {
-            return false;
+            return Err(NotQueued::NoRoom);
         }
-        self.reserved = MESSAGE_HEADER_LEN + len;
-        let words = [head.number, head.topic, head.at_s, head.len];
-        for (index, word) in words.iter().enumerate() {
-            self.write(self.used + 4 * index, &word.to_le_bytes());
-        }
-        true
-    }
-
-    /// Lets `fill` write the reserved body, in one piece or two; `false` from it ends that.
-    pub(crate) fn fill(&mut self, mut fill: impl FnMut(&mut [u8]) -> bool) -> bool {
-        let len = self.reserved.saturating_sub(MESSAGE_HEADER_LEN);
         let start = (self.first + self.used + MESSAGE_HEADER_LEN) % QUEUE_LEN;
-        let (head, tail) = ring::span_mut(&mut self.ring, start, len);
-        (head.is_empty() || fill(head)) && (tail.is_empty() || fill(tail))
-    }
-
-    /// The reserved message waits from now on.
-    pub(crate) fn commit(&mut self) {
-        if self.reserved > 0 {
-            self.used += self.reserved;
-            self.waiting += 1;
-            self.reserved = 0;
+        let (first, second) = ring::span_mut(&mut self.ring, start, len);
+        if !(first.is_empty() || fill(first)) || !(second.is_empty() || fill(second)) || !tell() {
+            return Err(NotQueued::Refused);
         }
-    }
-
-    /// The reserved message is given up.
-    pub(crate) fn cancel(&mut self) {
-        self.reserved = 0;
+        let words = [head.number, head.topic, head.at_s, head.len].map(u32::to_le_bytes);
+        const { assert!(size_of_val(&[[0_u8; 4]; 4]) == MESSAGE_HEADER_LEN) };
+        let place = (self.first + self.used) % QUEUE_LEN;
+        ring::write(&mut self.ring, place, words.as_flattened());
+        self.used += MESSAGE_HEADER_LEN + len;
+        self.waiting += 1;
+        Ok(())
     }
 
     /// The oldest message.
@@ -148,11 +144,6 @@ impl MessageQueue {
         })
     }
 
-    /// Writes from `offset` behind the first byte.
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        ring::write(&mut self.ring, (self.first + offset) % QUEUE_LEN, bytes);
-    }
-
     fn copy(&self, offset: usize, out: &mut [u8]) {
         ring::read(&self.ring, (self.first + offset) % QUEUE_LEN, out);
     }
@@ -167,18 +158,15 @@ mod tests {
 
     fn push(queue: &mut MessageQueue, number: u32, body: &[u8]) -> bool {
         let head = Head { number, topic: 2, at_s: 3, len: u32::try_from(body.len()).unwrap() };
-        if !queue.reserve(head) {
-            return false;
-        }
         let mut left = body;
-        let filled = queue.fill(|room| {
+        let fill = |room: &mut [u8]| {
             let piece = left.split_off(..room.len()).unwrap();
             room.copy_from_slice(piece);
             true
-        });
-        assert!(filled && left.is_empty());
-        queue.commit();
-        true
+        };
+        let pushed = queue.push(head, fill, || true);
+        assert!(pushed.is_err() || left.is_empty());
+        pushed.is_ok()
     }
 
     #[test]
@@ -212,25 +200,30 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_a_second_writer_and_an_empty_body_are_refused() {
+    fn a_full_queue_and_an_empty_body_are_refused() {
         let mut queue = MessageQueue::new();
         assert!(!push(&mut queue, 1, &[]));
         assert!(!push(&mut queue, 1, &[0; QUEUE_LEN - MESSAGE_HEADER_LEN + 1]));
         assert!(push(&mut queue, 1, &[0; QUEUE_LEN - MESSAGE_HEADER_LEN]));
         assert!(queue.free() == 0 && !push(&mut queue, 2, &[0]));
         queue.pop();
-        assert!(queue.reserve(Head { number: 2, len: 8, ..Head::default() }));
-        assert!(!push(&mut queue, 3, &[0]), "beside another writer");
-        assert_eq!(queue.waiting(), 0, "not seen before it is committed");
-        assert!(!queue.fill(|room| {
-            assert_eq!(room.len(), 8);
-            false
-        }));
-        queue.cancel();
         for number in 0..u32::try_from(MESSAGES_MAX).unwrap() {
             assert!(push(&mut queue, number, &[1]));
         }
         assert!(!push(&mut queue, 99, &[1]), "so many wait at most");
         assert_eq!(queue.newest().map(|head| head.number), Some(15));
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_had_and_a_message_that_nobody_is_told_of_leave_nothing() {
+        let mut queue = MessageQueue::new();
+        assert!(push(&mut queue, 1, &[7; 900]));
+        let head = Head { number: 2, len: 900, ..Head::default() };
+        for (fills, tells) in [(false, true), (true, false)] {
+            let refused = queue.push(head, |room| room.len() == 900 && fills, || tells);
+            assert_eq!(refused, Err(NotQueued::Refused));
+            assert_eq!(queue.newest().map(|head| head.number), Some(1));
+        }
+        assert!(push(&mut queue, 2, &[8; 900]), "its room is free");
     }
 }

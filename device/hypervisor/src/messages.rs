@@ -11,7 +11,7 @@ use bulkhead_syscall_abi::{
 };
 
 use crate::calls::{ApplicationMemory, MailboxAccess, from_memory, version_of};
-use crate::message_queue::{Head, MESSAGES_MAX, MessageQueue};
+use crate::message_queue::{Head, MESSAGES_MAX, MessageQueue, NotQueued};
 use crate::ring;
 
 /// Bytes that the executor copies under one lock.
@@ -65,20 +65,18 @@ impl Messages {
         }
     }
 
-    /// The instance of the application that may have been writing is gone. What it wrote is still the device's to send.
-    pub(crate) fn forget_writer(&mut self) {
-        self.outgoing.cancel();
-    }
-
-    fn begin(&mut self, topic: u32, len: u32, at_s: u32) -> Option<u32> {
-        let number = self.last_number.checked_add(1)?;
-        self.outgoing.reserve(Head { number, topic, at_s, len }).then_some(number)
-    }
-
-    fn commit(&mut self, number: u32) {
-        self.outgoing.commit();
+    /// Adds a message to the server, as [`MessageQueue::push`] does.
+    fn send(
+        &mut self,
+        (topic, len, at_s): (u32, u32, u32),
+        fill: impl FnMut(&mut [u8]) -> bool,
+        tell: impl FnOnce(u32) -> bool,
+    ) -> Result<(), NotQueued> {
+        let number = self.last_number.checked_add(1).ok_or(NotQueued::NoRoom)?;
+        self.outgoing.push(Head { number, topic, at_s, len }, fill, || tell(number))?;
         self.last_number = number;
         self.fresh = true;
+        Ok(())
     }
 
     /// The server has stored what is numbered up to `number`; returns whether that is news.
@@ -132,8 +130,10 @@ impl Messages {
         self.reports.pop_front();
     }
 
-    /// Whether a message is to be taken in.
-    fn admit(&mut self, number: u32, topic: u32, len: u32, at_s: u32) -> Arrival {
+    /// Takes a message in.
+    fn admit(&mut self, message: &MessageDown<'_>, at_s: u32) -> Arrival {
+        let (number, topic) = (message.number, message.topic);
+        let len = u32::try_from(message.bytes.len()).unwrap_or(u32::MAX);
         if number <= self.finished {
             let ended = self.recent.iter().find(|finished| finished.number == number).copied();
             self.report(ended.unwrap_or(MessageFinished { number, end: MessageEnd::Delivered }));
@@ -144,7 +144,8 @@ impl Messages {
         }
         // Whatever is numbered below one that is here counts as known: nothing may pass one that was turned away.
         let passes = self.turned_away.is_some_and(|first| number > first);
-        if passes || !self.incoming.reserve(Head { number, topic, at_s, len }) {
+        let head = Head { number, topic, at_s, len };
+        if passes || self.incoming.push(head, ring::from_slice(message.bytes), || true).is_err() {
             self.turned_away.get_or_insert(number);
             return Arrival::NoRoom;
         }
@@ -163,15 +164,7 @@ impl Messages {
 /// Takes a message of the server's in.
 #[inline(never)]
 pub(crate) fn arrived(message: &MessageDown<'_>, now_s: u32, mailbox: &impl MailboxAccess) -> Arrival {
-    let len = u32::try_from(message.bytes.len()).unwrap_or(u32::MAX);
-    let arrival = mailbox.with(|m| m.messages.admit(message.number, message.topic, len, now_s));
-    if arrival == Arrival::New {
-        mailbox.with(|m| {
-            m.messages.incoming.fill(ring::from_slice(message.bytes));
-            m.messages.incoming.commit();
-        });
-    }
-    arrival
+    mailbox.with(|m| m.messages.admit(message, now_s))
 }
 
 /// Copies the body of an outgoing message; `false` if it is gone.
@@ -191,11 +184,12 @@ pub(crate) fn send(
         return Status::ArgumentRefused;
     }
     let at_s = u32::try_from(now_us / 1_000_000).unwrap_or(u32::MAX);
-    let Some(number) = mailbox.with(|m| m.messages.begin(topic, len, at_s)) else { return Status::Busy };
-    let mut copied = mailbox.with(|m| m.messages.outgoing.fill(from_memory(address, memory)));
-    copied = copied && (id == 0 || memory.copy_out(id, &number.to_le_bytes()));
-    mailbox.with(|m| if copied { m.messages.commit(number) } else { m.messages.outgoing.cancel() });
-    if copied { Status::Ok } else { Status::PointerRefused }
+    let tell = |number: u32| id == 0 || memory.copy_out(id, &number.to_le_bytes());
+    match mailbox.with(|m| m.messages.send((topic, len, at_s), from_memory(address, memory), tell)) {
+        Ok(()) => Status::Ok,
+        Err(NotQueued::NoRoom) => Status::Busy,
+        Err(NotQueued::Refused) => Status::PointerRefused,
+    }
 }
 
 pub(crate) fn receive(

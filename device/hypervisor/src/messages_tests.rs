@@ -16,11 +16,8 @@ const STRUCT: u32 = BASE;
 /// Where bodies go.
 const BODY: u32 = BASE + 1024;
 
-/// Application memory; and, once, another call in the middle of one, before its last word is written.
-struct Memory {
-    bytes: RefCell<[u8; MEMORY_LEN]>,
-    interrupt: RefCell<Option<std::boxed::Box<dyn FnOnce()>>>,
-}
+/// Application memory.
+struct Memory(RefCell<[u8; MEMORY_LEN]>);
 
 impl Memory {
     fn range(address: u32, len: usize) -> Option<core::ops::Range<usize>> {
@@ -38,23 +35,17 @@ impl Memory {
     fn word(&self, index: u32) -> u32 {
         u32::from_le_bytes(self.get(STRUCT + 4 * index, 4).try_into().unwrap())
     }
-    fn interrupted(&self) {
-        if let Some(handler) = self.interrupt.borrow_mut().take() {
-            handler();
-        }
-    }
 }
 
 impl ApplicationMemory for Memory {
     fn copy_in(&self, address: u32, out: &mut [u8]) -> bool {
         let Some(range) = Self::range(address, out.len()) else { return false };
-        out.copy_from_slice(&self.bytes.borrow()[range]);
+        out.copy_from_slice(&self.0.borrow()[range]);
         true
     }
     fn copy_out(&self, address: u32, bytes: &[u8]) -> bool {
-        self.interrupted();
         let Some(range) = Self::range(address, bytes.len()) else { return false };
-        self.bytes.borrow_mut()[range].copy_from_slice(bytes);
+        self.0.borrow_mut()[range].copy_from_slice(bytes);
         true
     }
     fn owns_line(&self, _: u32) -> bool {
@@ -72,7 +63,7 @@ impl MailboxAccess for Access {
 }
 
 fn world() -> (Memory, Access) {
-    let memory = Memory { bytes: RefCell::new([0; MEMORY_LEN]), interrupt: RefCell::new(None) };
+    let memory = Memory(RefCell::new([0; MEMORY_LEN]));
     (memory, Access(std::rc::Rc::new(RefCell::new(Mailbox::new()))))
 }
 
@@ -136,20 +127,6 @@ fn a_full_queue_says_busy_and_a_wild_pointer_leaves_nothing_behind() {
         .count();
     assert_eq!((taken, memory.word(0)), (16, 16), "ids have no gaps");
     assert_eq!(call(slot::MESSAGE_SEND, [9, BODY, 100, 0], &memory, &mailbox), Status::Busy);
-}
-
-#[test]
-fn a_handler_that_sends_in_the_middle_of_a_send_is_told_busy_and_mixes_nothing() {
-    let (memory, mailbox) = world();
-    memory.put(BODY, &[0xAA; 200]);
-    let inner = mailbox.clone();
-    *memory.interrupt.borrow_mut() = Some(std::boxed::Box::new(move || {
-        assert_eq!(inner.with(|m| m.messages.begin(1, 8, 0)), None);
-    }));
-    assert_eq!(call(slot::MESSAGE_SEND, [9, BODY, 200, STRUCT], &memory, &mailbox), Status::Ok);
-    assert!(memory.interrupt.borrow().is_none(), "it came");
-    let mut back = [0; 200];
-    assert!(body(1, &mut back, &mailbox) && back == [0xAA; 200]);
 }
 
 #[test]
