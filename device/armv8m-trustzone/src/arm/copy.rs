@@ -10,7 +10,7 @@ use core::ffi::c_void;
 // memcpy. r0: destination, kept; r1: source; r2: bytes; r3: scratch; r12: where it is.
 // memmove. The same; upwards it is memcpy, which reads each block before it writes it.
 // memcmp. r0, r1: where it is; r2: bytes; r3, r12: what is there.
-// memset. r0: destination, kept; r1: the byte; r2: bytes; r12: where it is.
+// memset. r0: destination, kept; r1: the byte; r2: bytes; r3: scratch; r12: where it is.
 core::arch::global_asm!(
     r#"
     .section .text.bulkhead_copy, "ax"
@@ -168,15 +168,31 @@ memset:
     uxtb r1, r1
     orr r1, r1, r1, lsl #8
     orr r1, r1, r1, lsl #16
-1:  subs r2, #16
+    cmp r2, #16
     blo 2f
-    str r1, [r12], #4
-    str r1, [r12], #4
-    str r1, [r12], #4
-    str r1, [r12], #4
+1:  lsls r3, r12, #30
+    beq 5f
+    strb r1, [r12], #1                  @ Until it is aligned.
+    subs r2, #1
     b 1b
-2:  adds r2, #16
-    beq 4f
+5:  push {{r4, r5}}
+    mov r3, r1
+    mov r4, r1
+    mov r5, r1
+    subs r2, #32
+    blo 7f
+6:  stmia r12!, {{r1, r3-r5}}
+    stmia r12!, {{r1, r3-r5}}
+    subs r2, #32
+    bhs 6b
+7:  pop {{r4, r5}}
+    adds r2, #32
+8:  subs r2, #4
+    blo 9f
+    str r1, [r12], #4
+    b 8b
+9:  adds r2, #4
+2:  cbz r2, 4f
 3:  strb r1, [r12], #1
     subs r2, #1
     bne 3b

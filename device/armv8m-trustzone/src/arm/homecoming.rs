@@ -27,10 +27,11 @@ use super::switch;
 
 /// First address and last one at which a frame fits, of the memory in which stacks usually lie.
 #[unsafe(no_mangle)]
-static bulkhead_frames_fit: [AtomicU32; 2] = [AtomicU32::new(NOWHERE), AtomicU32::new(0)];
+static bulkhead_frames_fit: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 /// What the first one is when nobody asked to [`look_again`].
-static USUAL_FIRST: AtomicU32 = AtomicU32::new(NOWHERE);
-/// A first address behind which no other comes.
+#[unsafe(no_mangle)]
+static bulkhead_frames_usual: AtomicU32 = AtomicU32::new(0);
+/// A first address behind which no other comes: somebody did.
 const NOWHERE: u32 = u32::MAX;
 
 // bulkhead_homecoming. SVCall_S. lr: EXC_RETURN of the gateway. Nothing of the hypervisor's is in r4-r11.
@@ -110,7 +111,19 @@ bulkhead_homecoming:
     beq 5f
     home msp, msp_ns, msplim_ns, 1
 
-5:  mrs r2, msplim
+5:  ldr r3, =bulkhead_frames_fit
+    ldr r1, [r3]
+    adds r1, #1
+    bne 8f
+    ldr r1, =bulkhead_frames_usual      @ The executor had nowhere to come to: it comes when this ends.
+    ldr r1, [r1]
+    str r1, [r3]
+    ldr r3, ={icsr}
+    mov r1, #{pend_executor}
+    str r1, [r3]
+    b bulkhead_homecoming
+
+8:  mrs r2, msplim
     ldr r3, =__stack_limit + {reserve}
     msr msplim, r3
     push {{r2, lr}}
@@ -135,6 +148,8 @@ bulkhead_homecoming:
     may_write = const memory_check::NON_SECURE_READ_WRITE,
     thumb = const XPSR_THUMB,
     aligned_bit = const XPSR_ALIGNED.trailing_zeros(),
+    icsr = const super::registers::ICSR,
+    pend_executor = const super::registers::ICSR_PENDSVSET,
     reserve = const super::start::FAULT_RESERVE_BYTES,
     top = const switch::GATEWAY_STACK_BYTES,
     beside = const entrance::ROOM_BYTES,
@@ -147,11 +162,6 @@ bulkhead_homecoming:
 /// `frame` is the frame of the gateway that called the supervisor.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bulkhead_write_frame(frame: *const [u32; 8], exc_return: u32) -> u32 {
-    let [first, _] = &bulkhead_frames_fit;
-    if first.load(Ordering::Relaxed) == NOWHERE {
-        first.store(USUAL_FIRST.load(Ordering::Relaxed), Ordering::Relaxed);
-        switch::pend_executor();
-    }
     // SAFETY: as promised.
     let [status, _, _, _, _, return_address, _, xpsr] = unsafe { *frame };
     let is_thread = exc_return & EXC_RETURN_THREAD != 0;
@@ -224,13 +234,12 @@ fn leave_float_registers(place: u32, caller: &Caller) {
     scs::barrier();
 }
 
-/// Says where stacks usually lie: in the first of the application's memories that can be written.
-pub(super) fn set_memories(memories: &[MemoryRegion]) {
-    let Some((base, length, _)) = memories.iter().find(|(.., writable)| *writable) else { return };
+/// Says where stacks usually lie.
+pub(super) fn set_stacks((base, length, _): MemoryRegion) {
     let [first, last] = &bulkhead_frames_fit;
-    USUAL_FIRST.store(*base, Ordering::Relaxed);
-    last.store(base.wrapping_add(*length).wrapping_sub(FRAME_BYTES), Ordering::Relaxed);
-    first.store(*base, Ordering::Relaxed);
+    bulkhead_frames_usual.store(base, Ordering::Relaxed);
+    last.store(base.wrapping_add(length).wrapping_sub(FRAME_BYTES), Ordering::Relaxed);
+    first.store(base, Ordering::Relaxed);
 }
 
 /// The executor comes again when the gateway that it came across ends. Meanwhile no frame fits as usual, so that a gateway

@@ -12,20 +12,28 @@ use super::registers::{self as scs, MPU_CTRL, MPU_CTRL_ENABLE, NON_SECURE_ALIAS}
 /// A memory of the application: first address, length in bytes, writable.
 pub type MemoryRegion = (u32, u32, bool);
 
-static MEMORIES: Shared<&'static [MemoryRegion]> = Shared::new(&[]);
+struct Memories {
+    /// The first of them that can be written. Most pointers are to it.
+    usual: MemoryRegion,
+    all: &'static [MemoryRegion],
+}
+
+static MEMORIES: Shared<Memories> = Shared::new(Memories { usual: (0, 0, false), all: &[] });
 
 /// Says which memories the application has; until then every check fails.
 pub fn set_memories(memories: &'static [MemoryRegion]) {
-    MEMORIES.with(|m| *m = memories);
-    super::homecoming::set_memories(memories);
+    let Some(usual) = memories.iter().find(|(.., writable)| *writable) else { return };
+    MEMORIES.with(|m| *m = Memories { usual: *usual, all: memories });
+    super::homecoming::set_stacks(*usual);
 }
 
 fn in_memory(address: u32, len: u32, intent: Intent) -> bool {
-    MEMORIES.with(|m| *m).iter().any(|(base, length, writable)| {
+    let fits = |(base, length, writable): &MemoryRegion| {
         // Below the base it is more than any length.
         let offset = address.wrapping_sub(*base);
         offset <= *length && len <= *length - offset && (*writable || intent == Intent::Read)
-    })
+    };
+    MEMORIES.with(|m| fits(&m.usual) || m.all.iter().any(fits))
 }
 
 /// Whether `[address, address + len)` lies in one memory of the application, whatever its MPU says.
