@@ -191,14 +191,18 @@ impl Bench {
         self.finish(mode, count)
     }
 
+    fn connect(&mut self, peer: &Echo) -> Result<()> {
+        self.device.type_line(&format!("p{}\n", peer.tcp))?;
+        self.line("connected").map(drop)
+    }
+
     /// Measures while the application's own connection carries what it can both ways.
     ///
     /// # Errors
     /// The peer was not reached, nothing came back, or the application did not answer.
     pub fn connected(&mut self) -> Result<Vec<Window>> {
         let peer = Echo::start()?;
-        self.device.type_line(&format!("p{}\n", peer.tcp))?;
-        self.line("connected")?;
+        self.connect(&peer)?;
         let windows = self.windows('t', WINDOWS)?;
         if windows.iter().any(|window| window.done[0] == 0) {
             bail!("nothing came back from the peer: {windows:?}");
@@ -319,7 +323,12 @@ impl Bench {
     /// # Errors
     /// The application did not answer.
     pub fn calls(&mut self) -> Result<Vec<(String, u64)>> {
-        self.begin('c', 1)?;
+        let id = self.device.id.clone();
+        self.fleet.tool.run(&["config", "set", "-d", &id, "blob", &"x".repeat(CONFIG_VALUE_LEN)])?;
+        self.fleet.tool.run(&["message", "send", &id, &"x".repeat(CONFIG_VALUE_LEN)])?;
+        let peer = Echo::start()?;
+        self.connect(&peer)?;
+        self.device.type_line(&format!("c{}\n", peer.udp))?;
         let mut calls = Vec::new();
         let mut empty = 0;
         loop {
