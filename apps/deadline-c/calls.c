@@ -14,6 +14,8 @@
 #define SINGLES 8u
 #define TRIES 400u
 #define PAUSE_COUNTS 2000u
+/* Longer than a tick of the hypervisor's. */
+#define SETTLED 20u
 #define AREA 3u
 #define LONG_LEN 960u
 #define KEY "blob"
@@ -35,6 +37,13 @@ static void pause(void)
 {
     uint32_t begin = SYST_CVR;
     while (((begin - SYST_CVR) & SYST_MASK) < PAUSE_COUNTS) {
+    }
+}
+
+static void settle(void)
+{
+    for (uint32_t i = 0; i < SETTLED; i++) {
+        pause();
     }
 }
 
@@ -162,7 +171,7 @@ static void reopen(uint32_t kind, uint32_t *handle)
     for (uint32_t i = 0; i < TRIES && bh_socket_open(kind, handle) == BH_STATUS_LIMIT_REACHED; i++) {
         pause();
     }
-    pause();
+    settle();
 }
 
 static void open_datagram(void)
@@ -190,15 +199,13 @@ static void fetch(void)
     for (uint32_t i = 0; i < TRIES && config_result_read() == BH_STATUS_BUSY; i++) {
         pause();
     }
-    pause();
+    settle();
 }
 
 static void begin_config_read(void)
 {
     config_read();
-    for (uint32_t i = 0; i < 10u; i++) {
-        pause();
-    }
+    settle();
 }
 
 static const struct measured {

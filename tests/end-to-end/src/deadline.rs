@@ -244,6 +244,16 @@ impl Bench {
         self.finish('h', WINDOWS)
     }
 
+    /// Microseconds in which the hypervisor writes sixty times to the application's flash, while the application does little
+    /// but call it.
+    ///
+    /// # Errors
+    /// The application did not answer.
+    pub fn written_amid_calls(&mut self) -> Result<u64> {
+        self.begin('g', 1)?;
+        number(&self.line("written amid calls")?, "us")
+    }
+
     /// Measures while an update is staged.
     ///
     /// # Errors
