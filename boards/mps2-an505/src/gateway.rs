@@ -47,7 +47,7 @@ struct Gateways;
 
 impl MailboxAccess for Gateways {
     fn with<R>(&self, work: impl FnOnce(&mut Mailbox) -> R) -> R {
-        MAILBOX.with(|mailbox| {
+        TheMailbox.with(|mailbox| {
             let result = work(mailbox);
             wake_if_left(mailbox);
             result

@@ -60,7 +60,7 @@ fn opened<R>(work: impl FnOnce() -> R) -> Option<R> {
     let control = scs::read(FPCCR);
     // An interrupt that pre-empts a gateway makes a save due on a secure stack. The application can leave it due, return
     // elsewhere, and wait for us to write what it has in the unit over whatever lies there by now: our own frames.
-    let due_in_secure = control & FPCCR_LSPACT != 0;
+    let due_in_secure = is_due_in_secure();
     // The processor makes a save that is due with the application's own right to the unit, which it may have given up
     // since: then our access would fault.
     let may_save =
