@@ -21,6 +21,9 @@
 #define ICSR (*(volatile uint32_t *)0xE000ED04u)
 #define ICSR_PENDNMISET (1u << 31)
 #define MPU_CTRL (*(volatile uint32_t *)0xE000ED94u)
+#define MPU_RNR (*(volatile uint32_t *)0xE000ED98u)
+#define MPU_RBAR (*(volatile uint32_t *)0xE000ED9Cu)
+#define MPU_RLAR (*(volatile uint32_t *)0xE000EDA0u)
 #define STIR (*(volatile uint32_t *)0xE000EF00u)
 /* Addresses to which a branch is a return: from an exception, from a function of the secure world. */
 #define EXC_RETURN_SECURE_THREAD 0xFFFFFFFDu
@@ -176,6 +179,62 @@ static void wild_pointers(void)
     verdict(refused);
 }
 
+#define HOLE_BYTES 32u
+/* Two granules each side of one. */
+static uint8_t around_hole[5u * HOLE_BYTES] __attribute__((aligned(HOLE_BYTES)));
+#define HOLE ((uint32_t)around_hole + 2u * HOLE_BYTES)
+
+static void mpu_region(uint32_t number, uint32_t base, uint32_t end, uint32_t access)
+{
+    MPU_RNR = number;
+    MPU_RBAR = base | access;
+    MPU_RLAR = ((end - 1u) & ~0x1Fu) | 1u;
+}
+
+/* What its own MPU keeps from itself, in the midst of a range, the hypervisor keeps from it as well: a gap between two
+ * regions, and where two lie over each other. What ends before the hole, or begins behind it, is served. */
+static int is_right(bh_status status, uint32_t from, uint32_t length)
+{
+    int over_hole = from < HOLE + HOLE_BYTES && from + length > HOLE;
+    return over_hole ? status == BH_STATUS_POINTER_REFUSED : status == BH_STATUS_OK || status == BH_STATUS_BUSY;
+}
+
+static int hole_is_seen(void)
+{
+    int seen = 1;
+    uint32_t end = (uint32_t)around_hole + sizeof around_hole;
+    for (uint32_t from = (uint32_t)around_hole; from < end; from += 7u) {
+        for (uint32_t length = 1u; from + length <= end; length += 5u) {
+            seen &= is_right(bh_log_write(4, (const char *)from, length), from, length);
+        }
+        if (from + BH_DEVICE_ID_LEN <= end) {
+            seen &= is_right(bh_device_id_read((char *)from, BH_DEVICE_ID_LEN), from, BH_DEVICE_ID_LEN);
+        }
+    }
+    return seen;
+}
+
+static void holes_of_its_own(void)
+{
+    enum { READ_WRITE = 1u << 1, READ_ONLY = 3u << 1 };
+    uint32_t ram = BH_BOARD_RAM_BASE, ram_end = ram + BH_BOARD_RAM_LENGTH;
+    mpu_region(0, BH_BOARD_FLASH_BASE, BH_BOARD_FLASH_BASE + BH_BOARD_FLASH_LENGTH, READ_ONLY);
+    mpu_region(1, ram, HOLE, READ_WRITE);
+    mpu_region(2, HOLE + HOLE_BYTES, ram_end, READ_WRITE);
+    mpu_region(3, BH_BOARD_UART1_BASE, BH_BOARD_UART1_BASE + 0x1000u, READ_WRITE | 1u);
+    mpu_region(4, BH_BOARD_GATEWAYS, BH_BOARD_GATEWAYS + 0x1000u, READ_ONLY);
+    MPU_CTRL = 1u;
+    __asm volatile("dsb\n isb");
+    int seen = hole_is_seen();
+    mpu_region(1, ram, HOLE + HOLE_BYTES, READ_WRITE);
+    mpu_region(2, HOLE, ram_end, READ_WRITE);
+    __asm volatile("dsb\n isb");
+    seen &= hole_is_seen();
+    MPU_CTRL = 0;
+    __asm volatile("dsb\n isb");
+    verdict(seen && bh_device_id_read((char *)(HOLE - 1u), BH_DEVICE_ID_LEN) == BH_STATUS_OK);
+}
+
 static bh_status ended(void)
 {
     bh_status status;
@@ -328,6 +387,7 @@ static void commit(int crime)
     case 'F': flood_the_log(); return;
     case 'G': wild_storage(); return;
     case 'H': wear_out_its_area(); return;
+    case 'I': holes_of_its_own(); return;
     default: bh_console_write("unknown crime\n"); return;
     }
     verdict(0); /* Nothing above may come back. */

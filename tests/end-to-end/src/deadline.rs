@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::fleet::Fleet;
 use crate::peers::Echo;
 
-const APP: &str = "deadline-c-v1";
+pub(crate) const APP: &str = "deadline-c-v1";
 const APP_NEXT: &str = "deadline-c-v2";
 /// Longest value of its configuration.
 const CONFIG_VALUE_LEN: usize = 512;
@@ -126,29 +126,19 @@ pub fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
-/// The application on a device whose time counts instructions.
-pub struct Bench {
-    fleet: Fleet,
+/// The application, running on a device.
+pub(crate) struct Measuring {
     device: Device,
     /// How much of the application's console was read.
     read: usize,
 }
 
-impl Bench {
-    /// Starts server and device, and gives it the application.
-    ///
-    /// # Errors
-    /// Something did not start.
-    pub fn start() -> Result<Self> {
-        let mut fleet = Fleet::start()?;
-        let mut device = fleet.new_device("deadline")?;
-        device.count_instructions(0);
-        fleet.power_on(&mut device)?;
-        let bundle = fleet.push_as(APP, "deadline", "1", &["--owned", OWN_FLASH])?;
-        fleet.deploy(&device, &bundle)?;
-        let mut bench = Self { fleet, device, read: 0 };
-        bench.line("deadline ready")?;
-        Ok(bench)
+impl Measuring {
+    /// The application on `device`, once it says that it is ready.
+    pub(crate) fn ready(device: Device) -> Result<Self> {
+        let mut app = Self { device, read: 0 };
+        app.line("deadline ready")?;
+        Ok(app)
     }
 
     /// The next line of the application's console that begins with `prefix`.
@@ -186,14 +176,44 @@ impl Bench {
     ///
     /// # Errors
     /// The application did not answer.
-    pub fn windows(&mut self, mode: char, count: usize) -> Result<Vec<Window>> {
+    pub(crate) fn windows(&mut self, mode: char, count: usize) -> Result<Vec<Window>> {
         self.begin(mode, count)?;
         self.finish(mode, count)
     }
+}
+
+/// The application on a device whose time counts instructions.
+pub struct Bench {
+    fleet: Fleet,
+    app: Measuring,
+}
+
+impl Bench {
+    /// Starts server and device, and gives it the application.
+    ///
+    /// # Errors
+    /// Something did not start.
+    pub fn start() -> Result<Self> {
+        let mut fleet = Fleet::start()?;
+        let mut device = fleet.new_device("deadline")?;
+        device.count_instructions(0);
+        fleet.power_on(&mut device)?;
+        let bundle = fleet.push_as(APP, "deadline", "1", &["--owned", OWN_FLASH])?;
+        fleet.deploy(&device, &bundle)?;
+        Ok(Self { fleet, app: Measuring::ready(device)? })
+    }
+
+    /// As [`Measuring::windows`].
+    ///
+    /// # Errors
+    /// The application did not answer.
+    pub fn windows(&mut self, mode: char, count: usize) -> Result<Vec<Window>> {
+        self.app.windows(mode, count)
+    }
 
     fn connect(&mut self, peer: &Echo) -> Result<()> {
-        self.device.type_line(&format!("p{}\n", peer.tcp))?;
-        self.line("connected").map(drop)
+        self.app.device.type_line(&format!("p{}\n", peer.tcp))?;
+        self.app.line("connected").map(drop)
     }
 
     /// Measures while the application's own connection carries what it can both ways.
@@ -216,7 +236,7 @@ impl Bench {
     /// Nothing of it was done, or the application did not answer.
     pub fn asking(&mut self) -> Result<Vec<Window>> {
         let blob = "x".repeat(CONFIG_VALUE_LEN);
-        self.fleet.tool.run(&["config", "set", "-d", &self.device.id, "blob", &blob])?;
+        self.fleet.tool.run(&["config", "set", "-d", &self.app.device.id, "blob", &blob])?;
         // Until it has arrived the application measures without it.
         for _ in 0..WINDOWS_OF_STAGING_MAX {
             if self.windows('a', 1)?.iter().any(|window| window.done[3] != 0) {
@@ -235,13 +255,13 @@ impl Bench {
     /// # Errors
     /// The device did not come back, or the application did not answer.
     pub fn handshaking(&mut self) -> Result<Vec<Window>> {
-        self.begin('h', WINDOWS)?;
+        self.app.begin('h', WINDOWS)?;
         for _ in 0..2 {
             let before = Timestamp::now();
             self.fleet.restart_server()?;
-            self.fleet.wait_online(&self.device, before)?;
+            self.fleet.wait_online(&self.app.device, before)?;
         }
-        self.finish('h', WINDOWS)
+        self.app.finish('h', WINDOWS)
     }
 
     /// Microseconds in which the hypervisor writes sixty times to the application's flash, while the application does little
@@ -250,8 +270,8 @@ impl Bench {
     /// # Errors
     /// The application did not answer.
     pub fn written_amid_calls(&mut self) -> Result<u64> {
-        self.begin('g', 1)?;
-        number(&self.line("written amid calls")?, "us")
+        self.app.begin('g', 1)?;
+        number(&self.app.line("written amid calls")?, "us")
     }
 
     /// Measures while an update is staged.
@@ -260,11 +280,11 @@ impl Bench {
     /// The update did not come, or the application did not answer.
     pub fn staging(&mut self) -> Result<Vec<Window>> {
         let next = self.fleet.push_as(APP_NEXT, "deadline", "2", &["--owned", OWN_FLASH])?;
-        self.begin('u', 1)?;
-        self.fleet.order(&self.device, &next)?;
+        self.app.begin('u', 1)?;
+        self.fleet.order(&self.app.device, &next)?;
         let mut windows = Vec::new();
         for _ in 0..WINDOWS_OF_STAGING_MAX {
-            let window = self.finish('u', 1)?.into_iter().next().context("no window")?;
+            let window = self.app.finish('u', 1)?.into_iter().next().context("no window")?;
             if STAGES_OF_WORK.contains(&window.stages.0) || STAGES_OF_WORK.contains(&window.stages.1) {
                 windows.push(window);
             }
@@ -272,8 +292,8 @@ impl Bench {
                 break;
             }
         }
-        self.fleet.wait_running(&self.device, &next)?;
-        self.line("deadline ready")?;
+        self.fleet.wait_running(&self.app.device, &next)?;
+        self.app.line("deadline ready")?;
         Ok(windows)
     }
 
@@ -284,10 +304,10 @@ impl Bench {
     /// GDB could not attach, or the application did not answer.
     pub fn debugged(&mut self, version: &str, probe: &str) -> Result<Vec<Window>> {
         let bundle = self.fleet.push_debuggable_as(APP, "deadline", version, &["--owned", OWN_FLASH])?;
-        self.fleet.deploy(&self.device, &bundle)?;
-        self.line("deadline ready")?;
+        self.fleet.deploy(&self.app.device, &bundle)?;
+        self.app.line("deadline ready")?;
         let program = self.fleet.programs.app(APP)?.to_string_lossy().into_owned();
-        let debugging = Debugging::start(&self.fleet.tool, &self.device.id, &["--elf", &program])?;
+        let debugging = Debugging::start(&self.fleet.tool, &self.app.device.id, &["--elf", &program])?;
         let port = debugging.port;
         let (probe, pause) = (probe.to_owned(), Pause::new(self.fleet.folder.path(), version));
         let wait = pause.command();
@@ -311,17 +331,17 @@ impl Bench {
     /// # Errors
     /// The link was lost.
     pub fn check_ins(&mut self) -> Result<u64> {
-        self.begin('s', 1)?;
-        self.line("spins")?;
-        let before = self.fleet.look(&self.device)?;
+        self.app.begin('s', 1)?;
+        self.app.line("spins")?;
+        let before = self.fleet.look(&self.app.device)?;
         let mut kept = 0;
         for _ in 0..CHECK_INS {
             // The restart ends one spin and begins the next; the answer comes from the device.
-            let answered = self.fleet.tool.run(&["device", "restart", &self.device.id]);
+            let answered = self.fleet.tool.run(&["device", "restart", &self.app.device.id]);
             kept += u64::from(answered.is_ok());
-            self.line("spins")?;
+            self.app.line("spins")?;
         }
-        let after = self.fleet.look(&self.device)?;
+        let after = self.fleet.look(&self.app.device)?;
         if before.link.map(|link| link.since) != after.link.map(|link| link.since) {
             bail!("the link was lost while the application span");
         }
@@ -333,16 +353,16 @@ impl Bench {
     /// # Errors
     /// The application did not answer.
     pub fn calls(&mut self) -> Result<Vec<(String, u64)>> {
-        let id = self.device.id.clone();
+        let id = self.app.device.id.clone();
         self.fleet.tool.run(&["config", "set", "-d", &id, "blob", &"x".repeat(CONFIG_VALUE_LEN)])?;
         self.fleet.tool.run(&["message", "send", &id, &"x".repeat(CONFIG_VALUE_LEN)])?;
         let peer = Echo::start()?;
         self.connect(&peer)?;
-        self.device.type_line(&format!("c{}\n", peer.udp))?;
+        self.app.device.type_line(&format!("c{}\n", peer.udp))?;
         let mut calls = Vec::new();
         let mut empty = 0;
         loop {
-            let line = self.line("call")?;
+            let line = self.app.line("call")?;
             if line == "calls end" {
                 return Ok(calls);
             }

@@ -30,3 +30,4 @@ pub mod server;
 pub mod story;
 pub mod tool;
 pub mod waiting;
+pub mod without_hypervisor;

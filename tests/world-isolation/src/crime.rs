@@ -106,6 +106,7 @@ impl Crime {
         refused('F', "flood the log"),
         refused('G', "name storage that is not its own, by area, offset and pointer"),
         refused('H', "wear out its own storage without a pause"),
+        refused('I', "reach through the hypervisor what its own memory protection keeps from it"),
     ];
     /// Every group, in the order in which they are tested.
     pub const ALL: &[&[Self]] = &[

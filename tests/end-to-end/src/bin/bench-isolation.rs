@@ -4,17 +4,18 @@
 
 use anyhow::{Context as _, Result};
 use bulkhead_end_to_end::deadline::{
-    self, Bench, CHECK_INS, Cost, FALSE_CONDITION, INSTRUCTIONS_A_COUNT, LOGPOINT, WINDOWS, Window, cost,
-    ratio,
+    self, Bench, CHECK_INS, Cost, FALSE_CONDITION, LOGPOINT, WINDOWS, Window, cost, ratio,
 };
+use bulkhead_end_to_end::without_hypervisor;
 use bulkhead_figures::{Row, publish, target_folder};
 
 fn main() -> Result<()> {
+    let without = without_hypervisor::windows(WINDOWS)?;
+    let alone = deadline::alone(&without)?;
+    println!("without a hypervisor: {:?}", cost(&without, alone));
     let mut bench = Bench::start()?;
     let calls = bench.calls()?;
     let idle = bench.windows('i', WINDOWS)?;
-    let alone = deadline::alone(&idle)?;
-    println!("alone: an interrupt after {} instructions", alone.least * INSTRUCTIONS_A_COUNT);
     let mut costs = vec![("idle, online", cost(&idle, alone))];
     let mut told = |name: &'static str, windows: Vec<Window>| {
         let cost = cost(&windows, alone);
@@ -30,10 +31,15 @@ fn main() -> Result<()> {
     told("debugged, a condition that never holds", bench.debugged("3", FALSE_CONDITION)?);
     told("debugged, a logpoint", bench.debugged("4", LOGPOINT)?);
     let kept = bench.check_ins()?;
-    report(&costs, &staging, &calls, kept)
+    report((&costs, &cost(&without, alone)), &staging, &calls, kept)
 }
 
-fn report(costs: &[(&str, Cost)], staging: &Cost, calls: &[(String, u64)], kept: u64) -> Result<()> {
+fn report(
+    (costs, without): (&[(&str, Cost)], &Cost),
+    staging: &Cost,
+    calls: &[(String, u64)],
+    kept: u64,
+) -> Result<()> {
     const NONE: &str = "none published";
     let mut rows = Vec::new();
     for (name, cost) in costs {
@@ -46,8 +52,8 @@ fn report(costs: &[(&str, Cost)], staging: &Cost, calls: &[(String, u64)], kept:
             name: format!("{name}: processor left to the application"),
             value: cost.cpu_left,
             unit: "%",
-            peer: "the same work alone".into(),
-            peer_value: Some(100.0),
+            peer: "the same program without a hypervisor".into(),
+            peer_value: Some(without.cpu_left),
         });
     }
     for (name, cost) in calls {
