@@ -190,15 +190,18 @@ static void open_stream(void)
     reopen(BH_SOCKET_KIND_STREAM, &stream);
 }
 
+static void wait_while_busy(bh_status (*result_read)(void))
+{
+    for (uint32_t i = 0; i < TRIES && result_read() == BH_STATUS_BUSY; i++) {
+        pause();
+    }
+}
+
 /* Until what was begun has ended, and longer. */
 static void fetch(void)
 {
-    for (uint32_t i = 0; i < TRIES && storage_result_read() == BH_STATUS_BUSY; i++) {
-        pause();
-    }
-    for (uint32_t i = 0; i < TRIES && config_result_read() == BH_STATUS_BUSY; i++) {
-        pause();
-    }
+    wait_while_busy(storage_result_read);
+    wait_while_busy(config_result_read);
     settle();
 }
 

@@ -74,15 +74,14 @@ impl LogRing {
         level: u8,
         uptime_us: u64,
         len: usize,
-        mut fill: impl FnMut(&mut [u8]) -> bool,
+        fill: impl FnMut(&mut [u8]) -> bool,
     ) -> Result<(), NotLogged> {
         if len > LOG_TEXT_LEN_MAX || self.used + HEADER_LEN + len > RING_LEN {
             self.lost = self.lost.saturating_add(1);
             return Err(NotLogged::NoRoom);
         }
         let at = wrapped(self.first + self.used);
-        let (head, tail) = ring::span_mut(&mut self.bytes, wrapped(at + HEADER_LEN), len);
-        if !(head.is_empty() || fill(head)) || !(tail.is_empty() || fill(tail)) {
+        if !ring::fill(&mut self.bytes, wrapped(at + HEADER_LEN), len, fill) {
             return Err(NotLogged::NoText);
         }
         let [l0, l1] = u16::try_from(len).unwrap_or(0).to_le_bytes();

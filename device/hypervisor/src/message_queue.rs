@@ -62,7 +62,7 @@ impl MessageQueue {
     pub(crate) fn push(
         &mut self,
         head: Head,
-        mut fill: impl FnMut(&mut [u8]) -> bool,
+        fill: impl FnMut(&mut [u8]) -> bool,
         tell: impl FnOnce() -> bool,
     ) -> Result<(), NotQueued> {
         let len = usize::try_from(head.len).unwrap_or(usize::MAX);
@@ -70,8 +70,7 @@ impl MessageQueue {
             return Err(NotQueued::NoRoom);
         }
         let start = (self.first + self.used + MESSAGE_HEADER_LEN) % QUEUE_LEN;
-        let (first, second) = ring::span_mut(&mut self.ring, start, len);
-        if !(first.is_empty() || fill(first)) || !(second.is_empty() || fill(second)) || !tell() {
+        if !ring::fill(&mut self.ring, start, len, fill) || !tell() {
             return Err(NotQueued::Refused);
         }
         let words = [head.number, head.topic, head.at_s, head.len].map(u32::to_le_bytes);

@@ -27,9 +27,18 @@ pub(crate) fn read(ring: &[u8], start: usize, out: &mut [u8]) {
 
 /// Writes bytes into a ring from `start` on.
 pub(crate) fn write(ring: &mut [u8], start: usize, bytes: &[u8]) {
-    let mut fill = from_slice(bytes);
-    let (head, tail) = span_mut(ring, start, bytes.len());
-    let _ = fill(head) && fill(tail);
+    let _ = fill(ring, start, bytes.len(), from_slice(bytes));
+}
+
+/// Lets `write` fill the `len` bytes of a ring from `start` on, in one piece or two; `false` from it ends that.
+pub(crate) fn fill(
+    ring: &mut [u8],
+    start: usize,
+    len: usize,
+    mut write: impl FnMut(&mut [u8]) -> bool,
+) -> bool {
+    let (head, tail) = span_mut(ring, start, len);
+    (head.is_empty() || write(head)) && (tail.is_empty() || write(tail))
 }
 
 /// Fills one piece after the other with what is left of `bytes`; `false` when that is too little.

@@ -230,13 +230,18 @@ impl Bench {
         Ok(windows)
     }
 
+    fn set_value(&self) -> Result<()> {
+        let value = "x".repeat(CONFIG_VALUE_LEN);
+        self.fleet.tool.run(&["config", "set", "-d", &self.app.device.id, "blob", &value])?;
+        Ok(())
+    }
+
     /// Measures while the application queues messages and writes to its flash.
     ///
     /// # Errors
     /// Nothing of it was done, or the application did not answer.
     pub fn asking(&mut self) -> Result<Vec<Window>> {
-        let blob = "x".repeat(CONFIG_VALUE_LEN);
-        self.fleet.tool.run(&["config", "set", "-d", &self.app.device.id, "blob", &blob])?;
+        self.set_value()?;
         // Until it has arrived the application measures without it.
         for _ in 0..WINDOWS_OF_STAGING_MAX {
             if self.windows('a', 1)?.iter().any(|window| window.done[3] != 0) {
@@ -353,9 +358,9 @@ impl Bench {
     /// # Errors
     /// The application did not answer.
     pub fn calls(&mut self) -> Result<Vec<(String, u64)>> {
-        let id = self.app.device.id.clone();
-        self.fleet.tool.run(&["config", "set", "-d", &id, "blob", &"x".repeat(CONFIG_VALUE_LEN)])?;
-        self.fleet.tool.run(&["message", "send", &id, &"x".repeat(CONFIG_VALUE_LEN)])?;
+        self.set_value()?;
+        let id = &self.app.device.id;
+        self.fleet.tool.run(&["message", "send", id, &"x".repeat(CONFIG_VALUE_LEN)])?;
         let peer = Echo::start()?;
         self.connect(&peer)?;
         self.app.device.type_line(&format!("c{}\n", peer.udp))?;

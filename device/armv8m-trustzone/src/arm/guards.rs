@@ -44,7 +44,6 @@ pub fn set(index: usize, range: Option<(u32, u32)>) {
         if let Some(place) = guards.ranges.get_mut(index) {
             *place = range;
         }
-        ARE_UP.store(guards.ranges.iter().any(Option::is_some), Ordering::Relaxed);
         guards.lay();
     });
 }
@@ -71,7 +70,6 @@ pub(super) fn forget() {
     GUARDS.with(|guards| {
         if guards.ranges.iter().any(Option::is_some) {
             guards.ranges = [None; GUARDS_MAX];
-            ARE_UP.store(false, Ordering::Relaxed);
             guards.lay();
         }
     });
@@ -84,6 +82,7 @@ impl Guards {
     }
 
     fn lay(&self) {
+        ARE_UP.store(self.ranges.iter().any(Option::is_some), Ordering::Relaxed);
         let first = FIRST_SPARE.load(Ordering::Relaxed);
         for (number, range) in (0..).zip(self.ranges.iter().take(available())) {
             scs::write(SAU_RNR, first.saturating_add(number));

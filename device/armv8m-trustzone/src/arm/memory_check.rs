@@ -104,11 +104,8 @@ fn is_attributed(first: u32, last: u32, intent: Intent, unprivileged: bool) -> b
     if last <= border {
         return true;
     }
-    let alike = |at| {
-        let other = test_target(at, unprivileged);
-        other == answer
-            || other & (SECURE | needed | SREGION_MASK) == answer & (SECURE | needed | SREGION_MASK)
-    };
+    let told = SECURE | needed | SREGION_MASK;
+    let alike = |at| test_target(at, unprivileged) & told == answer & told;
     if !alike(last) {
         return false;
     }
