@@ -292,6 +292,7 @@ pub fn specification_pages() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// Those of `out`.
 pub fn write_specification(file: &str, out: &mut impl Write) -> Result {
+    out.write_str("<!-- Generated from portable/syscall-abi; do not edit. -->\n\n")?;
     if file == "README.md" {
         return write_index(out);
     }
