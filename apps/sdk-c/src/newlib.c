@@ -17,7 +17,9 @@
 
 extern char _heap_start[], _stack_top[];
 
-/* Where the heap ends, the main stack may not go: the limit moves with it. */
+/* Where the heap ends, the main stack may not go: the limit moves with it, in the blocks that a debugger watches. */
+#define WATCHED_BLOCK_BYTES 32u
+
 WEAK void *_sbrk(ptrdiff_t bytes)
 {
     static char *end = _heap_start;
@@ -32,8 +34,8 @@ WEAK void *_sbrk(ptrdiff_t bytes)
     }
     char *start = end;
     end += bytes;
-    /* The hardware ignores the lowest three bits. */
-    __asm volatile("msr msplim, %0" : : "r"((uintptr_t)end + 7));
+    uintptr_t limit = ((uintptr_t)end + WATCHED_BLOCK_BYTES - 1) & ~(uintptr_t)(WATCHED_BLOCK_BYTES - 1);
+    __asm volatile("msr msplim, %0" : : "r"(limit));
     return start;
 }
 

@@ -90,7 +90,8 @@ SECTIONS {
   .data : ALIGN(4) { _data_start = .; *(.data .data.*) . = ALIGN(4); _data_end = .; } > RAM AT > FLASH
   _data_load = LOADADDR(.data);
   .bss (NOLOAD) : ALIGN(4) { _bss_start = .; *(.bss .bss.* COMMON) . = ALIGN(4); _bss_end = .; } > RAM
-  _heap_start = ALIGN(8);
+  /* The stack's limit, too: a debugger watches whole blocks of 32 bytes, and what shares one with a stack by stepping. */
+  _heap_start = ALIGN(32);
   _stack_top = ORIGIN(RAM) + LENGTH(RAM);
   /* The same by the names that vendors' files use. */
   PROVIDE(_estack = _stack_top);
