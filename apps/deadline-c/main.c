@@ -6,6 +6,7 @@
 #include "bh_console.h"
 #include "bh_socket.h"
 #include "calls.h"
+#include "protection.h"
 #include "systick.h"
 
 #ifndef APP_VERSION
@@ -223,6 +224,9 @@ static uint32_t measure(int mode)
     uint32_t stage_before = stage();
     uint32_t total = 0, best = SYST_MASK, chunks = 0;
     n_echoed = n_messages = n_stored = n_read = 0;
+    if (mode == 'm') {
+        protection_on();
+    }
     timer_start(2000u);
     while (total < WINDOW) {
         uint32_t before = SYST_CVR;
@@ -241,11 +245,12 @@ static uint32_t measure(int mode)
         }
         if (mode == 't') {
             echo();
-        } else if (mode == 'a') {
+        } else if (mode == 'a' || mode == 'm') {
             use_services();
         }
     }
     TIMER->control = 0;
+    protection_off();
     char line[200];
     char name[2] = {(char)mode, 0};
     char *to = bh_text_append(bh_text_append(line, "measured "), name);

@@ -180,9 +180,10 @@ static void wild_pointers(void)
 }
 
 #define HOLE_BYTES 32u
-/* Two granules each side of one. */
-static uint8_t around_hole[5u * HOLE_BYTES] __attribute__((aligned(HOLE_BYTES)));
-#define HOLE ((uint32_t)around_hole + 2u * HOLE_BYTES)
+/* Five granules each side of one: long ranges are looked at in another way than short ones. */
+static uint8_t around_hole[11u * HOLE_BYTES] __attribute__((aligned(HOLE_BYTES)));
+#define HOLE ((uint32_t)around_hole + 5u * HOLE_BYTES)
+#define LOG_BYTES_MAX 256u
 
 static void mpu_region(uint32_t number, uint32_t base, uint32_t end, uint32_t access)
 {
@@ -192,26 +193,34 @@ static void mpu_region(uint32_t number, uint32_t base, uint32_t end, uint32_t ac
 }
 
 /* What its own MPU keeps from itself, in the midst of a range, the hypervisor keeps from it as well: a gap between two
- * regions, and where two lie over each other. What ends before the hole, or begins behind it, is served. */
-static int is_right(bh_status status, uint32_t from, uint32_t length)
+ * regions, where two lie over each other, one that may be read alone. What ends before the hole, or begins behind it, is
+ * served; where there is none, all is. The region that the application has selected stays selected. */
+enum hole { NO_HOLE, NOT_WRITTEN, NOT_READ };
+
+static int is_right(bh_status status, uint32_t from, uint32_t length, int is_refused)
 {
     int over_hole = from < HOLE + HOLE_BYTES && from + length > HOLE;
-    return over_hole ? status == BH_STATUS_POINTER_REFUSED : status == BH_STATUS_OK || status == BH_STATUS_BUSY;
+    return over_hole && is_refused ? status == BH_STATUS_POINTER_REFUSED
+                                   : status == BH_STATUS_OK || status == BH_STATUS_BUSY;
 }
 
-static int hole_is_seen(void)
+static int hole_is_seen(enum hole hole)
 {
+    enum { SELECTED = 6u };
+    __asm volatile("dsb\n isb");
+    MPU_RNR = SELECTED;
     int seen = 1;
     uint32_t end = (uint32_t)around_hole + sizeof around_hole;
     for (uint32_t from = (uint32_t)around_hole; from < end; from += 7u) {
-        for (uint32_t length = 1u; from + length <= end; length += 5u) {
-            seen &= is_right(bh_log_write(4, (const char *)from, length), from, length);
+        for (uint32_t length = 1u; length <= LOG_BYTES_MAX && from + length <= end; length += 5u) {
+            seen &= is_right(bh_log_write(4, (const char *)from, length), from, length, hole == NOT_READ);
         }
         if (from + BH_DEVICE_ID_LEN <= end) {
-            seen &= is_right(bh_device_id_read((char *)from, BH_DEVICE_ID_LEN), from, BH_DEVICE_ID_LEN);
+            bh_status status = bh_device_id_read((char *)from, BH_DEVICE_ID_LEN);
+            seen &= is_right(status, from, BH_DEVICE_ID_LEN, hole != NO_HOLE);
         }
     }
-    return seen;
+    return seen && MPU_RNR == SELECTED;
 }
 
 static void holes_of_its_own(void)
@@ -224,12 +233,15 @@ static void holes_of_its_own(void)
     mpu_region(3, BH_BOARD_UART1_BASE, BH_BOARD_UART1_BASE + 0x1000u, READ_WRITE | 1u);
     mpu_region(4, BH_BOARD_GATEWAYS, BH_BOARD_GATEWAYS + 0x1000u, READ_ONLY);
     MPU_CTRL = 1u;
-    __asm volatile("dsb\n isb");
-    int seen = hole_is_seen();
+    int seen = hole_is_seen(NOT_READ);
+    mpu_region(5, HOLE, HOLE + HOLE_BYTES, READ_ONLY);
+    seen &= hole_is_seen(NOT_WRITTEN);
+    MPU_RNR = 5;
+    MPU_RLAR = 0;
     mpu_region(1, ram, HOLE + HOLE_BYTES, READ_WRITE);
+    seen &= hole_is_seen(NO_HOLE);
     mpu_region(2, HOLE, ram_end, READ_WRITE);
-    __asm volatile("dsb\n isb");
-    seen &= hole_is_seen();
+    seen &= hole_is_seen(NOT_READ);
     MPU_CTRL = 0;
     __asm volatile("dsb\n isb");
     verdict(seen && bh_device_id_read((char *)(HOLE - 1u), BH_DEVICE_ID_LEN) == BH_STATUS_OK);

@@ -236,19 +236,20 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures while the application queues messages and writes to its flash.
+    /// Measures while the application queues messages, writes to its flash and reads its configuration: `a`, or `m` with its
+    /// own memory protection on.
     ///
     /// # Errors
     /// Nothing of it was done, or the application did not answer.
-    pub fn asking(&mut self) -> Result<Vec<Window>> {
+    pub fn asking(&mut self, mode: char) -> Result<Vec<Window>> {
         self.set_value()?;
         // Until it has arrived the application measures without it.
         for _ in 0..WINDOWS_OF_STAGING_MAX {
-            if self.windows('a', 1)?.iter().any(|window| window.done[3] != 0) {
+            if self.windows(mode, 1)?.iter().any(|window| window.done[3] != 0) {
                 break;
             }
         }
-        let windows = self.windows('a', WINDOWS)?;
+        let windows = self.windows(mode, WINDOWS)?;
         if windows.iter().any(|window| window.done[1..].contains(&0)) {
             bail!("nothing was done: {windows:?}");
         }

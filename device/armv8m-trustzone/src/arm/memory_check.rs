@@ -7,7 +7,10 @@
 use super::copy::copy;
 use super::critical::Shared;
 use super::guards;
-use super::registers::{self as scs, MPU_CTRL, MPU_CTRL_ENABLE, NON_SECURE_ALIAS};
+use super::registers::{
+    self as scs, MPU_CTRL, MPU_CTRL_ENABLE, MPU_RBAR, MPU_RLAR, MPU_RLAR_ENABLE, MPU_RNR, MPU_TYPE,
+    MPU_WINDOW_STEP, NON_SECURE_ALIAS,
+};
 
 /// A memory of the application: first address, length in bytes, writable.
 pub type MemoryRegion = (u32, u32, bool);
@@ -57,8 +60,11 @@ const NON_SECURE_READ: u32 = 1 << 20;
 pub(super) const NON_SECURE_READ_WRITE: u32 = 1 << 21;
 pub(super) const SECURE: u32 = 1 << 22;
 
-/// Smallest region of the SAU and the MPU in bytes: two answers this far apart leave no gap.
-const MPU_GRANULE_BYTES: u32 = 32;
+/// Regions of the SAU and the MPU begin and end at multiples of so many bytes.
+const GRANULE_BYTES: u32 = 32;
+const GRANULE_MASK: u32 = GRANULE_BYTES - 1;
+/// Up to this length each granule is asked about: that is sooner done than to look at every region of the MPU.
+const FEW_GRANULES_BYTES: u32 = 4 * GRANULE_BYTES;
 
 /// Longest range of one check in bytes: bounds the time of a system call.
 pub const CHECK_LEN_MAX: u32 = 4096;
@@ -89,8 +95,9 @@ fn may(address: u32, len: u32, intent: Intent, unprivileged: bool) -> bool {
     in_memory(address, len, intent) && is_attributed(address, last, intent, unprivileged)
 }
 
-/// Asks the processor about all from `first` to `last`, in as few questions as answer for it: regions of the SAU and the MPU
-/// begin and end at multiples of a granule, and the application's MPU changes nothing while it is off.
+/// Asks the processor about all from `first` to `last`, in as few questions as answer for it: one at each place where the
+/// answer may change. A region of the SAU is left nowhere but at its ends; the application's MPU changes nothing while it
+/// is off.
 fn is_attributed(first: u32, last: u32, intent: Intent, unprivileged: bool) -> bool {
     let needed = match intent {
         Intent::Read => SREGION_VALID | NON_SECURE_READ,
@@ -100,7 +107,7 @@ fn is_attributed(first: u32, last: u32, intent: Intent, unprivileged: bool) -> b
     if answer & (SECURE | needed) != needed {
         return false;
     }
-    let border = first | (MPU_GRANULE_BYTES - 1);
+    let border = first | GRANULE_MASK;
     if last <= border {
         return true;
     }
@@ -112,14 +119,40 @@ fn is_attributed(first: u32, last: u32, intent: Intent, unprivileged: bool) -> b
     if scs::read(MPU_CTRL + NON_SECURE_ALIAS) & MPU_CTRL_ENABLE == 0 {
         return true;
     }
-    let mut at = border;
-    while last.wrapping_sub(at) > MPU_GRANULE_BYTES {
-        at = at.wrapping_add(MPU_GRANULE_BYTES);
-        if !alike(at) {
-            return false;
-        }
+    if last.wrapping_sub(border) <= FEW_GRANULES_BYTES {
+        return (border.saturating_add(GRANULE_BYTES)..last).step_by(GRANULE_BYTES as usize).all(alike);
     }
-    true
+    mpu_borders_between(first, last, alike)
+}
+
+/// The application selects a region of its MPU and then describes it: whoever comes between leaves the selection alone.
+static MPU_SELECTION: Shared<()> = Shared::new(());
+
+/// Whether `holds` for all places behind `first`, up to `last`, where the application's MPU may change its mind: where one of
+/// its regions begins, and behind where it ends.
+fn mpu_borders_between(first: u32, last: u32, holds: impl Fn(u32) -> bool) -> bool {
+    let n_regions = scs::read(MPU_TYPE + NON_SECURE_ALIAS) >> 8 & 0xFF;
+    let is_between = |at: u32| at.wrapping_sub(first).wrapping_sub(1) < last.wrapping_sub(first);
+    let region_holds = |(base, limit): (u32, u32)| {
+        // Their lowest bits are no address and change nothing here.
+        let is_apart = base > last | GRANULE_MASK || limit < first & !GRANULE_MASK;
+        if limit & MPU_RLAR_ENABLE == 0 || is_apart {
+            return true;
+        }
+        let borders = [base & !GRANULE_MASK, (limit | GRANULE_MASK).wrapping_add(1)];
+        borders.into_iter().all(|at| !is_between(at) || holds(at))
+    };
+    MPU_SELECTION.with(|()| {
+        let selected = scs::read(MPU_RNR + NON_SECURE_ALIAS);
+        let window = |register: u32, nth: u32| scs::read(register + NON_SECURE_ALIAS + nth * MPU_WINDOW_STEP);
+        let all = (0..n_regions).step_by(4).all(|region| {
+            scs::write(MPU_RNR + NON_SECURE_ALIAS, region);
+            let holds = |nth| region_holds((window(MPU_RBAR, nth), window(MPU_RLAR, nth)));
+            holds(0) && holds(1) && holds(2) && holds(3)
+        });
+        scs::write(MPU_RNR + NON_SECURE_ALIAS, selected);
+        all
+    })
 }
 
 fn caller_is_unprivileged() -> bool {

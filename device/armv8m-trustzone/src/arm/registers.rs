@@ -63,6 +63,10 @@ pub(crate) const MPU_CTRL_ENABLE: u32 = 1 << 0;
 pub(crate) const MPU_RNR: u32 = 0xE000_ED98;
 pub(crate) const MPU_RBAR: u32 = 0xE000_ED9C;
 pub(crate) const MPU_RLAR: u32 = 0xE000_EDA0;
+pub(crate) const MPU_RLAR_ENABLE: u32 = 1 << 0;
+/// From base and limit of the selected region, which is a multiple of four, to those of the next: it and three behind it are
+/// seen at once.
+pub(crate) const MPU_WINDOW_STEP: u32 = 8;
 pub(crate) const SAU_CTRL: u32 = 0xE000_EDD0;
 pub(crate) const SAU_TYPE: u32 = 0xE000_EDD4;
 pub(crate) const SAU_RNR: u32 = 0xE000_EDD8;

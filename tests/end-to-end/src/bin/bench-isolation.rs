@@ -26,7 +26,8 @@ fn main() -> Result<()> {
     told("handshaking", bench.handshaking()?);
     told("flooding logs", bench.windows('l', WINDOWS)?);
     told("own connection, both ways", bench.connected()?);
-    told("messages and flash", bench.asking()?);
+    told("messages and flash", bench.asking('a')?);
+    told("messages and flash, own memory protection on", bench.asking('m')?);
     let staging = told("staging an update", bench.staging()?);
     told("debugged, a condition that never holds", bench.debugged("3", FALSE_CONDITION)?);
     told("debugged, a logpoint", bench.debugged("4", LOGPOINT)?);
