@@ -1,15 +1,14 @@
 /* Three tasks that call the hypervisor all the time, switched by a tick that comes at any moment: whoever shares the
  * processor between tasks must get each of them back from a call as the call found it. Every second it says how often they
  * called, how often they were switched within a call, and how often something was wrong. Started with `p` they are plain;
- * started with `f` they have floating-point registers to keep, which the tick's handler uses as well; started with `m` one of
- * them has. */
+ * with `u` they have no privileges; with `f` they have floating-point registers to keep, which the tick's handler uses as
+ * well; with `m` one of them has. */
 #include "bh_console.h"
 #include "bulkhead.h"
 
 #define TASKS 3u
 /* bh_clock_monotonic_read_us, by its slot: the header's function would keep no register for us. */
 #define CLOCK_GATEWAY BH_GATEWAY(3u)
-#define SYSTICK_CONTROL (*(volatile uint32_t *)0xE000E010)
 #define SYSTICK_RELOAD (*(volatile uint32_t *)0xE000E014)
 #define SYSTICK_VALUE (*(volatile uint32_t *)0xE000E018)
 #define CPACR (*(volatile uint32_t *)0xE000ED88)
@@ -25,6 +24,8 @@
 static uint32_t stacks[TASKS][STACK_WORDS] __attribute__((aligned(8)));
 static uint32_t *pointers[TASKS];
 static uint32_t current, seed = 1;
+static const char *kind_name;
+static volatile uint32_t report_is_due;
 static volatile uint32_t calls[TASKS], refused[TASKS], late[TASKS], lost[TASKS], switches, switched_in_call;
 /* A bit for each task. */
 volatile uint32_t uses_float;
@@ -114,9 +115,8 @@ static char *number(char *to, const char *name, uint32_t value)
 
 static void report(void)
 {
-    static const char *const names[8] = {[0] = "tasks: calls ", [1] = "mixed tasks: calls ", [7] = "float tasks: calls "};
     char line[160];
-    char *end = number(line, names[uses_float % 8u], sum(calls));
+    char *end = number(bh_text_append(line, kind_name), "tasks: calls ", sum(calls));
     end = number(end, " switches ", switches);
     end = number(end, " within a call ", switched_in_call);
     end = number(end, " refused ", sum(refused));
@@ -130,7 +130,6 @@ static void report(void)
 __attribute__((used)) static void task(uint32_t own)
 {
     uint64_t before = 0, said = 0;
-    SYSTICK_CONTROL = 7u;
     if (uses_float >> own & 1u) {
         __asm volatile(".fpu fpv5-sp-d16\n"
                        "vmov s0, %0\n"
@@ -150,18 +149,22 @@ __attribute__((used)) static void task(uint32_t own)
         if (own == 0) {
             if (now - said >= 1000000u) {
                 said = now;
-                report();
+                report_is_due = 1;
             }
         }
     }
 }
 
-/* Keeps the pointer of whoever stood still, and says who goes on. */
+/* Keeps the pointer of whoever stood still, and says who goes on. Reports, since not every task may use the console. */
 __attribute__((used)) static uint32_t *next_task(uint32_t *pointer, uint32_t exc_return)
 {
     /* EXC_RETURN.S: its frame lies on the hypervisor's stack. */
     switched_in_call += (exc_return & 0x40u) != 0;
     switches++;
+    if (report_is_due) {
+        report_is_due = 0;
+        report();
+    }
     pointers[current] = pointer;
     current = (current + 1u) % TASKS;
     seed = seed * 1664525u + 1013904223u;
@@ -204,15 +207,22 @@ static void prepare(uint32_t number)
     pointers[number] = frame - KEPT_WORDS;
 }
 
-__attribute__((naked, noreturn)) static void become_task_0(uint32_t *stack_top)
+/* `control`: the register's bits SPSEL and nPRIV. The tick runs from here on. */
+__attribute__((naked, noreturn)) static void become_task_0(uint32_t *stack_top, uint32_t control)
 {
-    (void)stack_top;
+    (void)stack_top, (void)control;
     __asm volatile("msr psp, r0\n"
-                   "movs r1, #2\n"
+                   "movs r2, #2\n"
+                   "msr control, r2\n"
+                   "isb\n"
+                   "ldr r2, =0xE000E010\n"
+                   "movs r3, #7\n"
+                   "str r3, [r2]\n"
                    "msr control, r1\n"
                    "isb\n"
                    "movs r0, #0\n"
-                   "b task\n");
+                   "b task\n"
+                   ".pool\n");
 }
 
 int main(void)
@@ -220,17 +230,18 @@ int main(void)
     bh_console_start();
     bh_console_write("tasks start\n");
     int kind = 0;
-    while (kind != 'p' && kind != 'f' && kind != 'm') {
+    while (kind != 'p' && kind != 'u' && kind != 'f' && kind != 'm') {
         kind = bh_console_read();
     }
     CPACR |= 0xFu << 20;
     __asm volatile("dsb\n"
                    "isb\n");
     uses_float = kind == 'f' ? 7u : kind == 'm';
+    kind_name = kind == 'f' ? "float " : kind == 'm' ? "mixed " : kind == 'u' ? "unprivileged " : "";
     for (uint32_t i = 1; i < TASKS; i++) {
         prepare(i);
     }
     SYSTICK_RELOAD = 1000u;
     SYSTICK_VALUE = 0;
-    become_task_0(&stacks[0][STACK_WORDS]);
+    become_task_0(&stacks[0][STACK_WORDS], kind == 'u' ? 3u : 2u);
 }

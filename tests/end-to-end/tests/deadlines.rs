@@ -26,7 +26,7 @@ fn no_interrupt_is_late_by_two_thousand_instructions_while_a_logpoint_prints() {
 #[test]
 fn no_interrupt_is_late_by_two_thousand_instructions_while_the_application_asks_for_all_it_can() {
     let (mut bench, alone) = idle();
-    for windows in [bench.windows('l', WINDOWS), bench.connected(), bench.asking('a')] {
+    for windows in [bench.windows('l', WINDOWS), bench.connected(), bench.asking('a'), bench.asking('m')] {
         in_time(&windows.unwrap(), alone);
     }
 }

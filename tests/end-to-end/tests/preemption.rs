@@ -58,6 +58,11 @@ fn tasks_that_are_switched_at_any_moment_get_their_own_calls_back() {
 }
 
 #[test]
+fn tasks_without_privileges_get_their_own_calls_back() {
+    run('u', "unprivileged tasks:");
+}
+
+#[test]
 fn tasks_with_floating_point_registers_keep_them_across_calls() {
     run('f', "float tasks:");
 }

@@ -8,7 +8,7 @@
 //! as if the caller had been interrupted behind its call; and the exception return opens the interrupts and leaves the
 //! secure state in one.
 //!
-//! The usual case is decided in assembly, to be short: a privileged caller, its stack in the board's first writable memory, no
+//! The usual case is decided in assembly, to be short: the caller's stack in the board's first writable memory, no
 //! floating-point state. All else is decided in Rust. If the caller's stack cannot take a frame, the gateway returns as a
 //! function does: the next interrupt would have found no room either.
 
@@ -48,8 +48,9 @@ core::arch::global_asm!(
     bx lr
     .endm
 
-    @ Once for each kind of caller, with the names of its stack pointers: to choose between them takes longer.
-    .macro home secure, pointer, limit, in_handler
+    @ Once for each kind of caller, with the names of its stack pointers and the question that has its privilege: to choose
+    @ between them takes longer.
+    .macro home secure, pointer, limit, ask, in_handler
     mrs r12, \pointer
     mrs r2, \limit
     sub r12, #{frame}
@@ -63,9 +64,9 @@ core::arch::global_asm!(
     blo 5f
     cmp r12, r3
     bhi 5f
-    tta r2, r12                         @ One answer for all of the frame: it may write there, and so may we.
+    \ask r2, r12                        @ One answer for all of the frame: it may write there, and so may we.
     add r3, r12, #{frame} - 1
-    tta r3, r3
+    \ask r3, r3
     cmp r2, r3
     bne 5f
     and r2, #{asked}
@@ -102,14 +103,17 @@ bulkhead_homecoming:
     beq 5f
     mrs r1, control_ns
     lsls r1, r1, #31                    @ C: SPSEL, N: nPRIV.
-    bmi 5f                              @ Asked with privilege: for whoever has less it is done below.
+    bmi 3f
     bcc 1f
-    home psp, psp_ns, psplim_ns, 0
-1:  home psp, msp_ns, msplim_ns, 0
+    home psp, psp_ns, psplim_ns, tta, 0
+1:  home psp, msp_ns, msplim_ns, tta, 0
+3:  bcc 4f
+    home psp, psp_ns, psplim_ns, ttat, 0
+4:  home psp, msp_ns, msplim_ns, ttat, 0
 2:  mrs r0, msp                         @ a handler's the main one.
     tst lr, #{no_float}
     beq 5f
-    home msp, msp_ns, msplim_ns, 1
+    home msp, msp_ns, msplim_ns, tta, 1
 
 5:  ldr r3, =bulkhead_frames_fit
     ldr r1, [r3]
