@@ -6,7 +6,16 @@ use bulkhead_end_to_end::debugger::{Debugging, debuggable};
 
 #[test]
 fn every_task_has_a_name_a_state_and_a_backtrace_of_its_own() {
-    let bench = debuggable("freertos-c-v1", |fleet| Ok(fleet.server.devices)).unwrap();
+    tasks_are_shown("freertos-c-v1");
+}
+
+#[test]
+fn a_kernel_without_a_tick_shows_its_tasks_as_well() {
+    tasks_are_shown("freertos-c-v2");
+}
+
+fn tasks_are_shown(program: &str) {
+    let bench = debuggable(program, |fleet| Ok(fleet.server.devices)).unwrap();
     let debugging =
         Debugging::start(&bench.fleet.tool, &bench.device.id, &["--elf", &bench.program]).unwrap();
     let commands = [

@@ -166,6 +166,11 @@ fn freertos_speaks_mqtt_with_mosquitto() {
 }
 
 #[test]
+fn freertos_without_a_tick_speaks_mqtt_with_mosquitto() {
+    mqtt("freertos-c-v2", "freertos");
+}
+
+#[test]
 fn bare_metal_rust_speaks_mqtt_with_mosquitto() {
     mqtt("hello-rust", "hello-rust");
 }
