@@ -27,7 +27,8 @@ static uint32_t n_calls;
 #define ROOM_WORDS 2048
 static uint32_t buffer[BUFFER_WORDS + ROOM_WORDS];
 static volatile uint32_t worst, n_interrupts, rounds_done;
-static volatile uint32_t statuses[16];
+/* For each call a bit for each status that it answered, the last for all that are greater. */
+static volatile uint32_t answered[CALLS_MAX];
 /* How often each state was reached, in which calls come further. */
 static uint32_t reached[STATES];
 #define ROUNDS_PER_STATE 256u
@@ -92,7 +93,7 @@ static void call_one(struct random *random)
     }
     uint32_t status = 0;
     worst |= matrix_call(calls[chosen].slot, arguments, &status);
-    statuses[status < 15 ? status : 15]++;
+    answered[chosen] |= 1u << (status < 31 ? status : 31);
     if (calls[chosen].slot == SOCKET_OPEN_SLOT && status == BH_STATUS_OK) {
         bh_socket_close(opened);
         opened = *(const uint32_t *)arguments[1];
@@ -175,8 +176,8 @@ void fuzz(void)
     worst = n_interrupts = 0;
     REG(0xE000ED88u) |= 0xFu << 20; /* Floating point on, see matrix_call. */
     __asm volatile("dsb\n isb");
-    for (uint32_t i = 0; i < 16; i++) {
-        statuses[i] = 0;
+    for (uint32_t i = 0; i < n_calls; i++) {
+        answered[i] = 0;
     }
     matrix_timer_action = interrupted;
     TIMER(0x8) = TIMER(0x4) = 5000;
@@ -194,14 +195,14 @@ void fuzz(void)
     bh_notification_enable(0xFFFFFFFFu);
     tell("fuzz done, wrong ", worst);
     tell(", interrupts ", n_interrupts);
-    bh_console_write(", statuses");
-    for (uint32_t i = 0; i < 16; i++) {
-        tell(" ", statuses[i]);
-    }
     bh_console_write(", states");
     for (uint32_t i = 0; i < STATES; i++) {
         tell(" ", reached[i]);
         reached[i] = 0;
+    }
+    bh_console_write(", answered");
+    for (uint32_t i = 0; i < n_calls; i++) {
+        tell(" ", answered[i]);
     }
     bh_console_write("\n");
 }

@@ -12,7 +12,7 @@ pub const BH_STATUS_BUFFER_TOO_SMALL: u32 = 3;
 pub const BH_STATUS_VERSION_UNKNOWN: u32 = 4;
 /// Caller: this hypervisor is older than the call.
 pub const BH_STATUS_CALL_UNKNOWN: u32 = 5;
-/// Hypervisor: a queue is full; try again later.
+/// Hypervisor: not yet. A queue is full, less is ready than was asked for, or what was begun still goes on: try again later. Or an earlier one waits for its result to be read: read it first.
 pub const BH_STATUS_BUSY: u32 = 6;
 /// State: there is nothing to fetch or to act on.
 pub const BH_STATUS_NOTHING_PENDING: u32 = 7;
@@ -263,98 +263,194 @@ pub const SIZE_BH_SOCKET_ADDRESS: usize = 8;
 /// Bytes of `struct bh_socket_status`.
 pub const SIZE_BH_SOCKET_STATUS: usize = 32;
 /// Slot of `bh_nop`. Does nothing and returns BH_STATUS_OK.
+///
+/// Answers BH_STATUS_OK.
 pub const SLOT_BH_NOP: u32 = 0;
 /// Slot of `bh_abi_version_read`. Writes the ABI version of this hypervisor.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_ABI_VERSION_READ: u32 = 1;
 /// Slot of `bh_device_id_read`. Writes the 34 characters of the device id, without a terminating zero.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL.
 pub const SLOT_BH_DEVICE_ID_READ: u32 = 2;
 /// Slot of `bh_clock_monotonic_read_us`. Writes the microseconds since power came on; never goes back.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_CLOCK_MONOTONIC_READ_US: u32 = 3;
 /// Slot of `bh_clock_wall_read_us`. Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOT_YET_KNOWN.
 pub const SLOT_BH_CLOCK_WALL_READ_US: u32 = 4;
 /// Slot of `bh_log_write`. Queues one log record of 1 to 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY.
 pub const SLOT_BH_LOG_WRITE: u32 = 5;
 /// Slot of `bh_application_restart`. Asks the hypervisor to restart the application soon after this call returns.
+///
+/// Answers BH_STATUS_OK.
 pub const SLOT_BH_APPLICATION_RESTART: u32 = 6;
 /// Slot of `bh_wake_reason_read`. Writes a BH_WAKE_REASON_ value.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_WAKE_REASON_READ: u32 = 7;
 /// Slot of `bh_network_status_read`. Writes a BH_NETWORK_STATUS_ value.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_NETWORK_STATUS_READ: u32 = 8;
 /// Slot of `bh_network_reasons_read`. Writes the BH_NETWORK_REASON_ bits.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_NETWORK_REASONS_READ: u32 = 9;
 /// Slot of `bh_update_status_read`. Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN.
 pub const SLOT_BH_UPDATE_STATUS_READ: u32 = 10;
 /// Slot of `bh_update_apply_now`. Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING.
 pub const SLOT_BH_UPDATE_APPLY_NOW: u32 = 11;
 /// Slot of `bh_update_postpone`. Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOTHING_PENDING, BH_STATUS_LIMIT_REACHED.
 pub const SLOT_BH_UPDATE_POSTPONE: u32 = 12;
 /// Slot of `bh_update_confirm`. Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.
+///
+/// Answers BH_STATUS_OK.
 pub const SLOT_BH_UPDATE_CONFIRM: u32 = 13;
 /// Slot of `bh_notification_enable`. Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED.
 pub const SLOT_BH_NOTIFICATION_ENABLE: u32 = 14;
 /// Slot of `bh_notification_next`. Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOTHING_PENDING.
 pub const SLOT_BH_NOTIFICATION_NEXT: u32 = 15;
 /// Slot of `bh_storage_info_read`. Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_VERSION_UNKNOWN.
 pub const SLOT_BH_STORAGE_INFO_READ: u32 = 16;
 /// Slot of `bh_storage_read`. Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW.
 pub const SLOT_BH_STORAGE_READ: u32 = 17;
 /// Slot of `bh_storage_write`. Begins to program 1 to 256 bytes of an own area; bits only fall.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW.
 pub const SLOT_BH_STORAGE_WRITE: u32 = 18;
 /// Slot of `bh_storage_erase`. Begins to erase the sector of an own area that starts at offset, to 0xFF.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW.
 pub const SLOT_BH_STORAGE_ERASE: u32 = 19;
 /// Slot of `bh_storage_result_read`. Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_ERASED, BH_STATUS_NOT_NOW.
 pub const SLOT_BH_STORAGE_RESULT_READ: u32 = 20;
 /// Slot of `bh_limits_read`. Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN.
 pub const SLOT_BH_LIMITS_READ: u32 = 21;
 /// Slot of `bh_debug_state_read`. Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN.
 pub const SLOT_BH_DEBUG_STATE_READ: u32 = 22;
 /// Slot of `bh_boot_reason_read`. Writes a BH_BOOT_REASON_ value: why the device itself started.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_BOOT_REASON_READ: u32 = 23;
 /// Slot of `bh_message_send`. Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY.
 pub const SLOT_BH_MESSAGE_SEND: u32 = 24;
 /// Slot of `bh_message_receive`. Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOTHING_PENDING.
 pub const SLOT_BH_MESSAGE_RECEIVE: u32 = 25;
 /// Slot of `bh_message_finish`. Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOT_FOUND.
 pub const SLOT_BH_MESSAGE_FINISH: u32 = 26;
 /// Slot of `bh_message_queue_read`. Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN.
 pub const SLOT_BH_MESSAGE_QUEUE_READ: u32 = 27;
 /// Slot of `bh_config_read`. Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND.
 pub const SLOT_BH_CONFIG_READ: u32 = 28;
 /// Slot of `bh_config_result_read`. Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_FOUND.
 pub const SLOT_BH_CONFIG_RESULT_READ: u32 = 29;
 /// Slot of `bh_config_list`. Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND.
 pub const SLOT_BH_CONFIG_LIST: u32 = 30;
 /// Slot of `bh_config_revision_read`. Writes the revision of the configuration that counts; 0 when the owner never set one.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED.
 pub const SLOT_BH_CONFIG_REVISION_READ: u32 = 31;
 /// Slot of `bh_power_sleep`. Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification comes. 0 ends such a sleep, for example when an interrupt of its own gave it something to do. Returns at once: wait with WFI.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED.
 pub const SLOT_BH_POWER_SLEEP: u32 = 32;
 /// Slot of `bh_power_wake_read`. Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING.
 pub const SLOT_BH_POWER_WAKE_READ: u32 = 33;
 /// Slot of `bh_network_request`. Says that the application wants the network: kept as a reason to be online until it is released or the application ends.
+///
+/// Answers BH_STATUS_OK.
 pub const SLOT_BH_NETWORK_REQUEST: u32 = 40;
 /// Slot of `bh_network_release`. Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING.
 pub const SLOT_BH_NETWORK_RELEASE: u32 = 41;
 /// Slot of `bh_network_info_read`. Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOT_YET_KNOWN.
 pub const SLOT_BH_NETWORK_INFO_READ: u32 = 42;
 /// Slot of `bh_socket_open`. Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_LIMIT_REACHED.
 pub const SLOT_BH_SOCKET_OPEN: u32 = 43;
 /// Slot of `bh_socket_connect`. Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN.
 pub const SLOT_BH_SOCKET_CONNECT: u32 = 44;
 /// Slot of `bh_socket_bind`. Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN.
 pub const SLOT_BH_SOCKET_BIND: u32 = 45;
 /// Slot of `bh_socket_send`. Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED.
 pub const SLOT_BH_SOCKET_SEND: u32 = 46;
 /// Slot of `bh_socket_receive`. Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED.
 pub const SLOT_BH_SOCKET_RECEIVE: u32 = 47;
 /// Slot of `bh_socket_send_to`. Sends one datagram to an address. BH_STATUS_BUSY when there is no room.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED.
 pub const SLOT_BH_SOCKET_SEND_TO: u32 = 48;
 /// Slot of `bh_socket_receive_from`. Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED.
 pub const SLOT_BH_SOCKET_RECEIVE_FROM: u32 = 49;
 /// Slot of `bh_socket_shutdown`. Says to a stream's peer that all was sent, once it was; receiving goes on.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED.
 pub const SLOT_BH_SOCKET_SHUTDOWN: u32 = 50;
 /// Slot of `bh_socket_close`. Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_HANDLE_UNKNOWN.
 pub const SLOT_BH_SOCKET_CLOSE: u32 = 51;
 /// Slot of `bh_socket_status_read`. Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_HANDLE_UNKNOWN.
 pub const SLOT_BH_SOCKET_STATUS_READ: u32 = 52;
 /// Slot of `bh_random_read`. Brings 1 to 256 random bytes, fit for keys. BH_STATUS_BUSY when fewer are ready: ask again, with time for the hypervisor to draw more.
+///
+/// Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY.
 pub const SLOT_BH_RANDOM_READ: u32 = 53;

@@ -60,7 +60,7 @@ pub enum Error {
     VersionUnknown,
     /// Caller: this hypervisor is older than the call.
     CallUnknown,
-    /// Hypervisor: a queue is full; try again later.
+    /// Hypervisor: not yet; try again later, or read first what an earlier call began.
     Busy,
     /// State: there is nothing to fetch or to act on.
     NothingPending,

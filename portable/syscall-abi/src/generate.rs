@@ -5,13 +5,13 @@ use core::ops::RangeInclusive;
 
 use crate::{
     ABI_VERSION, BootReasonNumber, CField, CONFIG_ENTRY_VERSION, CONFIG_KEY_LEN_MAX, CONFIG_VALUE_LEN_MAX,
-    CONFIG_VALUE_VERSION, ConfigEntry, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN, DebugAttachment,
-    DebugState, GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits, MESSAGE_LEN_MAX,
-    MESSAGE_QUEUE_VERSION, MESSAGE_VERSION, Message, MessageOutcome, MessageQueue, NetworkInfo,
-    NetworkReason, NetworkStatus, Notification, NotificationKind, RANDOM_LEN_MAX, STORAGE_INFO_VERSION,
-    STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketAddress, SocketEvent, SocketKind, SocketReason,
-    SocketState, SocketStatus, Status, StorageInfo, UPDATE_STATUS_VERSION, UpdateStageNumber, UpdateStatus,
-    Wake, WakeReason, sockets,
+    CONFIG_VALUE_VERSION, Call, ConfigEntry, ConfigValue, DEBUG_STATE_VERSION, DEVICE_ID_LEN,
+    DebugAttachment, DebugState, GATEWAY_STRIDE_BYTES, LIMITS_VERSION, LOG_TEXT_LEN_MAX, Limits,
+    MESSAGE_LEN_MAX, MESSAGE_QUEUE_VERSION, MESSAGE_VERSION, Message, MessageOutcome, MessageQueue,
+    NetworkInfo, NetworkReason, NetworkStatus, Notification, NotificationKind, RANDOM_LEN_MAX,
+    STORAGE_INFO_VERSION, STORAGE_TRANSFER_LEN_MAX, SYSTEM_CALLS, SocketAddress, SocketEvent, SocketKind,
+    SocketReason, SocketState, SocketStatus, Status, StorageInfo, UPDATE_STATUS_VERSION, UpdateStageNumber,
+    UpdateStatus, Wake, WakeReason, sockets,
 };
 
 pub(crate) type Group = (&'static str, &'static [(u32, &'static str, &'static str)]);
@@ -162,7 +162,9 @@ extern \"C\" {
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
     write_c_calls(out)?;
     for call in SYSTEM_CALLS {
-        writeln!(out, "\n/** {} */\nstatic inline bh_status {}(", call.doc, call.name)?;
+        write!(out, "\n/** {} Answers ", call.doc)?;
+        write_answers(call, out)?;
+        writeln!(out, ". */\nstatic inline bh_status {}(", call.name)?;
         if call.arguments.is_empty() {
             out.write_str("    void")?;
         }
@@ -178,6 +180,12 @@ extern \"C\" {
         out.write_str(");\n}\n")?;
     }
     out.write_str("\n#ifdef __cplusplus\n}\n#endif\n#endif\n")
+}
+
+/// Writes every status that a call answers, by its C name.
+pub(crate) fn write_answers(call: &Call, out: &mut impl Write) -> Result {
+    out.write_str(Status::Ok.c_name())?;
+    call.statuses.iter().try_for_each(|status| write!(out, ", {}", status.c_name()))
 }
 
 /// Writes the constants of the Rust side.
@@ -206,7 +214,9 @@ pub fn write_rust_constants(out: &mut impl Write) -> Result {
         writeln!(out, ": usize = {len};")?;
     }
     for call in SYSTEM_CALLS {
-        write!(out, "/// Slot of `{}`. {}\npub const SLOT_", call.name, call.doc)?;
+        write!(out, "/// Slot of `{}`. {}\n///\n/// Answers ", call.name, call.doc)?;
+        write_answers(call, out)?;
+        out.write_str(".\npub const SLOT_")?;
         write_upper(call.name, out)?;
         writeln!(out, ": u32 = {};", call.slot)?;
     }
@@ -299,7 +309,7 @@ pub fn write_specification(file: &str, out: &mut impl Write) -> Result {
     let Some(page) = PAGES.iter().find(|page| page.file == file) else { return Ok(()) };
     out.write_str(page.words)?;
     out.write_str(
-        "\n## Calls\n\n| slot | call | arguments | from a handler | meaning |\n|---|---|---|---|---|\n",
+        "\n## Calls\n\n| slot | call | arguments | from a handler | meaning | answers beside `BH_STATUS_OK` |\n|---|---|---|---|---|---|\n",
     )?;
     for call in SYSTEM_CALLS.iter().filter(|call| page.slots.iter().any(|slots| slots.contains(&call.slot))) {
         write!(out, "| {} | `{}` | ", call.slot, call.name)?;
@@ -308,7 +318,11 @@ pub fn write_specification(file: &str, out: &mut impl Write) -> Result {
             write!(out, "{comma}`{}{}{}`", a.c_type, if a.c_type.ends_with('*') { "" } else { " " }, a.name)?;
         }
         let from_handler = if THREAD_ONLY.contains(&call.slot) { "no" } else { "yes" };
-        writeln!(out, " | {from_handler} | {} |", call.doc)?;
+        write!(out, " | {from_handler} | {} | ", call.doc)?;
+        for (index, status) in call.statuses.iter().enumerate() {
+            write!(out, "{}`{}`", if index == 0 { "" } else { ", " }, status.c_name())?;
+        }
+        out.write_str(if call.statuses.is_empty() { "- |\n" } else { " |\n" })?;
     }
     if page.groups.is_empty() {
         return Ok(());

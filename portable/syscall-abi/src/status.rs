@@ -10,6 +10,11 @@ macro_rules! statuses {
         impl Status {
             /// Each status with its C name and meaning, in order of value.
             pub const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$name, $c, $doc)),*];
+
+            /// Its C name.
+            pub const fn c_name(self) -> &'static str {
+                match self { $(Self::$name => $c),* }
+            }
         }
     };
 }
@@ -22,7 +27,8 @@ statuses! {
     BufferTooSmall = 3, "BH_STATUS_BUFFER_TOO_SMALL", "Caller: the buffer is shorter than the answer.";
     VersionUnknown = 4, "BH_STATUS_VERSION_UNKNOWN", "Caller: the struct's version field is not one this hypervisor knows.";
     CallUnknown = 5, "BH_STATUS_CALL_UNKNOWN", "Caller: this hypervisor is older than the call.";
-    Busy = 6, "BH_STATUS_BUSY", "Hypervisor: a queue is full; try again later.";
+    Busy = 6, "BH_STATUS_BUSY",
+        "Hypervisor: not yet. A queue is full, less is ready than was asked for, or what was begun still goes on: try again later. Or an earlier one waits for its result to be read: read it first.";
     NothingPending = 7, "BH_STATUS_NOTHING_PENDING", "State: there is nothing to fetch or to act on.";
     NotYetKnown = 8, "BH_STATUS_NOT_YET_KNOWN", "State: the value is not known yet, for example the wall clock before the first connect.";
     LimitReached = 9, "BH_STATUS_LIMIT_REACHED", "Caller: the allowed total is used up, for example the longest postponement.";

@@ -2,7 +2,7 @@
 
 use core::fmt::{Result, Write};
 
-use crate::generate::{GROUPS, NUMBERS, RECORDS};
+use crate::generate::{GROUPS, NUMBERS, RECORDS, write_answers};
 use crate::{GATEWAY_STRIDE_BYTES, SYSTEM_CALLS, Status, sockets};
 
 /// Arguments that a gateway takes, in r0 to r3.
@@ -64,7 +64,9 @@ pub fn write_zig(gateways: u32, out: &mut impl Write) -> Result {
     out.write_str(ENTER)?;
     for call in SYSTEM_CALLS {
         let name = call.name.strip_prefix("bh_").unwrap_or(call.name);
-        write!(out, "\n/// {}\npub fn {name}(", call.doc)?;
+        write!(out, "\n/// {}\n/// Answers ", call.doc)?;
+        write_answers(call, out)?;
+        write!(out, ".\npub fn {name}(")?;
         for (index, a) in call.arguments.iter().enumerate() {
             write!(out, "{}{}: ", if index == 0 { "" } else { ", " }, a.name)?;
             write_type(a.c_type, out)?;

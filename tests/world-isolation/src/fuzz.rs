@@ -1,5 +1,6 @@
 //! Random calls of every gateway, and a search for the device's secrets in what the application can read.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -34,10 +35,10 @@ const N_STATES: usize = 10;
 pub struct Fuzzed {
     /// Calls from the thread.
     pub n_calls: u64,
-    /// Calls from interrupts, most of them amid another call.
+    /// Calls from interrupts, most of which came while another call worked.
     pub n_interrupts: u64,
-    /// How often each status was answered, 15 for all that are greater.
-    pub statuses: [u64; 16],
+    /// What each call answered: its slot, and the status.
+    pub answers: BTreeSet<(u32, u32)>,
     /// How often each state of `apps/hostile-c/state.h` was reached: something waits for the application, a socket is
     /// connected.
     pub states: [u64; N_STATES],
@@ -138,14 +139,22 @@ fn round(scene: &mut Scene, seed: u32, fuzzed: &mut Fuzzed) -> Result<()> {
     let Some(([wrong, n_interrupts], counts)) = numbers.split_first_chunk() else {
         bail!("the application's report is not as expected: {line}");
     };
-    let (statuses, states) = counts.split_at_checked(fuzzed.statuses.len()).unwrap_or_default();
+    let (states, answered) = counts.split_at_checked(N_STATES).unwrap_or_default();
     if *wrong != 0 {
         bail!("registers came back wrong: {wrong:#x}, bits as in apps/hostile-c/matrix_asm.h");
     }
     fuzzed.n_calls += u64::from(ROUNDS);
     fuzzed.n_interrupts += n_interrupts;
-    for (sum, more) in fuzzed.statuses.iter_mut().zip(statuses) {
-        *sum += more;
+    for (call, seen) in SYSTEM_CALLS.iter().filter(|call| comes_back(call)).zip(answered) {
+        for status in (0..u32::BITS).filter(|status| seen >> status & 1 != 0) {
+            if !call.may_answer(status) {
+                bail!(
+                    "{} answered {status}, which portable/syscall-abi/src/table.rs does not state",
+                    call.name
+                );
+            }
+            fuzzed.answers.insert((call.slot, status));
+        }
     }
     for (sum, more) in fuzzed.states.iter_mut().zip(states) {
         *sum += more;

@@ -145,9 +145,9 @@ pub struct Row {
     pub class: Class,
     /// What it is, for people.
     pub name: String,
-    operation: u32,
+    pub(super) operation: u32,
     place: Place,
-    parameters: Vec<u32>,
+    pub(super) parameters: Vec<u32>,
     /// How it must end.
     pub expected: Expected,
     /// When it must have ended.
@@ -212,7 +212,7 @@ pub(crate) fn number(operation: &str) -> u32 {
         let (name, number) = line.trim().split_once(" = 0x")?;
         if name == operation { u32::from_str_radix(number.trim_end_matches(','), 16).ok() } else { None }
     });
-    // 0 is no operation: the row does nothing and comes back, which no expectation of a stop accepts.
+    // 0 is no operation: the row would do nothing and come back. A test sees to it that there is none such.
     found.unwrap_or(0)
 }
 

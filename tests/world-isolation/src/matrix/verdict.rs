@@ -3,8 +3,9 @@
 use std::fmt;
 
 use bulkhead_link_protocol::{ApplicationState, Fault, FaultKind};
+use bulkhead_syscall_abi::{SYSTEM_CALLS, Status};
 
-use super::row::{Back, Expected, Row};
+use super::row::{Back, Expected, Row, number};
 use crate::transcript::{Event, Witness};
 use crate::verdict::{Failure, READY, link_was_up};
 
@@ -13,9 +14,9 @@ const RETURNED: &str = "returned ";
 /// Bit of the second number of a call: a register of the processor was not as it must be. All bits are such.
 const NOTHING_WRONG: u32 = 0;
 /// `BH_STATUS_OK`.
-const STATUS_OK: u32 = bulkhead_syscall_abi::Status::Ok as u32;
+const STATUS_OK: u32 = Status::Ok as u32;
 /// `BH_STATUS_POINTER_REFUSED`.
-const POINTER_REFUSED: u32 = bulkhead_syscall_abi::Status::PointerRefused as u32;
+const POINTER_REFUSED: u32 = Status::PointerRefused as u32;
 
 /// Why a row counts as an escape.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +29,8 @@ pub enum Escape {
     CameBack(u32, u32),
     /// It came back with what it must not have.
     CameBackWith(Back, u32, u32),
+    /// A call answered with a status that the table does not state for it.
+    Unstated(&'static str, u32),
     /// It was stopped for another reason, or elsewhere.
     OtherReason(Fault),
     /// It was stopped and should not have been.
@@ -47,6 +50,9 @@ impl fmt::Display for Escape {
             Self::NotBegun => write!(f, "the application never began it"),
             Self::CameBack(a, b) => write!(f, "it came back, with {a:#x} {b:#x}"),
             Self::CameBackWith(back, a, b) => write!(f, "it came back with {a:#x} {b:#x}, not as {back:?}"),
+            Self::Unstated(call, status) => {
+                write!(f, "{call} answered {status}, which portable/syscall-abi/src/table.rs does not state")
+            }
             Self::OtherReason(fault) => write!(f, "stopped for another reason: {fault:x?}"),
             Self::StoppedNeedlessly(fault) => write!(f, "stopped though it did no harm: {fault:x?}"),
             Self::NoEnd => write!(f, "neither stopped nor back in time"),
@@ -148,7 +154,7 @@ pub fn judge_row(row: &Row, number: u32, events: &[Event]) -> Result<(), Escape>
             Some((a, b)),
         ) => {
             if is_as(*back, a, b) {
-                Ok(())
+                unstated(row, a).map_or(Ok(()), |call| Err(Escape::Unstated(call, a)))
             } else {
                 Err(Escape::CameBackWith(*back, a, b))
             }
@@ -170,9 +176,23 @@ fn is_as(back: Back, a: u32, b: u32) -> bool {
     }
 }
 
+/// The call that `row` makes, if it does not state that it answers with `status`.
+fn unstated(row: &Row, status: u32) -> Option<&'static str> {
+    if row.operation != number("CALL") {
+        return None;
+    }
+    let slot = row.parameters.first()?;
+    match SYSTEM_CALLS.iter().find(|call| call.slot == *slot) {
+        Some(call) => (!call.may_answer(status)).then_some(call.name),
+        None => (status != Status::CallUnknown as u32).then_some("a slot without a call"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use bulkhead_syscall_abi::slot;
 
     use super::*;
     use crate::matrix::{Class, Place};
@@ -282,5 +302,38 @@ mod tests {
             assert!(matches!(judged(&row, &back(bad.0, bad.1)), Err(Escape::CameBackWith(..))), "{what:?}");
             assert!(matches!(judged(&row, &well()), Err(Escape::StoppedNeedlessly(_))), "{what:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_answers_what_it_does_not_state_is_an_escape() {
+        let call = |slot, back| {
+            Row::new(Class::Calls, "CALL", Place::Handler, &[slot, 0], "call", Expected::Returned(back))
+        };
+        let answered = |row: &Row, status: u32| {
+            judged(
+                row,
+                &[said("row 00000003 begins"), said(&format!("row 00000003 returned {status:08x} 00000000"))],
+            )
+        };
+        for (slot, stated, unstated) in [
+            (slot::NOP, Status::Ok, Status::Busy),
+            (slot::MESSAGE_SEND, Status::Busy, Status::NotFound),
+            (slot::SOCKET_CLOSE, Status::HandleUnknown, Status::CallUnknown),
+            (63, Status::CallUnknown, Status::ArgumentRefused),
+        ] {
+            let row = call(slot, Back::Clean);
+            assert_eq!(answered(&row, stated as u32), Ok(()), "{slot}");
+            for status in [unstated as u32, u32::MAX] {
+                let escape = answered(&row, status);
+                assert!(
+                    matches!(escape, Err(Escape::Unstated(_, with)) if with == status),
+                    "{slot}: {escape:?}"
+                );
+            }
+        }
+        let refused = call(slot::SOCKET_CLOSE, Back::Refused);
+        assert!(matches!(answered(&refused, Status::NotFound as u32), Err(Escape::Unstated(..))));
+        // What another operation brings is no status.
+        assert_eq!(answered(&row(Expected::Returned(Back::Anything)), u32::MAX), Ok(()));
     }
 }
