@@ -13,7 +13,7 @@ volatile uint32_t matrix_leak_resume, matrix_leak_stack;
 #define WITH_FLOAT 1u
 #define ALIGNED 2u
 
-/* r0 gateway, r1 arguments, r2 where to put r0-r3, r12, flags, sp difference, r3 whether to use s0 to s31 and whether the
+/* r0 gateway, r1 arguments, r2 where to put r0-r3, r12, flags, sp difference, lr, r3 whether to use s0 to s31 and whether the
  * stack is aligned to 8 bytes; returns r4 to r11 mismatches. */
 __attribute__((naked)) static uint32_t call_with_patterns(uint32_t gateway, const uint32_t *arguments, uint32_t *out,
                                                            uint32_t how)
@@ -31,20 +31,21 @@ __attribute__((naked)) static uint32_t call_with_patterns(uint32_t gateway, cons
                    "8: ldmia r1, {r0-r3}\n"
                    "mov lr, sp\n"
                    "push {r12, lr}\n"
-                   "mov lr, #0xF8000000\n msr apsr_nzcvq, lr\n"
+                   "movw lr, #0\n movt lr, #0xF80F\n msr apsr_nzcvqg, lr\n"
                    "blx r12\n"
                    /* Nothing may be touched before it is kept. */
-                   "push {r12}\n"
+                   "push {r12, lr}\n"
                    "mrs r12, apsr\n push {r12}\n"
-                   "ldr r12, [sp, #12]\n" /* the stack pointer as it was */
+                   "ldr r12, [sp, #16]\n" /* the stack pointer as it was */
                    "push {r3}\n"
-                   "mov r3, sp\n sub r3, r12, r3\n sub r3, r3, #20\n"
+                   "mov r3, sp\n sub r3, r12, r3\n sub r3, r3, #24\n"
                    "ldr r12, [r12]\n" /* out */
                    "str r0, [r12]\n str r1, [r12, #4]\n str r2, [r12, #8]\n"
                    "str r3, [r12, #24]\n"
                    "pop {r3}\n str r3, [r12, #12]\n"
                    "pop {r3}\n str r3, [r12, #20]\n"
                    "pop {r3}\n str r3, [r12, #16]\n"
+                   "pop {r3}\n str r3, [r12, #28]\n"
                    "movs r0, #0\n"
                    "cmp r4, #0x44\n it ne\n orrne r0, #1\n cmp r5, #0x55\n it ne\n orrne r0, #1\n"
                    "cmp r6, #0x66\n it ne\n orrne r0, #1\n cmp r7, #0x77\n it ne\n orrne r0, #1\n"
@@ -64,13 +65,13 @@ __attribute__((naked)) static uint32_t call_with_patterns(uint32_t gateway, cons
 
 uint32_t matrix_call(uint32_t slot, const uint32_t arguments[4], uint32_t *status)
 {
-    uint32_t out[7] = {0};
+    uint32_t out[8] = {0};
     /* A gateway's shortest way home is that of an aligned stack and no floating-point registers. */
     uint32_t how = matrix_without_float ? ALIGNED : WITH_FLOAT;
     uint32_t others = call_with_patterns(BH_GATEWAY(slot), arguments, out, how);
     *status = out[0];
     uint32_t wrong = (out[1] != 0) | (out[2] != 0) << 1 | (out[3] != 0) << 2 | (out[4] != 0) << 3;
-    wrong |= ((out[5] & 0xF8000000u) != 0) << 4;
+    wrong |= ((out[5] & 0xF80F0000u) != 0) << 4 | (out[7] != 0) << 8;
     wrong |= (others & 1u) << 5 | (others >> 1 & 1u) << 6 | (out[6] != 0) << 7;
     return wrong;
 }

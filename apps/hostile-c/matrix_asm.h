@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* Calls a slot, floating point switched on, with every register and flag set to a pattern; returns which ones came back wrong:
- * bit 0 r1, 1 r2, 2 r3, 3 r12 (must be 0), 4 flags (must be 0), 5 r4 to r11, 6 floating point, 7 the stack pointer. */
+ * bit 0 r1, 1 r2, 2 r3, 3 r12 (must be 0), 4 flags (must be 0), 5 r4 to r11, 6 floating point, 7 the stack pointer,
+ * 8 lr (must be 0). */
 uint32_t matrix_call(uint32_t slot, const uint32_t arguments[4], uint32_t *status);
 /* Calls a slot with a return address of the caller's own making. */
 void matrix_call_returning_to(uint32_t slot, uint32_t address);

@@ -387,3 +387,19 @@ fn floods(board: &Board, rows: &mut Vec<Row>) {
         rows.push(row.within(FLOOD_LONGEST));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bulkhead_board_description::MPS2_AN505;
+
+    use super::*;
+
+    #[test]
+    fn every_row_asks_for_an_operation_that_the_application_knows() {
+        let rows = rows(&Board::parse(MPS2_AN505).unwrap());
+        assert!(rows.len() > 10_000, "{} rows", rows.len());
+        let unknown: Vec<&str> =
+            rows.iter().filter(|row| row.operation == 0).map(|row| row.name.as_str()).collect();
+        assert_eq!(unknown, [""; 0]);
+    }
+}

@@ -11,6 +11,8 @@ use super::run::run;
 const RETURN: [u8; 2] = [0x70, 0x47];
 const ONE: [u8; 2] = [0x01, 0x20];
 const NOP: [u8; 2] = [0x00, 0xBF];
+/// `SG`, `CPSIE I`, `BXNS LR`: enters, and goes back.
+const ENTRY: [u8; 8] = [0x7F, 0xE9, 0x7F, 0xE9, 0x62, 0xB6, 0x74, 0x47];
 
 /// A hole.
 #[derive(Clone, Copy)]
@@ -85,18 +87,35 @@ impl Image {
     }
 }
 
+/// The application's flash: base and length, as the table of regions has them.
+fn reach_the_journal(image: &mut Image) -> Result<()> {
+    image.replace(
+        &[0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x10, 0x00],
+        &[0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x12, 0x00],
+    )
+}
+
 /// Every hole.
 pub const SEEDS: &[Seed] = &[
     Seed {
         name: "a region that reaches into the journal and the keys",
-        // The application's flash: base and length, as the table of regions has them.
-        drill: |image| {
-            image.replace(
-                &[0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x10, 0x00],
-                &[0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x12, 0x00],
-            )
-        },
+        drill: reach_the_journal,
         rows: |row| row.class == Class::Read && row.name.starts_with("LDR 0x80110000"),
+    },
+    Seed {
+        name: "the same, written to",
+        drill: reach_the_journal,
+        rows: |row| row.class == Class::Write && row.name.starts_with("STR 0x8011c000"),
+    },
+    Seed {
+        name: "the same, executed",
+        drill: reach_the_journal,
+        rows: |row| row.class == Class::Execute && row.name.starts_with("BX 0x80110000"),
+    },
+    Seed {
+        name: "an entry in the middle of a gateway",
+        drill: |image| image.overwrite("bulkhead_gateway_0", &ENTRY),
+        rows: |row| row.class == Class::Gateways && row.name.starts_with("BX 0x101ff200"),
     },
     Seed {
         name: "no check of pointers",
