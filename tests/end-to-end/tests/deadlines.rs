@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a panic is its failure")]
 
-use bulkhead_end_to_end::deadline::{Bench, Cost, LOGPOINT, WINDOWS, Window, alone, cost};
+use bulkhead_end_to_end::deadline::{Bench, CHECK_INS, Cost, LOGPOINT, WINDOWS, Window, alone, cost};
 
 /// What the product before promised for a few chosen interrupts, 20 us, is 3,200 instructions.
 const LATE_AT_MOST: u64 = 2_000;
+/// A call that asks for nothing.
+const EMPTY_CALL_AT_MOST: u64 = 100;
 /// Two of its ticks for each write. Three and more, if the worker had only its least share.
 const WRITTEN_US_AT_MOST: u64 = 60 * 2_000;
 
@@ -29,6 +31,25 @@ fn no_interrupt_is_late_by_two_thousand_instructions_while_the_application_asks_
     for windows in [bench.windows('l', WINDOWS), bench.connected(), bench.asking('a'), bench.asking('m')] {
         in_time(&windows.unwrap(), alone);
     }
+}
+
+#[test]
+fn no_interrupt_is_late_by_two_thousand_instructions_while_the_link_is_made_anew() {
+    let (mut bench, alone) = idle();
+    let idle = in_time(&bench.windows('i', WINDOWS).unwrap(), alone);
+    assert!(idle.cpu_left > 99.0 && idle.cpu_left <= 100.0, "{idle:?}");
+    in_time(&bench.handshaking().unwrap(), alone);
+}
+
+#[test]
+fn the_shortest_call_takes_less_than_a_hundred_instructions_and_a_device_that_spins_answers_every_order() {
+    let mut bench = Bench::start().unwrap();
+    let calls = bench.calls().unwrap();
+    for name in ["nop", "nop_unaligned", "nop_unprivileged", "nop_protected"] {
+        let cost = calls.iter().find(|(known, _)| known == name).map(|(_, cost)| *cost);
+        assert!(cost.is_some_and(|cost| cost < EMPTY_CALL_AT_MOST), "{name}: {cost:?}");
+    }
+    assert_eq!(bench.check_ins().unwrap(), CHECK_INS);
 }
 
 /// The hypervisor's worker gets its turn although each tick comes amid a call.

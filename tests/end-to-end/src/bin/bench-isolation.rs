@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "the result of a bench")]
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bulkhead_end_to_end::deadline::{
     self, Bench, CHECK_INS, Cost, FALSE_CONDITION, LOGPOINT, WINDOWS, Window, cost, ratio,
 };
@@ -72,10 +72,21 @@ fn report(
     let worst = costs.iter().map(|(_, cost)| cost.worst).max().unwrap_or_default();
     let idle = costs.first().context("nothing was measured")?.1;
     let empty = calls.iter().find(|(name, _)| name == "nop").context("the empty call was not measured")?.1;
+    let aims = [
+        ("worst_added_latency", worst < 2_000),
+        ("cpu_left_idle", idle.cpu_left >= 99.0),
+        ("cpu_left_staging", staging.cpu_left >= 90.0),
+        ("empty_call", empty < 100),
+        ("checkins", kept == CHECK_INS),
+    ];
     println!(
         "bench isolation: worst_added_latency={worst} cpu_left_idle={:.2} cpu_left_staging={:.2} empty_call={empty} \
          checkins={check_ins:.0}",
         idle.cpu_left, staging.cpu_left
     );
+    let missed: Vec<&str> = aims.iter().filter(|(_, is_met)| !is_met).map(|(name, _)| *name).collect();
+    if !missed.is_empty() {
+        bail!("aims missed: {}", missed.join(", "));
+    }
     Ok(())
 }
