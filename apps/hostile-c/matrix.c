@@ -377,6 +377,33 @@ static void leak(void)
     results[0] = matrix_leaks;
 }
 
+/* An odd number of them, so that they drift against the hypervisor's tick. */
+#define ENTRY_PERIOD 2003u
+
+/* Called with what the handler found in r0 to r12. Where the hypervisor worked, r2 has the handler's own address. What a
+ * caller saves is the thread's or 0: QEMU clears it, which a processor need not do. */
+__attribute__((used)) void matrix_look_at_entry(const uint32_t found[13])
+{
+    static const char text[BH_LOG_TEXT_LEN_MAX] = {'e'};
+    int hypervisor_worked = found[2] == ((uint32_t)timer0_handler & ~1u);
+    for (uint32_t i = 0; i < 13; i++) {
+        int is_cleared = found[i] == 0 && (i < 4 || i == 12);
+        int is_its_own = found[i] == matrix_pattern[i] || (i == 2 && hypervisor_worked);
+        results[1] |= (uint32_t)!(is_cleared || is_its_own) << i;
+    }
+    results[0] += (uint32_t)hypervisor_worked;
+    matrix_entries_left--;
+    bh_log_write(2, text, sizeof text); /* Something to do for the hypervisor. */
+}
+
+static void look_at_entries(uint32_t number)
+{
+    matrix_entries_left = number;
+    start_timer(ENTRY_PERIOD, 0);
+    matrix_wait_with_pattern();
+    stop_timer();
+}
+
 static void flood_system(uint32_t exception)
 {
     if (exception == 15) {
@@ -465,6 +492,7 @@ static void commit_here(void)
         case CALL_RETURNING_TO: matrix_call_returning_to(row[4], a); break;
         case LEAK_STACK: leak(); break;
         case NEST: nest(a); break;
+        case FOUND_AT_ENTRY: look_at_entries(a); break;
         case FLOOD:
         case HANG:
             pend(a);

@@ -15,6 +15,13 @@ void matrix_on_process_stack(void (*what)(void), void *top);
 /* Calls `slot` until an interrupt has been forged out of it as often as is wanted, or `matrix_leak_calls` times. */
 void matrix_leak_loop(uint32_t slot);
 
+/* Waits with matrix_pattern in r0 to r12 until matrix_entries_left is 0; meanwhile each interrupt of the timer looks at what
+ * it finds in them. */
+void matrix_wait_with_pattern(void);
+void timer0_handler(void);
+extern const uint32_t matrix_pattern[13];
+extern volatile uint32_t matrix_entries_left;
+
 /* Not 0: matrix_call has no floating-point registers in use. */
 extern volatile uint32_t matrix_without_float;
 extern void (*volatile matrix_timer_action)(void);

@@ -29,6 +29,8 @@ pub enum Class {
     Returns,
     /// Frames left on secure stacks, gateways entered from handlers of gateways.
     SecureStacks,
+    /// Handlers that find the hypervisor at work.
+    Entries,
     /// System registers.
     Registers,
     /// Wild arguments of system calls, and what they leave in registers.
@@ -49,6 +51,7 @@ impl Class {
         Self::Stacks,
         Self::Returns,
         Self::SecureStacks,
+        Self::Entries,
         Self::Registers,
         Self::Calls,
         Self::Races,
@@ -66,6 +69,7 @@ impl fmt::Display for Class {
             Self::Stacks => "stacks and vector tables",
             Self::Returns => "forged returns",
             Self::SecureStacks => "frames left on secure stacks",
+            Self::Entries => "registers as handlers find them",
             Self::Registers => "system registers",
             Self::Calls => "arguments of system calls",
             Self::Races => "memory changed during a call",
@@ -118,6 +122,8 @@ pub enum Back {
     PointerRefused,
     /// Any status, and no register with anything in it.
     Clean,
+    /// Something was looked at, so often, and no register had anything in it.
+    SeenClean,
 }
 
 /// How a row must end.

@@ -52,6 +52,7 @@ pub fn rows(board: &Board) -> Vec<Row> {
     stacks(board, &spans, &mut rows);
     returns(&mut rows);
     secure_stacks(&mut rows);
+    entries(&mut rows);
     rows.extend(registers::rows());
     rows.extend(calls::rows(board, &spans));
     floods(board, &mut rows);
@@ -360,6 +361,16 @@ fn secure_stacks(rows: &mut Vec<Row>) {
     }
     for milliseconds in [50, 400] {
         let row = Row::new(class, "NEST", Place::Thread, &[milliseconds], "ms", expected.clone());
+        rows.push(row.within(FLOOD_LONGEST));
+    }
+}
+
+/// What a handler finds in its registers that interrupts the hypervisor's work in the thread's place.
+fn entries(rows: &mut Vec<Row>) {
+    const INTERRUPTS: u32 = 8000;
+    for place in [Place::Thread, Place::ProcessStack] {
+        let expected = Expected::Returned(Back::SeenClean);
+        let row = Row::new(Class::Entries, "FOUND_AT_ENTRY", place, &[INTERRUPTS], "interrupts", expected);
         rows.push(row.within(FLOOD_LONGEST));
     }
 }

@@ -137,6 +137,15 @@ pub const SEEDS: &[Seed] = &[
         rows: |row| row.class == Class::Races && row.name.contains("bh_clock_monotonic_read_us"),
     },
     Seed {
+        name: "a register that a handler finds as the hypervisor left it",
+        // worker.rs: mov r3, r0; mov r12, r0; msr apsr_nzcvq, r0; cpsie i; bxns r2
+        drill: |image| {
+            let cleared = [0x84, 0x46, 0x80, 0xF3, 0x00, 0x88, 0x62, 0xB6, 0x14, 0x47];
+            image.replace(&[&[0x03, 0x46], &cleared[..]].concat(), &[&NOP, &cleared[..]].concat())
+        },
+        rows: |row| row.class == Class::Entries,
+    },
+    Seed {
         name: "flags that come back as they were used",
         // homecoming.rs: lsls r3, r1, #9; orr r3, r3, #0x1000000. In place of the first: ldr r3, [r0, #28]
         drill: |image| {

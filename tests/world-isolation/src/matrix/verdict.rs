@@ -173,6 +173,7 @@ fn is_as(back: Back, a: u32, b: u32) -> bool {
         Back::Refused => a != STATUS_OK && b == NOTHING_WRONG,
         Back::PointerRefused => a == POINTER_REFUSED && b == NOTHING_WRONG,
         Back::Clean => b == NOTHING_WRONG,
+        Back::SeenClean => a != 0 && b == NOTHING_WRONG,
     }
 }
 
@@ -296,6 +297,8 @@ mod tests {
             (Back::PointerRefused, (POINTER_REFUSED, 0), (POINTER_REFUSED + 1, 0)),
             (Back::PointerRefused, (POINTER_REFUSED, 0), (POINTER_REFUSED, 4)),
             (Back::Clean, (0, 0), (0, 0x10)),
+            (Back::SeenClean, (7, 0), (7, 0x10)),
+            (Back::SeenClean, (7, 0), (0, 0)),
         ] {
             let row = row(Expected::Returned(what));
             assert_eq!(judged(&row, &back(good.0, good.1)), Ok(()), "{what:?}");
