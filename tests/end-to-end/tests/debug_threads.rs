@@ -31,7 +31,6 @@ fn tasks_are_shown(program: &str) {
         "detach",
     ];
     let text = debugging.gdb(&bench.program, &commands).unwrap();
-    println!("{text}\n{}", debugging.said());
     for wanted in ["\"measure-1\"", "\"measure-2\"", "\"report\"", "\"listen\"", "\"IDLE\"", "\"Tmr Svc\""] {
         let console = bench.device.console_tail();
         assert!(text.contains(wanted), "no {wanted} in:\n{text}\n{console}");
