@@ -279,5 +279,9 @@ fn notification_next(address: u32, memory: &impl ApplicationMemory, mailbox: &im
 }
 
 #[cfg(test)]
+#[path = "calls_witness.rs"]
+pub(crate) mod witness;
+
+#[cfg(test)]
 #[path = "calls_tests.rs"]
 mod tests;

@@ -1,5 +1,6 @@
 #![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
 
+use super::witness::dispatch;
 use super::*;
 use crate::log_ring::StoredRecord;
 use crate::storage::StorageArea;

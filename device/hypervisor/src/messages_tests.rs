@@ -1,7 +1,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
 
 use super::*;
-use crate::calls::dispatch;
+use crate::calls::witness::dispatch;
 use crate::mailbox::Mailbox;
 use bulkhead_syscall_abi::slot;
 use core::cell::RefCell;

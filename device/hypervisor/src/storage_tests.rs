@@ -1,5 +1,5 @@
 use super::*;
-use crate::calls::dispatch;
+use crate::calls::witness::dispatch;
 use crate::mailbox::Mailbox;
 use bulkhead_flash_simulator::{Power, SimulatedFlash};
 use bulkhead_syscall_abi::slot;

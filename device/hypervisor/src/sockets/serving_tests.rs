@@ -16,7 +16,8 @@ use bulkhead_syscall_abi::{
 };
 
 use super::{SLOTS, STREAMS};
-use crate::calls::{ApplicationMemory, MailboxAccess, dispatch};
+use crate::calls::witness::dispatch;
+use crate::calls::{ApplicationMemory, MailboxAccess};
 use crate::mailbox::Mailbox;
 use simulated::{ECHO, World, answer};
 

@@ -1,7 +1,8 @@
 #![expect(clippy::indexing_slicing, reason = "tests: a panic is their failure")]
 
 use super::*;
-use crate::calls::{ApplicationMemory, MailboxAccess, dispatch};
+use crate::calls::witness::dispatch;
+use crate::calls::{ApplicationMemory, MailboxAccess};
 use crate::mailbox::Mailbox;
 use bulkhead_syscall_abi::{NotificationKind, SOCKET_EVENT_SHIFT, slot};
 use core::cell::RefCell;
