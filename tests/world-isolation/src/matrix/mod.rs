@@ -14,7 +14,7 @@ mod spans;
 mod verdict;
 
 pub use calls::{ArgumentKind, kind};
-pub use registers::{REGISTERS, Register};
+
 #[cfg(test)]
 pub(crate) use row::number;
 pub use row::{Back, Class, Expected, Place, Row};

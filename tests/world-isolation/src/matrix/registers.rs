@@ -2,15 +2,17 @@
 //!
 //! `docs/spec/registers.md` is this table in words; a test holds the two together.
 
+use std::borrow::Cow;
+
 use bulkhead_link_protocol::FaultKind;
 
 use super::row::{Back, Class, Expected, Place, Row};
 
 /// A register and the attempt.
-#[derive(Clone, Copy, Debug)]
-pub struct Register {
+#[derive(Clone, Debug)]
+pub(crate) struct Register {
     /// Name in the architecture's manual.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Address of the word or byte.
     pub address: u32,
     /// Bytes of the access.
@@ -22,45 +24,64 @@ pub struct Register {
 }
 
 const fn zero(name: &'static str, address: u32) -> Register {
-    Register { name, address, width: 4, written: u32::MAX, kept: u32::MAX }
+    Register { name: Cow::Borrowed(name), address, width: 4, written: u32::MAX, kept: u32::MAX }
 }
 
 const fn kept(name: &'static str, address: u32, written: u32, kept: u32) -> Register {
-    Register { name, address, width: 4, written, kept }
+    Register { name: Cow::Borrowed(name), address, width: 4, written, kept }
 }
 
 const fn byte(name: &'static str, address: u32, kept: u32) -> Register {
-    Register { name, address, width: 1, written: 0xFF, kept }
+    Register { name: Cow::Borrowed(name), address, width: 1, written: 0xFF, kept }
 }
 
-/// Bits of NVIC words that belong to the application: lines 3, 34, 35, 80 to 83.
+/// Bits of the NVIC's words that belong to the application: lines 3, 34, 35, 80 to 83. The chip has no more than these words.
 const OWN_LINES: [u32; 4] = [1 << 3, 0b11 << 2, 0xF << 16, 0];
+/// Registers with a bit for each line, and whether they show the application something of its own.
+const LINE_REGISTERS: &[(&str, u32, bool)] = &[
+    ("NVIC_ISER", 0xE000_E100, true),
+    ("NVIC_ICER", 0xE000_E180, true),
+    ("NVIC_ISPR", 0xE000_E200, true),
+    ("NVIC_ICPR", 0xE000_E280, true),
+    ("NVIC_IABR", 0xE000_E300, true),
+    ("NVIC_ITNS", 0xE000_E380, false),
+];
+const NVIC_IPR: u32 = 0xE000_E400;
 /// The Ethernet controller's line, the hypervisor's.
 const ETHERNET_LINE: u32 = 48;
 const AIRCR_KEY: u32 = 0x05FA_0000;
 
-/// Registers of which the application owns nothing, or not all.
-pub const REGISTERS: &[Register] = &[
-    // Interrupts that are not its own.
-    kept("NVIC_ISER0", 0xE000_E100, !OWN_LINES[0], !OWN_LINES[0]),
-    kept("NVIC_ISER1", 0xE000_E104, !OWN_LINES[1], !OWN_LINES[1]),
-    kept("NVIC_ISER2", 0xE000_E108, !OWN_LINES[2], !OWN_LINES[2]),
-    zero("NVIC_ISER3", 0xE000_E10C),
-    kept("NVIC_ICER0", 0xE000_E180, !OWN_LINES[0], !OWN_LINES[0]),
-    kept("NVIC_ICER1", 0xE000_E184, !OWN_LINES[1], !OWN_LINES[1]),
-    kept("NVIC_ICER2", 0xE000_E188, !OWN_LINES[2], !OWN_LINES[2]),
-    kept("NVIC_ISPR0", 0xE000_E200, !OWN_LINES[0], !OWN_LINES[0]),
-    kept("NVIC_ISPR1", 0xE000_E204, !OWN_LINES[1], !OWN_LINES[1]),
-    kept("NVIC_ISPR2", 0xE000_E208, !OWN_LINES[2], !OWN_LINES[2]),
-    kept("NVIC_ICPR1", 0xE000_E284, !OWN_LINES[1], !OWN_LINES[1]),
-    kept("NVIC_IABR1", 0xE000_E304, u32::MAX, !OWN_LINES[1]),
-    zero("NVIC_ITNS0", 0xE000_E380),
-    zero("NVIC_ITNS1", 0xE000_E384),
-    zero("NVIC_ITNS2", 0xE000_E388),
-    zero("NVIC_ITNS3", 0xE000_E38C),
-    byte("NVIC_IPR of the Ethernet line", 0xE000_E400 + ETHERNET_LINE, 0xFF),
-    kept("NVIC_IPR0", 0xE000_E400, 0x00FF_FFFF, 0x00FF_FFFF),
-    zero("NVIC_IPR12", 0xE000_E430),
+/// Registers of which the application owns nothing, or not all: those of interrupt lines, and all others.
+fn registers() -> Vec<Register> {
+    let mut registers = Vec::new();
+    for (name, first, shows) in LINE_REGISTERS {
+        for (word, own) in (0..).zip(OWN_LINES) {
+            let foreign = if *shows { !own } else { u32::MAX };
+            let name = Cow::Owned(format!("{name}{word}"));
+            registers.push(Register {
+                name,
+                address: first + 4 * word,
+                width: 4,
+                written: foreign,
+                kept: foreign,
+            });
+        }
+    }
+    for word in 0..8 * OWN_LINES.len() {
+        let lines = OWN_LINES.get(word / 8).map_or(0, |own| own >> (4 * (word % 8)) & 0xF);
+        let foreign =
+            (0..4).filter(|line| lines >> line & 1 == 0).fold(0, |bits, line| bits | 0xFF << (8 * line));
+        let name = Cow::Owned(format!("NVIC_IPR{word}"));
+        let address = NVIC_IPR + 4 * u32::try_from(word).unwrap_or_default();
+        registers.push(Register { name, address, width: 4, written: foreign, kept: foreign });
+    }
+    registers.retain(|register| register.kept != 0);
+    registers.push(byte("NVIC_IPR of the Ethernet line", NVIC_IPR + ETHERNET_LINE, 0xFF));
+    registers.extend(OTHERS.iter().cloned());
+    registers
+}
+
+const OTHERS: &[Register] = &[
     // Exceptions that are not its own.
     kept("ICSR.PENDNMISET", 0xE000_ED04, 1 << 31, 1 << 31),
     kept("ICSR.PENDNMICLR", 0xE000_ED04, 1 << 30, 1 << 31 | 1 << 30),
@@ -130,18 +151,18 @@ const WITHOUT_PRIVILEGES: &[&str] =
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for register in REGISTERS {
+    for register in registers() {
         let back = if register.kept == u32::MAX { Back::ReadsZero } else { Back::Unchanged(register.kept) };
         let parameters = [register.address, register.written, register.width];
         for place in [Place::Thread, Place::Handler] {
             let expected = Expected::Returned(back);
-            rows.push(Row::new(Class::Registers, "REGISTER", place, &parameters, register.name, expected));
+            rows.push(Row::new(Class::Registers, "REGISTER", place, &parameters, &register.name, expected));
         }
-        if WITHOUT_PRIVILEGES.contains(&register.name) {
+        if WITHOUT_PRIVILEGES.contains(&&*register.name) {
             let word = register.address & !3;
             let expected = Expected::Stopped { kinds: &[FaultKind::BusError], touched: Some((word, word)) };
             let place = Place::Unprivileged;
-            rows.push(Row::new(Class::Registers, "REGISTER", place, &parameters, register.name, expected));
+            rows.push(Row::new(Class::Registers, "REGISTER", place, &parameters, &register.name, expected));
         }
     }
     rows
@@ -153,22 +174,42 @@ mod tests {
 
     const PAGE: &str = include_str!("../../../../docs/spec/registers.md");
 
+    /// First and last address of each row of the page, and its name or names.
+    fn page() -> Vec<(u32, u32, &'static str)> {
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| 0x"));
+        rows.map(|row| {
+            let (addresses, rest) = row.split_once(" | ").unwrap();
+            let address = |text| u32::from_str_radix(text, 16).unwrap();
+            let (first, last) = addresses.split_once(" to 0x").unwrap_or((addresses, addresses));
+            (address(first), address(last), rest.split(" | ").next().unwrap())
+        })
+        .collect()
+    }
+
     #[test]
     fn the_page_of_registers_names_each_register_and_its_address() {
-        for register in REGISTERS {
-            let address = format!("0x{:08X}", register.address);
-            let named = |line: &str| line.contains(&address) && line.contains(register.name);
-            assert!(PAGE.lines().any(named), "registers.md says nothing of {} at {address}", register.name);
+        let page = page();
+        for Register { name, address, .. } in registers() {
+            let stem = name.trim_end_matches(|digit: char| digit.is_ascii_digit());
+            let named = |(first, last, names): &(u32, u32, &str)| {
+                let is_of_these = first != last && names.starts_with(stem);
+                (*first..=*last).contains(&address) && (*names == name || is_of_these)
+            };
+            assert!(page.iter().any(named), "registers.md says nothing of {name} at {address:#x}");
         }
     }
 
     #[test]
     fn the_page_of_registers_names_no_register_that_is_not_attacked() {
-        let rows = PAGE.lines().filter(|line| line.starts_with("| 0x"));
-        for row in rows {
-            let address = row.trim_start_matches("| ").split(' ').next().unwrap_or_default();
-            let attacked = REGISTERS.iter().any(|register| format!("0x{:08X}", register.address) == address);
-            assert!(attacked, "no row of the matrix attacks this: {row}");
+        let attacked: Vec<u32> = registers().iter().map(|register| register.address).collect();
+        for (first, last, names) in page() {
+            let missing = (first..=last).step_by(4).find(|address| !attacked.contains(address));
+            // All four lines of this word are the application's own.
+            let own = NVIC_IPR + 80;
+            assert!(
+                missing.is_none_or(|address| address == own),
+                "no row of the matrix attacks this: {names}"
+            );
         }
     }
 }
