@@ -432,338 +432,338 @@ static inline bh_status bh_call_4(uint32_t slot, uint32_t argument_0, uint32_t a
     return r0;
 }
 
-/** Does nothing and returns BH_STATUS_OK. Answers BH_STATUS_OK. */
-static inline bh_status bh_nop(
-    void)
+/** Does nothing and returns BH_STATUS_OK.
+ *  Answers BH_STATUS_OK. */
+static inline bh_status bh_nop(void)
 {
     return bh_call_0(0u);
 }
 
-/** Writes the ABI version of this hypervisor. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_abi_version_read(
-    uint32_t *version)
+/** Writes the ABI version of this hypervisor.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_abi_version_read(uint32_t *version)
 {
     return bh_call_1(1u, (uint32_t)(uintptr_t)version);
 }
 
-/** Writes the 34 characters of the device id, without a terminating zero. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL. */
-static inline bh_status bh_device_id_read(
-    char *buffer, uint32_t length_bytes)
+/** Writes the 34 characters of the device id, without a terminating zero.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL. */
+static inline bh_status bh_device_id_read(char *buffer, uint32_t length_bytes)
 {
     return bh_call_2(2u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
-/** Writes the microseconds since power came on; never goes back. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_clock_monotonic_read_us(
-    uint64_t *now_us)
+/** Writes the microseconds since power came on; never goes back.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_clock_monotonic_read_us(uint64_t *now_us)
 {
     return bh_call_1(3u, (uint32_t)(uintptr_t)now_us);
 }
 
-/** Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOT_YET_KNOWN. */
-static inline bh_status bh_clock_wall_read_us(
-    uint64_t *now_us)
+/** Writes the microseconds since 1970-01-01 UTC. BH_STATUS_NOT_YET_KNOWN until the server told the time; may jump.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOT_YET_KNOWN. */
+static inline bh_status bh_clock_wall_read_us(uint64_t *now_us)
 {
     return bh_call_1(4u, (uint32_t)(uintptr_t)now_us);
 }
 
-/** Queues one log record of 1 to 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
-static inline bh_status bh_log_write(
-    uint32_t level, const char *text, uint32_t length_bytes)
+/** Queues one log record of 1 to 256 bytes; level 0 error to 4 trace. BH_STATUS_BUSY when the queue is full: the record is counted as lost.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
+static inline bh_status bh_log_write(uint32_t level, const char *text, uint32_t length_bytes)
 {
     return bh_call_3(5u, (uint32_t)level, (uint32_t)(uintptr_t)text, (uint32_t)length_bytes);
 }
 
-/** Asks the hypervisor to restart the application soon after this call returns. Answers BH_STATUS_OK. */
-static inline bh_status bh_application_restart(
-    void)
+/** Asks the hypervisor to restart the application soon after this call returns.
+ *  Answers BH_STATUS_OK. */
+static inline bh_status bh_application_restart(void)
 {
     return bh_call_0(6u);
 }
 
-/** Writes a BH_WAKE_REASON_ value. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_wake_reason_read(
-    uint32_t *reason)
+/** Writes a BH_WAKE_REASON_ value.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_wake_reason_read(uint32_t *reason)
 {
     return bh_call_1(7u, (uint32_t)(uintptr_t)reason);
 }
 
-/** Writes a BH_NETWORK_STATUS_ value. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_network_status_read(
-    uint32_t *status)
+/** Writes a BH_NETWORK_STATUS_ value.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_network_status_read(uint32_t *status)
 {
     return bh_call_1(8u, (uint32_t)(uintptr_t)status);
 }
 
-/** Writes the BH_NETWORK_REASON_ bits. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_network_reasons_read(
-    uint32_t *reasons)
+/** Writes the BH_NETWORK_REASON_ bits.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_network_reasons_read(uint32_t *reasons)
 {
     return bh_call_1(9u, (uint32_t)(uintptr_t)reasons);
 }
 
-/** Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
-static inline bh_status bh_update_status_read(
-    struct bh_update_status *status)
+/** Fills the struct whose version field the caller set to BH_UPDATE_STATUS_VERSION.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
+static inline bh_status bh_update_status_read(struct bh_update_status *status)
 {
     return bh_call_1(10u, (uint32_t)(uintptr_t)status);
 }
 
-/** Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged. Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING. */
-static inline bh_status bh_update_apply_now(
-    void)
+/** Applies a staged update now; the application is stopped soon after this call returns. BH_STATUS_NOTHING_PENDING when none is staged.
+ *  Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING. */
+static inline bh_status bh_update_apply_now(void)
 {
     return bh_call_0(11u);
 }
 
-/** Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOTHING_PENDING, BH_STATUS_LIMIT_REACHED. */
-static inline bh_status bh_update_postpone(
-    uint32_t seconds)
+/** Keeps a staged update waiting for up to 3,600 s from now and, unless the running bundle says otherwise, 86,400 s in all; the owner can override.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOTHING_PENDING, BH_STATUS_LIMIT_REACHED. */
+static inline bh_status bh_update_postpone(uint32_t seconds)
 {
     return bh_call_1(12u, (uint32_t)seconds);
 }
 
-/** Says that the application works. A bundle may demand this within its trial; it is taken back otherwise. Answers BH_STATUS_OK. */
-static inline bh_status bh_update_confirm(
-    void)
+/** Says that the application works. A bundle may demand this within its trial; it is taken back otherwise.
+ *  Answers BH_STATUS_OK. */
+static inline bh_status bh_update_confirm(void)
 {
     return bh_call_0(13u);
 }
 
-/** Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED. */
-static inline bh_status bh_notification_enable(
-    uint32_t interrupt)
+/** Chooses the interrupt line, one of the application's own, that is pended when a notification arrives; 0xFFFFFFFF for none.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED. */
+static inline bh_status bh_notification_enable(uint32_t interrupt)
 {
     return bh_call_1(14u, (uint32_t)interrupt);
 }
 
-/** Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOTHING_PENDING. */
-static inline bh_status bh_notification_next(
-    struct bh_notification *notification)
+/** Takes the oldest notification. BH_STATUS_NOTHING_PENDING when there is none.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_NOTHING_PENDING. */
+static inline bh_status bh_notification_next(struct bh_notification *notification)
 {
     return bh_call_1(15u, (uint32_t)(uintptr_t)notification);
 }
 
-/** Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
-static inline bh_status bh_storage_info_read(
-    uint32_t area, struct bh_storage_info *info)
+/** Fills the struct whose version field the caller set to BH_STORAGE_INFO_VERSION. area is the id of an external area that the manifest says is the application's own.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
+static inline bh_status bh_storage_info_read(uint32_t area, struct bh_storage_info *info)
 {
     return bh_call_2(16u, (uint32_t)area, (uint32_t)(uintptr_t)info);
 }
 
-/** Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
-static inline bh_status bh_storage_read(
-    uint32_t area, uint32_t offset, uint32_t length_bytes)
+/** Begins to read 1 to 256 bytes of an own area; bh_storage_result_read fetches them.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
+static inline bh_status bh_storage_read(uint32_t area, uint32_t offset, uint32_t length_bytes)
 {
     return bh_call_3(17u, (uint32_t)area, (uint32_t)offset, (uint32_t)length_bytes);
 }
 
-/** Begins to program 1 to 256 bytes of an own area; bits only fall. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
-static inline bh_status bh_storage_write(
-    uint32_t area, uint32_t offset, const void *bytes, uint32_t length_bytes)
+/** Begins to program 1 to 256 bytes of an own area; bits only fall.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
+static inline bh_status bh_storage_write(uint32_t area, uint32_t offset, const void *bytes, uint32_t length_bytes)
 {
     return bh_call_4(18u, (uint32_t)area, (uint32_t)offset, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes);
 }
 
-/** Begins to erase the sector of an own area that starts at offset, to 0xFF. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
-static inline bh_status bh_storage_erase(
-    uint32_t area, uint32_t offset)
+/** Begins to erase the sector of an own area that starts at offset, to 0xFF.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_NOW. */
+static inline bh_status bh_storage_erase(uint32_t area, uint32_t offset)
 {
     return bh_call_2(19u, (uint32_t)area, (uint32_t)offset);
 }
 
-/** Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_ERASED, BH_STATUS_NOT_NOW. */
-static inline bh_status bh_storage_result_read(
-    void *buffer, uint32_t length_bytes)
+/** Ends what one of the three began: its outcome, and into buffer what was read. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_ERASED, BH_STATUS_NOT_NOW. */
+static inline bh_status bh_storage_result_read(void *buffer, uint32_t length_bytes)
 {
     return bh_call_2(20u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
-/** Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
-static inline bh_status bh_limits_read(
-    struct bh_limits *limits)
+/** Fills the struct whose version field the caller set to BH_LIMITS_VERSION: every bound of this hypervisor.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
+static inline bh_status bh_limits_read(struct bh_limits *limits)
 {
     return bh_call_1(21u, (uint32_t)(uintptr_t)limits);
 }
 
-/** Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
-static inline bh_status bh_debug_state_read(
-    struct bh_debug_state *state)
+/** Fills the struct whose version field the caller set to BH_DEBUG_STATE_VERSION: whether a developer is attached, and how long the application was held.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
+static inline bh_status bh_debug_state_read(struct bh_debug_state *state)
 {
     return bh_call_1(22u, (uint32_t)(uintptr_t)state);
 }
 
-/** Writes a BH_BOOT_REASON_ value: why the device itself started. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_boot_reason_read(
-    uint32_t *reason)
+/** Writes a BH_BOOT_REASON_ value: why the device itself started.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_boot_reason_read(uint32_t *reason)
 {
     return bh_call_1(23u, (uint32_t)(uintptr_t)reason);
 }
 
-/** Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
-static inline bh_status bh_message_send(
-    uint32_t topic, const void *bytes, uint32_t length_bytes, uint32_t *id)
+/** Queues 1 to 960 bytes for the owner's server and, unless id is null, writes the message's id. BH_STATUS_BUSY when the queue is full.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
+static inline bh_status bh_message_send(uint32_t topic, const void *bytes, uint32_t length_bytes, uint32_t *id)
 {
     return bh_call_4(24u, (uint32_t)topic, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes, (uint32_t)(uintptr_t)id);
 }
 
-/** Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOTHING_PENDING. */
-static inline bh_status bh_message_receive(
-    struct bh_message *message, void *buffer, uint32_t length_bytes)
+/** Fills the struct whose version field the caller set to BH_MESSAGE_VERSION and the buffer with the oldest message, which stays until bh_message_finish. BH_STATUS_NOTHING_PENDING when there is none; BH_STATUS_BUFFER_TOO_SMALL fills the struct alone.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOTHING_PENDING. */
+static inline bh_status bh_message_receive(struct bh_message *message, void *buffer, uint32_t length_bytes)
 {
     return bh_call_3(25u, (uint32_t)(uintptr_t)message, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
-/** Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOT_FOUND. */
-static inline bh_status bh_message_finish(
-    uint32_t id, uint32_t outcome)
+/** Ends the oldest message, whose id bh_message_receive told, with a BH_MESSAGE_OUTCOME_; the owner sees it. BH_STATUS_NOT_FOUND when the oldest has another id.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_NOT_FOUND. */
+static inline bh_status bh_message_finish(uint32_t id, uint32_t outcome)
 {
     return bh_call_2(26u, (uint32_t)id, (uint32_t)outcome);
 }
 
-/** Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
-static inline bh_status bh_message_queue_read(
-    struct bh_message_queue *queue)
+/** Fills the struct whose version field the caller set to BH_MESSAGE_QUEUE_VERSION: what waits, either way.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN. */
+static inline bh_status bh_message_queue_read(struct bh_message_queue *queue)
 {
     return bh_call_1(27u, (uint32_t)(uintptr_t)queue);
 }
 
-/** Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND. */
-static inline bh_status bh_config_read(
-    const char *key, uint32_t length_bytes)
+/** Begins to read the value of a key of 1 to 32 bytes; bh_config_result_read fetches it. BH_STATUS_NOT_FOUND when there is no such key, BH_STATUS_BUSY when an earlier read was not ended.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND. */
+static inline bh_status bh_config_read(const char *key, uint32_t length_bytes)
 {
     return bh_call_2(28u, (uint32_t)(uintptr_t)key, (uint32_t)length_bytes);
 }
 
-/** Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_FOUND. */
-static inline bh_status bh_config_result_read(
-    struct bh_config_value *value, void *buffer, uint32_t length_bytes)
+/** Ends what bh_config_read began: fills the struct whose version field the caller set to BH_CONFIG_VALUE_VERSION, and the buffer. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when nothing was begun.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HARDWARE_FAILED, BH_STATUS_NOT_FOUND. */
+static inline bh_status bh_config_result_read(struct bh_config_value *value, void *buffer, uint32_t length_bytes)
 {
     return bh_call_3(29u, (uint32_t)(uintptr_t)value, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }
 
-/** Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND. */
-static inline bh_status bh_config_list(
-    uint32_t index, struct bh_config_entry *entry)
+/** Fills the struct whose version field the caller set to BH_CONFIG_ENTRY_VERSION with entry number index, from 0, in the order of keys. BH_STATUS_NOT_FOUND behind the last.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_BUSY, BH_STATUS_NOT_FOUND. */
+static inline bh_status bh_config_list(uint32_t index, struct bh_config_entry *entry)
 {
     return bh_call_2(30u, (uint32_t)index, (uint32_t)(uintptr_t)entry);
 }
 
-/** Writes the revision of the configuration that counts; 0 when the owner never set one. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
-static inline bh_status bh_config_revision_read(
-    uint32_t *revision)
+/** Writes the revision of the configuration that counts; 0 when the owner never set one.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED. */
+static inline bh_status bh_config_revision_read(uint32_t *revision)
 {
     return bh_call_1(31u, (uint32_t)(uintptr_t)revision);
 }
 
-/** Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification comes. 0 ends such a sleep, for example when an interrupt of its own gave it something to do. Returns at once: wait with WFI. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED. */
-static inline bh_status bh_power_sleep(
-    uint32_t milliseconds)
+/** Says that the application has nothing to do for 1 to 86,400,000 ms, unless a notification comes. 0 ends such a sleep, for example when an interrupt of its own gave it something to do. Returns at once: wait with WFI.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED. */
+static inline bh_status bh_power_sleep(uint32_t milliseconds)
 {
     return bh_call_1(32u, (uint32_t)milliseconds);
 }
 
-/** Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING. */
-static inline bh_status bh_power_wake_read(
-    uint32_t *wake)
+/** Writes the BH_WAKE_ value that ended the sleep. BH_STATUS_BUSY while it goes on, BH_STATUS_NOTHING_PENDING when none was begun.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING. */
+static inline bh_status bh_power_wake_read(uint32_t *wake)
 {
     return bh_call_1(33u, (uint32_t)(uintptr_t)wake);
 }
 
-/** Says that the application wants the network: kept as a reason to be online until it is released or the application ends. Answers BH_STATUS_OK. */
-static inline bh_status bh_network_request(
-    void)
+/** Says that the application wants the network: kept as a reason to be online until it is released or the application ends.
+ *  Answers BH_STATUS_OK. */
+static inline bh_status bh_network_request(void)
 {
     return bh_call_0(40u);
 }
 
-/** Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested. Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING. */
-static inline bh_status bh_network_release(
-    void)
+/** Takes bh_network_request back. BH_STATUS_NOTHING_PENDING when nothing was requested.
+ *  Answers BH_STATUS_OK, BH_STATUS_NOTHING_PENDING. */
+static inline bh_status bh_network_release(void)
 {
     return bh_call_0(41u);
 }
 
-/** Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOT_YET_KNOWN. */
-static inline bh_status bh_network_info_read(
-    struct bh_network_info *info)
+/** Fills the struct whose version field the caller set to BH_NETWORK_INFO_VERSION. BH_STATUS_NOT_YET_KNOWN without an address.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_NOT_YET_KNOWN. */
+static inline bh_status bh_network_info_read(struct bh_network_info *info)
 {
     return bh_call_1(42u, (uint32_t)(uintptr_t)info);
 }
 
-/** Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_LIMIT_REACHED. */
-static inline bh_status bh_socket_open(
-    uint32_t kind, uint32_t *socket)
+/** Opens a socket of a BH_SOCKET_KIND_ and writes its handle, which is never 0. BH_STATUS_LIMIT_REACHED when all of the kind are in use.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_LIMIT_REACHED. */
+static inline bh_status bh_socket_open(uint32_t kind, uint32_t *socket)
 {
     return bh_call_2(43u, (uint32_t)kind, (uint32_t)(uintptr_t)socket);
 }
 
-/** Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN. */
-static inline bh_status bh_socket_connect(
-    uint32_t socket, const char *host, uint32_t length_bytes, uint32_t port)
+/** Begins to connect to an IPv4 address in dots or a name. A datagram socket then sends to and hears that peer alone. BH_STATUS_BUSY while another name waits for its turn.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN. */
+static inline bh_status bh_socket_connect(uint32_t socket, const char *host, uint32_t length_bytes, uint32_t port)
 {
     return bh_call_4(44u, (uint32_t)socket, (uint32_t)(uintptr_t)host, (uint32_t)length_bytes, (uint32_t)port);
 }
 
-/** Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN. */
-static inline bh_status bh_socket_bind(
-    uint32_t socket, uint32_t port)
+/** Gives a datagram socket that was not used yet a local port from BH_SOCKET_LOCAL_PORT_FIRST to BH_SOCKET_LOCAL_PORT_LAST.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN. */
+static inline bh_status bh_socket_bind(uint32_t socket, uint32_t port)
 {
     return bh_call_2(45u, (uint32_t)socket, (uint32_t)port);
 }
 
-/** Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
-static inline bh_status bh_socket_send(
-    uint32_t socket, const void *bytes, uint32_t length_bytes, uint32_t *sent_bytes)
+/** Takes as many bytes as there is room for, or one whole datagram, and writes how many. BH_STATUS_BUSY when there is no room.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
+static inline bh_status bh_socket_send(uint32_t socket, const void *bytes, uint32_t length_bytes, uint32_t *sent_bytes)
 {
     return bh_call_4(46u, (uint32_t)socket, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes, (uint32_t)(uintptr_t)sent_bytes);
 }
 
-/** Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
-static inline bh_status bh_socket_receive(
-    uint32_t socket, void *buffer, uint32_t length_bytes, uint32_t *received_bytes)
+/** Brings what has arrived, or one whole datagram. BH_STATUS_NOTHING_PENDING when nothing has, BH_STATUS_NOT_CONNECTED when nothing more will.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
+static inline bh_status bh_socket_receive(uint32_t socket, void *buffer, uint32_t length_bytes, uint32_t *received_bytes)
 {
     return bh_call_4(47u, (uint32_t)socket, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes, (uint32_t)(uintptr_t)received_bytes);
 }
 
-/** Sends one datagram to an address. BH_STATUS_BUSY when there is no room. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
-static inline bh_status bh_socket_send_to(
-    uint32_t socket, const struct bh_socket_address *to, const void *bytes, uint32_t length_bytes)
+/** Sends one datagram to an address. BH_STATUS_BUSY when there is no room.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
+static inline bh_status bh_socket_send_to(uint32_t socket, const struct bh_socket_address *to, const void *bytes, uint32_t length_bytes)
 {
     return bh_call_4(48u, (uint32_t)socket, (uint32_t)(uintptr_t)to, (uint32_t)(uintptr_t)bytes, (uint32_t)length_bytes);
 }
 
-/** Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
-static inline bh_status bh_socket_receive_from(
-    uint32_t socket, struct bh_socket_address *from, void *buffer, uint32_t *length_bytes)
+/** Brings one datagram and who sent it; length_bytes holds the buffer's length before and the datagram's after. BH_STATUS_BUFFER_TOO_SMALL leaves it waiting.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUFFER_TOO_SMALL, BH_STATUS_BUSY, BH_STATUS_NOTHING_PENDING, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
+static inline bh_status bh_socket_receive_from(uint32_t socket, struct bh_socket_address *from, void *buffer, uint32_t *length_bytes)
 {
     return bh_call_4(49u, (uint32_t)socket, (uint32_t)(uintptr_t)from, (uint32_t)(uintptr_t)buffer, (uint32_t)(uintptr_t)length_bytes);
 }
 
-/** Says to a stream's peer that all was sent, once it was; receiving goes on. Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
-static inline bh_status bh_socket_shutdown(
-    uint32_t socket)
+/** Says to a stream's peer that all was sent, once it was; receiving goes on.
+ *  Answers BH_STATUS_OK, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_HANDLE_UNKNOWN, BH_STATUS_NOT_CONNECTED. */
+static inline bh_status bh_socket_shutdown(uint32_t socket)
 {
     return bh_call_1(50u, (uint32_t)socket);
 }
 
-/** Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most. Answers BH_STATUS_OK, BH_STATUS_HANDLE_UNKNOWN. */
-static inline bh_status bh_socket_close(
-    uint32_t socket)
+/** Gives the handle back at once. What a stream was given to send is still sent, for 5 s at most.
+ *  Answers BH_STATUS_OK, BH_STATUS_HANDLE_UNKNOWN. */
+static inline bh_status bh_socket_close(uint32_t socket)
 {
     return bh_call_1(51u, (uint32_t)socket);
 }
 
-/** Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_HANDLE_UNKNOWN. */
-static inline bh_status bh_socket_status_read(
-    uint32_t socket, struct bh_socket_status *status)
+/** Fills the struct whose version field the caller set to BH_SOCKET_STATUS_VERSION.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_VERSION_UNKNOWN, BH_STATUS_HANDLE_UNKNOWN. */
+static inline bh_status bh_socket_status_read(uint32_t socket, struct bh_socket_status *status)
 {
     return bh_call_2(52u, (uint32_t)socket, (uint32_t)(uintptr_t)status);
 }
 
-/** Brings 1 to 256 random bytes, fit for keys. BH_STATUS_BUSY when fewer are ready: ask again, with time for the hypervisor to draw more. Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
-static inline bh_status bh_random_read(
-    void *buffer, uint32_t length_bytes)
+/** Brings 1 to 256 random bytes, fit for keys. BH_STATUS_BUSY when fewer are ready: ask again, with time for the hypervisor to draw more.
+ *  Answers BH_STATUS_OK, BH_STATUS_POINTER_REFUSED, BH_STATUS_ARGUMENT_REFUSED, BH_STATUS_BUSY. */
+static inline bh_status bh_random_read(void *buffer, uint32_t length_bytes)
 {
     return bh_call_2(53u, (uint32_t)(uintptr_t)buffer, (uint32_t)length_bytes);
 }

@@ -162,14 +162,14 @@ extern \"C\" {
     writeln!(out, "{GATEWAY_STRIDE_BYTES}u + 1u)")?;
     write_c_calls(out)?;
     for call in SYSTEM_CALLS {
-        write!(out, "\n/** {} Answers ", call.doc)?;
+        write!(out, "\n/** {}\n *  Answers ", call.doc)?;
         write_answers(call, out)?;
-        writeln!(out, ". */\nstatic inline bh_status {}(", call.name)?;
+        write!(out, ". */\nstatic inline bh_status {}(", call.name)?;
         if call.arguments.is_empty() {
-            out.write_str("    void")?;
+            out.write_str("void")?;
         }
         for (index, a) in call.arguments.iter().enumerate() {
-            let comma = if index == 0 { "    " } else { ", " };
+            let comma = if index == 0 { "" } else { ", " };
             write!(out, "{comma}{}{}{}", a.c_type, if a.c_type.ends_with('*') { "" } else { " " }, a.name)?;
         }
         write!(out, ")\n{{\n    return bh_call_{}({}u", call.arguments.len(), call.slot)?;
