@@ -378,7 +378,8 @@ static void leak(void)
 }
 
 /* An odd number of them, so that they drift against the hypervisor's tick. */
-#define ENTRY_PERIOD 2003u
+#define ENTRY_PERIOD 10007u
+#define ENTRIES_ENOUGH 16u
 
 /* Called with what the handler found in r0 to r12. Where the hypervisor worked, r2 has the handler's own address. What a
  * caller saves is the thread's or 0: QEMU clears it, which a processor need not do. */
@@ -392,7 +393,8 @@ __attribute__((used)) void matrix_look_at_entry(const uint32_t found[13])
         results[1] |= (uint32_t)!(is_cleared || is_its_own) << i;
     }
     results[0] += (uint32_t)hypervisor_worked;
-    matrix_entries_left--;
+    matrix_entries_left = results[0] < ENTRIES_ENOUGH ? matrix_entries_left - 1u : 0;
+    matrix_pattern_holds = matrix_entries_left != 0;
     bh_log_write(2, text, sizeof text); /* Something to do for the hypervisor. */
 }
 

@@ -93,8 +93,8 @@ enum operation {
     LEAK_STACK = 0x80,
     /* Interrupts a gateway by a handler that enters a gateway, as deep as there are lines; for a milliseconds. */
     NEST = 0x81,
-    /* Looks at a interrupts at what their handler finds in its registers; tells how many came while the hypervisor worked,
-     * and which registers held what is nobody's but the hypervisor's. */
+    /* Looks at what the handlers of at most a interrupts find in their registers; tells how many came while the hypervisor
+     * worked, and which registers held what is neither the thread's nor 0. */
     FOUND_AT_ENTRY = 0x82,
     /* Line a pends itself from its own handler, for ever. */
     FLOOD = 0x90,

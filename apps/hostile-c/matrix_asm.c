@@ -96,7 +96,7 @@ __attribute__((naked)) void matrix_on_process_stack(void (*what)(void), void *to
 
 __attribute__((used)) void matrix_timer(void);
 
-volatile uint32_t matrix_entries_left;
+volatile uint32_t matrix_entries_left, matrix_pattern_holds;
 /* None is 0, nor what a register of the hypervisor's has by chance. */
 const uint32_t matrix_pattern[13] = {0x5A0B3C01, 0x5A1B3C02, 0x5A2B3C03, 0x5A3B3C04, 0x5A4B3C05, 0x5A5B3C06, 0x5A6B3C07,
                                      0x5A7B3C08, 0x5A8B3C09, 0x5A9B3C0A, 0x5AAB3C0B, 0x5ABB3C0C, 0x5ACB3C0D};
@@ -105,6 +105,7 @@ __attribute__((naked)) void matrix_wait_with_pattern(void)
 {
     __asm volatile("push {r4-r11, lr}\n sub sp, #4\n"
                    "ldr r12, =matrix_pattern\n ldmia r12, {r0-r12}\n"
+                   "ldr lr, =matrix_pattern_holds\n str r0, [lr]\n"
                    "1: ldr lr, =matrix_entries_left\n ldr lr, [lr]\n cmp lr, #0\n bne 1b\n"
                    "add sp, #4\n pop {r4-r11, pc}\n"
                    ".ltorg\n");
@@ -115,7 +116,7 @@ __attribute__((naked)) void matrix_wait_with_pattern(void)
 __attribute__((naked)) void timer0_handler(void)
 {
     __asm volatile("push {r0-r12, lr}\n"
-                   "ldr r0, =matrix_entries_left\n ldr r0, [r0]\n cbz r0, 2f\n"
+                   "ldr r0, =matrix_pattern_holds\n ldr r0, [r0]\n cbz r0, 2f\n"
                    "mov r0, sp\n bl matrix_look_at_entry\n"
                    "2: pop {r0-r12, lr}\n"
                    "push {r4, lr}\n bl matrix_timer\n pop {r4, lr}\n"

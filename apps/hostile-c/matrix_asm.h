@@ -21,6 +21,8 @@ void matrix_wait_with_pattern(void);
 void timer0_handler(void);
 extern const uint32_t matrix_pattern[13];
 extern volatile uint32_t matrix_entries_left;
+/* Not 0 while it waits: before, and behind, the registers hold something else. */
+extern volatile uint32_t matrix_pattern_holds;
 
 /* Not 0: matrix_call has no floating-point registers in use. */
 extern volatile uint32_t matrix_without_float;
