@@ -15,8 +15,7 @@ static void protection_region(uint32_t number, uint32_t base, uint32_t length, u
 {
     MPU_RNR = number;
     MPU_RBAR = base | access << 1;
-    MPU_RLAR = (base + length - 1u) & ~0x1Fu;
-    MPU_RLAR |= 1u;
+    MPU_RLAR = ((base + length - 1u) & ~0x1Fu) | 1u;
 }
 
 static void protection_on(void)

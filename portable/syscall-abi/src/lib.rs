@@ -24,7 +24,7 @@ pub use services::*;
 pub use sockets::*;
 pub use status::Status;
 pub use structs::*;
-pub use table::{Argument, Call, SYSTEM_CALLS, slot};
+pub use table::{Argument, Call, SYSTEM_CALLS, slot, unstated};
 pub use zig::write_zig;
 
 /// Version of the interface: rises when slots are appended. Manifests name the range they work with.

@@ -33,6 +33,14 @@ impl Call {
     }
 }
 
+/// The name of the call of `slot`, if `status` is no answer of it. A slot without a call answers `Status::CallUnknown` alone.
+pub fn unstated(slot: u32, status: u32) -> Option<&'static str> {
+    match SYSTEM_CALLS.iter().find(|call| call.slot == slot) {
+        Some(call) => (!call.may_answer(status)).then_some(call.name),
+        None => (status != Status::CallUnknown as u32).then_some("a slot without a call"),
+    }
+}
+
 macro_rules! calls {
     ($(
         $slot:literal $constant:ident $name:literal ($($c_type:literal $argument:literal),*) [$($status:ident),*] $doc:literal;

@@ -37,6 +37,15 @@ const STAGE_READY: u64 = 4;
 /// Windows after which an update is taken to be stuck.
 const WINDOWS_OF_STAGING_MAX: usize = 200;
 
+/// Aim: what the product before promised for a few chosen interrupts, 20 us, is 3,200 instructions.
+pub const LATE_BELOW: u64 = 2_000;
+/// Aim: a call that asks for nothing.
+pub const EMPTY_CALL_BELOW: u64 = 100;
+/// Aims: percent of the processor that is left, idle and while an update is staged.
+pub const LEFT_IDLE: f64 = 99.0;
+/// See [`LEFT_IDLE`].
+pub const LEFT_STAGING: f64 = 90.0;
+
 /// What GDB is told for a logpoint that is come across some hundred times a second.
 pub const LOGPOINT: &str = "dprintf deadline_probe,\"at %d\\n\", value";
 /// The same for a breakpoint whose condition never holds.

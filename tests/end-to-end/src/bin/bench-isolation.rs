@@ -4,7 +4,8 @@
 
 use anyhow::{Context as _, Result, bail};
 use bulkhead_end_to_end::deadline::{
-    self, Bench, CHECK_INS, Cost, FALSE_CONDITION, LOGPOINT, WINDOWS, Window, cost, ratio,
+    self, Bench, CHECK_INS, Cost, EMPTY_CALL_BELOW, FALSE_CONDITION, LATE_BELOW, LEFT_IDLE, LEFT_STAGING,
+    LOGPOINT, WINDOWS, Window, cost, ratio,
 };
 use bulkhead_end_to_end::without_hypervisor;
 use bulkhead_figures::{Row, publish, target_folder};
@@ -45,7 +46,7 @@ fn report(
     let mut rows = Vec::new();
     for (name, cost) in costs {
         let row = |what: &str, value| {
-            Row::count(format!("{name}: {what}"), value, "instructions", "aim", Some(2_000))
+            Row::count(format!("{name}: {what}"), value, "instructions", "aim", Some(LATE_BELOW))
         };
         rows.push(row("worst added latency", cost.worst));
         rows.push(row("99.9 % added latency", cost.p999));
@@ -73,10 +74,10 @@ fn report(
     let idle = costs.first().context("nothing was measured")?.1;
     let empty = calls.iter().find(|(name, _)| name == "nop").context("the empty call was not measured")?.1;
     let aims = [
-        ("worst_added_latency", worst < 2_000),
-        ("cpu_left_idle", idle.cpu_left >= 99.0),
-        ("cpu_left_staging", staging.cpu_left >= 90.0),
-        ("empty_call", empty < 100),
+        ("worst_added_latency", worst < LATE_BELOW),
+        ("cpu_left_idle", idle.cpu_left >= LEFT_IDLE),
+        ("cpu_left_staging", staging.cpu_left >= LEFT_STAGING),
+        ("empty_call", empty < EMPTY_CALL_BELOW),
         ("checkins", kept == CHECK_INS),
     ];
     println!(

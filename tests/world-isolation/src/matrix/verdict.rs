@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bulkhead_link_protocol::{ApplicationState, Fault, FaultKind};
-use bulkhead_syscall_abi::{SYSTEM_CALLS, Status};
+use bulkhead_syscall_abi::Status;
 
 use super::row::{Back, Expected, Row, number};
 use crate::transcript::{Event, Witness};
@@ -182,11 +182,7 @@ fn unstated(row: &Row, status: u32) -> Option<&'static str> {
     if row.operation != number("CALL") {
         return None;
     }
-    let slot = row.parameters.first()?;
-    match SYSTEM_CALLS.iter().find(|call| call.slot == *slot) {
-        Some(call) => (!call.may_answer(status)).then_some(call.name),
-        None => (status != Status::CallUnknown as u32).then_some("a slot without a call"),
-    }
+    bulkhead_syscall_abi::unstated(*row.parameters.first()?, status)
 }
 
 #[cfg(test)]
